@@ -1,0 +1,48 @@
+"""Frozen towers behind two contracts, so that a method never knows which network it reads.
+
+Both take pixels as ``float32 (B, 3, H, W)`` in [0, 1] and normalise them themselves. Both are in
+eval mode and need no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+
+class VisionLanguage(Protocol):
+    """Text and picture cells in one space.
+
+    The inner product of a phrase's row and a cell's vector, times ``logit_scale``, is the cell's
+    logit for that phrase. CLIP towers return unit vectors, so the inner product is the cosine.
+    """
+
+    name: str
+    dim: int
+    logit_scale: float
+
+    def encode_text(self, phrases: Sequence[str]) -> Tensor:
+        """V phrases (no template) -> (V, D), each the mean over the prompt templates."""
+        ...
+
+    def encode_dense(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, D, h, w)."""
+        ...
+
+    def familiarity(self, phrase: str) -> float:
+        """How well this tower knows the phrase, in [0, 1]; 1 where it cannot tell."""
+        ...
+
+
+class Backbone(Protocol):
+    """Several levels of picture features, finest first."""
+
+    name: str
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) in [0, 1] -> one (B, C_i, h_i, w_i) for each level."""
+        ...

@@ -1,0 +1,85 @@
+"""Labels as people type them, and the words that compete with them."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from .errors import LabelError
+
+MAX_LENGTH = 200
+MAX_PHRASES = 16
+
+# Words for what surrounds objects in everyday photos. They compete with the label for each cell.
+BACKGROUND_WORDS: tuple[str, ...] = (
+    "ground", "land", "grass", "tree", "building", "wall", "sky", "lake", "water", "river", "sea",
+    "railway", "helmet", "cloud", "house", "mountain", "ocean", "road", "rock", "street", "valley",
+    "bridge", "floor", "ceiling", "background",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class as a person names it.
+
+    Attributes:
+        text: the name, as typed and as exported.
+        synonyms: further words for the same thing; the best of them counts.
+        distractors: words that compete with it ("not" words).
+    """
+
+    text: str
+    synonyms: tuple[str, ...] = ()
+    distractors: tuple[str, ...] = ()
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """The name and its synonyms."""
+        return (self.text, *self.synonyms)
+
+
+def parse_label(text: str, *, not_words: str = "") -> Label:
+    """Read ``"dog, puppy"`` and optional ``"cat, wolf"`` into a Label.
+
+    Args:
+        text: the name, then synonyms after commas.
+        not_words: words that compete with it, separated by commas.
+
+    Raises:
+        LabelError: no letter or digit in the name, more than 200 characters, or more than 16 words.
+    """
+    phrases, distractors = _split(text, "label"), _split(not_words, "'not' words")
+    if not phrases:
+        raise LabelError("Type a label: one name such as 'dog', synonyms after commas.")
+    distractors = tuple(d for d in distractors if d.casefold() not in {p.casefold() for p in phrases})
+    return Label(phrases[0], phrases[1:], distractors)
+
+
+def competitors(label: Label) -> tuple[str, ...]:
+    """Words that compete with the label for each cell: its "not" words, then background words.
+
+    Background words that are the label itself, or contain it, do not compete.
+    """
+    own = {p.casefold() for p in label.phrases}
+    words = (w for w in BACKGROUND_WORDS if not any(w in o.split() or o == w for o in own))
+    return (*label.distractors, *words)
+
+
+def _split(text: str, what: str) -> tuple[str, ...]:
+    if len(text) > MAX_LENGTH:
+        raise LabelError(
+            f"A {what} field holds at most {MAX_LENGTH} characters; this one has {len(text)}. "
+            "Type a name and a few synonyms."
+        )
+    clean = (" ".join(unicodedata.normalize("NFC", part).split()) for part in text.split(","))
+    parts = tuple(dict.fromkeys(p for p in clean if p))
+    for part in parts:
+        if not any(c.isalnum() for c in part):
+            raise LabelError(
+                f"A {what} needs letters or digits; '{part}' has none. Type a name such as 'dog'."
+            )
+        if any(unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\u200c\u200d" for c in part):
+            raise LabelError(f"A {what} holds characters that cannot be shown. Type it again.")
+    if len(parts) > MAX_PHRASES:
+        raise LabelError(f"A {what} field holds at most {MAX_PHRASES} words; this one has {len(parts)}.")
+    return parts

@@ -1,0 +1,68 @@
+"""What a method reads (Episode), what it yields (Step), and the one base class (Method)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """One batch of encoded tasks; methods never see pixels.
+
+    B episodes, K shots, V phrases, D joint space, (h, w) cells of the finest backbone level used.
+
+    Attributes:
+        text: (B, V, D); the first ``foreground`` rows are the label and its synonyms, the rest
+            competes with them.
+        foreground: how many rows are the label, at least 1.
+        logit_scale: turns inner products of text and cells into logits.
+        support_dense: (B, K, D, h', w') from the vision-language tower.
+        support_features: one (B, K, C_i, h_i, w_i) for each backbone level.
+        query_dense, query_features: the same without K.
+        support_known: (B, K, h, w) share of each cell known to be object, in [0, 1].
+        support_unknown: (B, K, h, w) share of each cell not known, in [0, 1]. All 1: label only;
+            all 0: a full mask. Known background is ``1 - known - unknown``.
+        text_trust: how far the text may be believed, in [0, 1] (0: a word the tower does not know).
+    """
+
+    text: Tensor
+    foreground: int
+    logit_scale: float
+    support_dense: Tensor
+    support_features: tuple[Tensor, ...]
+    query_dense: Tensor
+    query_features: tuple[Tensor, ...]
+    support_known: Tensor
+    support_unknown: Tensor
+    text_trust: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A named, differentiable intermediate result.
+
+    Attributes:
+        key: ``initial_mask``, ``refined_mask``, ``prototypes``, ``correlation`` or ``prediction``.
+        tensors: what the step made, by name.
+    """
+
+    key: str
+    tensors: dict[str, Tensor]
+
+
+class Method(nn.Module):
+    """Base of the methods. One generator serves training, evaluation and the app."""
+
+    needs_mask: bool = False
+
+    def steps(self, episode: Episode) -> Iterator[Step]:
+        """Yield the steps in order; the last is ``prediction`` with ``logits`` (B, h, w)."""
+        raise NotImplementedError
+
+    def forward(self, episode: Episode) -> Tensor:
+        """Logits of the query, (B, h, w): the steps, drained."""
+        *_, last = self.steps(episode)
+        return last.tensors["logits"]

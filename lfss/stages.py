@@ -1,0 +1,68 @@
+"""What a person sees of a run: numpy arrays on the CPU, safe to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .labels import Label
+
+Kind = Literal["mask", "map", "points"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One intermediate result of the method.
+
+    Attributes:
+        key: stable name for programs: ``text_evidence``, ``initial_mask``, ``refined_mask``,
+            ``seeds``, ``shifted_seeds``, ``superpixels``, ``association``, ``rcm``, ``fcm``,
+            ``score``, ``prediction``.
+        title: name for people, as in the paper.
+        kind: how to draw it. ``mask``: bool; ``map``: float32; ``points``: (P, 2) row, column.
+        supports: one array per shot in upload order; ``()`` if there is no support side.
+        query: the query's array, or None. Masks and maps are (h, w) cells, or (H, W) pixels for
+            ``score`` and ``prediction``; points are in pixels of their own picture.
+        how_to_read: one sentence for people.
+        low, high: the range of a map's colour scale.
+    """
+
+    key: str
+    title: str
+    kind: Kind
+    supports: tuple[npt.NDArray, ...] = ()
+    query: npt.NDArray | None = None
+    how_to_read: str = ""
+    low: float = 0.0
+    high: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The result for one query.
+
+    Attributes:
+        mask: (H, W) bool at the uploaded picture's upright size.
+        score: (H, W) float32 in [0, 1]; the mask is ``score >= threshold``.
+        presence: how sure the model is that the object is in the picture, in [0, 1].
+        stages: every stage, in order.
+        label: what was searched for.
+        preset: which model.
+        seconds: time spent on this query, supports not counted.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    score: npt.NDArray[np.float32]
+    presence: float
+    stages: tuple[Stage, ...]
+    label: Label
+    preset: str
+    threshold: float
+    seconds: float
+
+    def stage(self, key: str) -> Stage:
+        """The stage of that key; raises KeyError."""
+        return {s.key: s for s in self.stages}[key]
