@@ -1,0 +1,258 @@
+"""From bytes that nobody vouches for to upright arrays; ``lfss.images`` is the public side.
+
+The size is read in the header and checked before any pixel is decoded. Whatever a decoder raises
+leaves here as an ``ImageError`` of one sentence.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeGuard
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import PIL.ImageFile
+
+from .errors import ImageError, InputError
+
+MIN_SIDE = 8  # pixels; below this there is nothing to recognise
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+_READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC"
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_ORIENTATION = 0x0112
+_NUMBER_MODES = ("1", "I;16", "I;16B", "I", "F")  # Pillow would clip their range, see eight_bit
+_pillow_limit = threading.Lock()
+
+
+@contextmanager
+def opened(source: object, name: str, max_megapixels: float) -> Iterator[PIL.Image.Image]:
+    """The picture with its header read and its size checked, for as long as the block runs.
+
+    Args:
+        source: a path, the bytes of a file, or a PIL image.
+        name: how messages call it.
+        max_megapixels: larger pictures are refused.
+
+    Raises:
+        ImageError: for every fault, also for those that the block meets while it decodes.
+    """
+    if isinstance(source, PIL.Image.Image):
+        check_size(source.size, name, max_megapixels)
+        with _faults_told(name):
+            yield source
+        return
+    with _file(source, name) as file, _faults_told(name), _header(file, name) as picture:
+        check_size(picture.size, name, max_megapixels)
+        yield picture
+
+
+def to_rgb(picture: PIL.Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    """Decode an opened picture: (H, W, 3) uint8, upright."""
+    if _is_deep_color(picture):
+        array = _deep_color(picture)
+    elif picture.mode in _NUMBER_MODES:
+        array = np.asarray(picture)
+    else:
+        mode = "RGBA" if picture.has_transparency_data else "RGB"
+        array = np.asarray(picture if picture.mode == mode else picture.convert(mode))
+    return rgb(upright(array, picture), name)
+
+
+def to_levels(picture: PIL.Image.Image) -> np.ndarray:
+    """Decode an opened mask, upright: (H, W) levels or palette indices, else (H, W, 4) RGBA."""
+    if picture.mode not in (*_NUMBER_MODES, "L", "P"):
+        return to_rgba(picture)
+    return upright(np.asarray(picture), picture)
+
+
+def to_rgba(picture: PIL.Image.Image) -> npt.NDArray[np.uint8]:
+    """Decode an opened picture of strokes: (H, W, 4) uint8, upright."""
+    return upright(np.asarray(picture.convert("RGBA")), picture)
+
+
+def upright(array: np.ndarray, picture: PIL.Image.Image) -> np.ndarray:
+    """Turn decoded pixels the way the picture's EXIF orientation asks for."""
+    try:
+        orientation = int(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged EXIF blocks raise anything; the pixels are still good
+        return array
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return array
+
+
+def rgb(array: np.ndarray, name: str) -> npt.NDArray[np.uint8]:
+    """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of any number type -> (H, W, 3) uint8.
+
+    The result may share the memory of what was given. Transparent pixels are laid over white; an alpha
+    channel of zeros only is ignored.
+
+    Raises:
+        ImageError: another shape, or not numbers.
+    """
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype.kind not in "buif":
+        raise ImageError(
+            f"'{name}' came as an array {array.shape} of {array.dtype}. Give rows x columns of numbers, "
+            "or rows x columns x 1, 3 (RGB) or 4 (RGBA)."
+        )
+    color = eight_bit(array[..., :3])
+    if array.shape[2] == 1:
+        return np.repeat(color, 3, axis=2)
+    if array.shape[2] == 3 or not array[..., 3].any():
+        return np.ascontiguousarray(color)
+    alpha = eight_bit(array[..., 3:]).astype(np.uint16)
+    blended = color * alpha + np.uint16(255) * (255 - alpha)
+    return ((blended + 127) // 255).astype(np.uint8)
+
+
+def eight_bit(array: np.ndarray) -> npt.NDArray[np.uint8]:
+    """Numbers of any type to uint8; ``lfss.images`` says by which scale."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array * np.uint8(255)
+    if array.dtype.kind == "f":
+        array = np.nan_to_num(array.astype(np.float32), posinf=0, neginf=0)
+    low, high = float(array.min()), float(array.max())
+    if array.dtype.kind != "f" and low >= 0 and high <= 65535:
+        top = next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if high < 2**bits)
+        table = np.rint(np.minimum(np.arange(65536) * (255 / top), 255)).astype(np.uint8)
+        return table[array.astype(np.uint16)]
+    if low < 0 or high > 1:
+        array = (array - np.float32(low)) / np.float32(high - low or 1)
+    return np.rint(array * np.float32(255)).astype(np.uint8)
+
+
+def check_size(size: tuple[int, int], name: str, max_megapixels: float) -> None:
+    """Refuse what is too large or too small.
+
+    Args:
+        size: width and height in pixels.
+        name: how the message calls the picture.
+        max_megapixels: the largest area.
+
+    Raises:
+        ImageError: it is.
+    """
+    width, height = size
+    if width * height > max_megapixels * 1e6:
+        raise ImageError(
+            f"'{name}' has {width * height / 1e6:,.0f} megapixels ({width} x {height}); "
+            f"at most {max_megapixels:,.0f} are read. Use a smaller copy."
+        )
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(
+            f"'{name}' is {width} x {height} pixels, too small to show anything. "
+            f"Use a picture of at least {MIN_SIDE} x {MIN_SIDE}."
+        )
+
+
+@contextmanager
+def _faults_told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"'{name}' does not fit into memory. Use a smaller copy.") from error
+    except Exception as error:  # a hostile file can make a decoder raise anything
+        raise ImageError(f"'{name}' is cut short or damaged. Export or download it again.") from error
+
+
+def _file(source: object, name: str) -> IO[bytes]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        file: IO[bytes] = io.BytesIO(source)
+        empty = not len(source)
+    elif isinstance(source, str | os.PathLike):
+        file, empty = _file_of(Path(source))
+    else:
+        raise ImageError(f"A picture is a path, bytes, an array or a PIL image, not {type(source).__name__}.")
+    if empty:
+        file.close()
+        raise ImageError(f"'{name}' is empty (0 bytes). Copy or download it again.")
+    return file
+
+
+def _file_of(path: Path) -> tuple[IO[bytes], bool]:
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"'{path}' is a folder. Name a picture in it.")
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
+            raise ImageError(f"'{path}' is not an ordinary file. Name a picture.")
+        return path.open("rb"), status.st_size == 0
+    except FileNotFoundError as error:
+        raise ImageError(f"There is no file '{path}'. Check the path.") from error
+    except OSError as error:
+        raise ImageError(f"'{path}' cannot be opened ({error.strerror}). Check its permissions.") from error
+    except ValueError as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{str(path)!r} is not the name of a file. Check the path.") from error
+
+
+def _header(file: IO[bytes], name: str) -> PIL.Image.Image:
+    head = file.read(1024)
+    file.seek(0)
+    if b"<svg" in head or Path(name).suffix.lower() in (".svg", ".svgz"):
+        raise ImageError(f"'{name}' is a drawing (SVG), not a photo. Export it as PNG.")
+    heif = head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+    if heif:
+        _register_heif(name)
+    try:
+        # Pillow's own limit is one number for the whole process and below ours; ours follows at once.
+        with _pillow_limit:
+            limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
+            try:
+                return PIL.Image.open(file, formats=("HEIF",) if heif else _FORMATS)
+            finally:
+                PIL.Image.MAX_IMAGE_PIXELS = limit
+    except PIL.UnidentifiedImageError as error:
+        raise ImageError(f"'{name}' is not a picture that can be read. Use {_READABLE}.") from error
+
+
+def _register_heif(name: str) -> None:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImageError(
+            f"'{name}' is a HEIC photo, which needs one more package: pip install pillow-heif. "
+            "Or save it as JPEG."
+        ) from error
+    pillow_heif.register_heif_opener()
+
+
+def _is_deep_color(picture: PIL.Image.Image) -> TypeGuard[PIL.ImageFile.ImageFile]:
+    return (
+        isinstance(picture, PIL.ImageFile.ImageFile)
+        and picture.mode in ("RGB", "RGBA")
+        and ";16" in str(picture.tile)
+    )
+
+
+def _deep_color(picture: PIL.ImageFile.ImageFile) -> np.ndarray:
+    """16 bits a colour, of which Pillow would keep the upper eight: (H, W, 3 or 4) uint16."""
+    file = picture.fp
+    assert file is not None
+    position = file.tell()
+    file.seek(0)
+    data = np.frombuffer(file.read(), np.uint8)
+    file.seek(position)
+    picture.load()  # OpenCV passes over a cut file in silence, Pillow does not
+    array = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+    return np.take(array, (2, 1, 0, 3)[: array.shape[2]], axis=2)
