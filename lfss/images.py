@@ -230,7 +230,7 @@ def _walk(folder: Path, recursive: bool) -> list[Path]:
 def _natural(path: Path) -> list[tuple[tuple[bool, int, str], ...]]:
     def key(part: str) -> tuple[tuple[bool, int, str], ...]:
         pieces = re.split(r"([0-9]+)", part.casefold())
-        return tuple((p.isdigit(), int(p) if p.isdigit() else 0, p) for p in pieces if p)
+        return tuple((not p.isdigit(), int(p) if p.isdigit() else 0, p) for p in pieces if p)
 
     return [key(part) for part in path.parts]
 
