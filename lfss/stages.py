@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .labels import Label
 
-Kind = Literal["mask", "map", "points"]
+Kind = Literal["mask", "map", "points", "number"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,8 @@ class Stage:
             ``seeds``, ``shifted_seeds``, ``superpixels``, ``association``, ``rcm``, ``fcm``,
             ``score``, ``prediction``.
         title: name for people, as in the paper.
-        kind: how to draw it. ``mask``: bool; ``map``: float32; ``points``: (P, 2) row, column.
+        kind: how to draw it. ``mask``: bool; ``map``: float32; ``points``: (P, 2) row, column;
+            ``number``: a single value.
         supports: one array per shot in upload order; ``()`` if there is no support side.
         query: the query's array, or None. Masks and maps are (h, w) cells, or (H, W) pixels for
             ``score`` and ``prediction``; points are in pixels of their own picture.

@@ -12,32 +12,30 @@ from torch import Tensor, nn
 class Episode:
     """One batch of encoded tasks; methods never see pixels.
 
-    B episodes, K shots, V phrases, D joint space, (h, w) cells of the finest backbone level used.
+    B episodes, K shots, V phrases; (h, w) are the cells of the finest backbone level.
 
     Attributes:
-        text: (B, V, D); the first ``foreground`` rows are the label and its synonyms, the rest
-            competes with them.
-        foreground: how many rows are the label, at least 1.
-        logit_scale: turns inner products of text and cells into logits.
-        support_dense: (B, K, D, h', w') from the vision-language tower.
+        support_logits: (B, K, V, h', w') logit of every phrase at every cell of the text tower.
+        query_logits: (B, V, h', w').
+        foreground: the first so many phrases name the label, at least 1; the rest competes with them.
         support_features: one (B, K, C_i, h_i, w_i) for each backbone level.
-        query_dense, query_features: the same without K.
+        query_features: one (B, C_i, h_i, w_i) for each level.
         support_known: (B, K, h, w) share of each cell known to be object, in [0, 1].
         support_unknown: (B, K, h, w) share of each cell not known, in [0, 1]. All 1: label only;
             all 0: a full mask. Known background is ``1 - known - unknown``.
-        text_trust: how far the text may be believed, in [0, 1] (0: a word the tower does not know).
+        text_trust: how far the text may be believed, in [0, 1]; 0 for a word the tower does not know.
+        query_present: the query is known to show the object, so its first mask is never empty.
     """
 
-    text: Tensor
+    support_logits: Tensor
+    query_logits: Tensor
     foreground: int
-    logit_scale: float
-    support_dense: Tensor
     support_features: tuple[Tensor, ...]
-    query_dense: Tensor
     query_features: tuple[Tensor, ...]
     support_known: Tensor
     support_unknown: Tensor
     text_trust: float = 1.0
+    query_present: bool = True
 
 
 @dataclass(frozen=True, eq=False)

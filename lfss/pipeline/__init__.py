@@ -1,0 +1,56 @@
+"""The LFSS paper in reading order; names without their step numbers."""
+
+from .step1_initial_mask import (
+    InitialMasks,
+    argmax_mask,
+    initial_masks,
+    match_probability,
+    mix,
+    never_empty,
+    presence,
+    soft_iou,
+    text_probability,
+)
+from .step2_refine import Form, background_similarity, refine, shared_prototype
+from .step3_prototypes import (
+    Clusters,
+    Seeds,
+    association_map,
+    border_distance,
+    cluster,
+    place_seeds,
+    seed_count,
+    shift_seeds,
+)
+from .step4_correlation import attention, correlation_maps, focused_prototype
+from .step5_decode import Aspp, Decoder, read_out
+
+__all__ = [
+    "Aspp",
+    "Clusters",
+    "Decoder",
+    "Form",
+    "InitialMasks",
+    "Seeds",
+    "argmax_mask",
+    "association_map",
+    "attention",
+    "background_similarity",
+    "border_distance",
+    "cluster",
+    "correlation_maps",
+    "focused_prototype",
+    "initial_masks",
+    "match_probability",
+    "mix",
+    "never_empty",
+    "place_seeds",
+    "presence",
+    "read_out",
+    "refine",
+    "seed_count",
+    "shared_prototype",
+    "shift_seeds",
+    "soft_iou",
+    "text_probability",
+]

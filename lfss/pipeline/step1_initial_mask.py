@@ -1,0 +1,208 @@
+"""Step 1, section 3.3: the first mask, from what the text says about each cell.
+
+Where the paper is silent
+    *Competitors.* An argmax needs other words. The label and its synonyms compete with the "not"
+    words and a list of background words; of the synonyms the best counts.
+    *Order.* Logits are enlarged first and compared afterwards, so that masks follow smooth edges.
+    *Empty masks.* Where the object is known to be present, the cells with the highest probability
+    are taken; a mask is never empty then.
+    *Queries of strong supports.* The paper knows labels only. Where a person marked a support, the
+    query's first map is a mixture of text and matching, each weighted by how well it explains
+    what the person marked (``mix``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..similarity import EPS, cosine_map, masked_average, unit
+
+
+def text_probability(logits: Tensor, foreground: int) -> Tensor:
+    """Probability that a cell shows the label rather than any competitor.
+
+    A softmax over phrases in which the label's synonyms count once, by the best of them.
+
+    Args:
+        logits: (N, V, h, w).
+        foreground: how many of the V phrases name the label, at least 1.
+
+    Returns:
+        (N, h, w) in [0, 1]. Without a competitor the label competes with a logit of 0.
+    """
+    label = logits[:, :foreground].amax(1)
+    if logits.shape[1] == foreground:
+        return label.sigmoid()
+    return (label - logits[:, foreground:].logsumexp(1)).sigmoid()
+
+
+def argmax_mask(logits: Tensor, foreground: int) -> Tensor:
+    """(N, V, h, w) -> (N, h, w) bool: the label has the highest logit. Ties go to the background."""
+    label = logits[:, :foreground].amax(1)
+    if logits.shape[1] == foreground:
+        return label > 0
+    return label > logits[:, foreground:].amax(1)
+
+
+def never_empty(mask: Tensor, score: Tensor, *, share: float = 0.05) -> Tensor:
+    """Fill the empty masks among N with their best cells.
+
+    Args:
+        mask: (N, h, w) bool.
+        score: (N, h, w); larger means more like the object.
+        share: part of all cells that an empty mask is given, at least one cell.
+
+    Returns:
+        (N, h, w) bool; masks that had a cell are unchanged.
+    """
+    flat = score.flatten(1)
+    count = max(1, round(share * flat.shape[1]))
+    best = torch.zeros_like(flat, dtype=torch.bool)
+    best.scatter_(1, flat.topk(count, dim=1).indices, True)
+    empty = ~mask.flatten(1).any(1)
+    return torch.where(empty[:, None, None], best.view_as(mask), mask)
+
+
+def presence(probability: Tensor, *, share: float = 0.01) -> Tensor:
+    """How sure the text is that the object is somewhere: mean of the best cells.
+
+    Args:
+        probability: (N, h, w) in [0, 1].
+        share: part of all cells averaged, at least one; a single cell would be too easily fooled.
+
+    Returns:
+        (N,) in [0, 1].
+    """
+    flat = probability.flatten(1)
+    return flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)
+
+
+def soft_iou(score: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Soft intersection over union, sum(min) / sum(max) over the valid cells.
+
+    All (N, ...), score and target in [0, 1], valid a weight. Returns (N,); 0 where the union is empty.
+    """
+    low = (torch.minimum(score, target) * valid).flatten(1).sum(1)
+    high = (torch.maximum(score, target) * valid).flatten(1).sum(1)
+    return low / high.clamp_min(EPS)
+
+
+def mix(text: Tensor, match: Tensor, text_trust: Tensor, match_trust: Tensor) -> Tensor:
+    """Weighted mean, in logits, of what the text says and what matching says.
+
+    Args:
+        text, match: (N, h, w) probabilities in [0, 1].
+        text_trust, match_trust: (N,) at least 0. Trust (1, 0) returns the text unchanged.
+
+    Returns:
+        (N, h, w) in [0, 1].
+    """
+    share = (match_trust / (text_trust + match_trust).clamp_min(EPS))[:, None, None]
+    logits = (1 - share) * text.logit(1e-4) + share * match.logit(1e-4)
+    return torch.where(share > 0, logits.sigmoid(), text)
+
+
+def match_probability(
+    features: Tensor, foreground: Tensor, background: Tensor, *, sharpness: float = 10.0
+) -> Tensor:
+    """Probability by matching: nearer to the object's prototype than to the background's.
+
+    Args:
+        features: (N, C, h, w); foreground, background: (N, C).
+        sharpness: logits per unit of cosine.
+
+    Returns:
+        (N, h, w) in [0, 1]; 0.5 where the two are equally near.
+    """
+    return (sharpness * (cosine_map(features, foreground) - cosine_map(features, background))).sigmoid()
+
+
+class InitialMasks(NamedTuple):
+    """What step 1 knows of both sides.
+
+    ``support`` (B, K, h, w) and ``query`` (B, h, w) are probabilities in [0, 1], ``support_mask`` and
+    ``query_mask`` their bool masks, ``support_text`` and ``query_text`` what the text alone says, and
+    ``match_share`` (B,) the part of the query's map that comes from matching.
+    """
+
+    support: Tensor
+    query: Tensor
+    support_mask: Tensor
+    query_mask: Tensor
+    support_text: Tensor
+    query_text: Tensor
+    match_share: Tensor
+
+
+def initial_masks(
+    support_features: Tensor,
+    query_features: Tensor,
+    *,
+    support_logits: Tensor,
+    query_logits: Tensor,
+    foreground: int,
+    known: Tensor,
+    unknown: Tensor,
+    text_trust: float = 1.0,
+    query_present: bool = True,
+) -> InitialMasks:
+    """First masks of supports and query.
+
+    A support cell that a person marked keeps what was said of it; the others follow the text, and the
+    marks' own appearance where there are marks on both sides. The query follows the text, and matching
+    with the supports as far as matching explains the marks better than the text does.
+
+    Args:
+        support_features: (B, K, C, h, w); query_features: (B, C, h, w).
+        support_logits: (B, K, V, h, w); query_logits: (B, V, h, w), on the same cells.
+        foreground: how many of the V phrases name the label.
+        known, unknown: (B, K, h, w), the share of each cell known to be object, and not known.
+        text_trust: in [0, 1]; 0 for a word the tower does not know.
+        query_present: the query is known to show the object, so its mask is never empty.
+    """
+    b, k = known.shape[:2]
+    support_text = text_probability(support_logits.flatten(0, 1), foreground).view_as(known)
+    query_text = text_probability(query_logits, foreground)
+    background = (1 - known - unknown).clamp_min(0)
+    marked = (known + background).amax((2, 3)) > 0.5  # (B, K): this support carries a mark
+
+    # Supports: unknown cells follow the text; beside marks, also likeness to what is marked.
+    flat = support_features.flatten(0, 1)
+    object_like = masked_average(unit(flat), known.flatten(0, 1))
+    other = masked_average(unit(flat), background.flatten(0, 1))
+    likeness = match_probability(flat, object_like, other).view_as(known)
+    both = (known.amax((2, 3)) > 0.5) & (background.amax((2, 3)) > 0.5)
+    # A box says what is outside; most of its inside is object.
+    likeness = torch.where(both[..., None, None], likeness, torch.full_like(likeness, 0.75))
+    trust = torch.full((b * k,), text_trust, device=known.device)
+    marked_flat = marked.flatten().to(trust.dtype)
+    guess = mix(support_text.flatten(0, 1), likeness.flatten(0, 1), trust, marked_flat).view_as(known)
+    support = known + unknown * guess
+    support_mask = never_empty((support > 0.5).flatten(0, 1), support.flatten(0, 1)).view_as(known)
+
+    # Query: text, and matching as far as it explains the marked supports better than text does.
+    inside, outside = support_mask.float(), (~support_mask).float()
+    weight = marked.float() + 1e-3  # label-only supports count where no other is there
+
+    def mean(mask: Tensor) -> Tensor:
+        vectors = masked_average(unit(flat), mask.flatten(0, 1)).view(b, k, -1)
+        return (vectors * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
+
+    object_mean, other_mean = mean(inside), mean(outside)
+    query_match = match_probability(query_features, object_mean, other_mean)
+    own = match_probability(
+        flat, object_mean.repeat_interleave(k, 0), other_mean.repeat_interleave(k, 0)
+    ).view_as(known)
+    valid = (marked[..., None, None] * (1 - unknown * (1 - unknown))).expand_as(known)
+    text_fit = soft_iou(support_text, support, valid) * text_trust
+    match_fit = soft_iou(own, support, valid) * marked.float().mean(1)
+    share = match_fit / (match_fit + text_fit).clamp_min(EPS)
+    share = torch.where(marked.any(1), share, torch.zeros_like(share))
+    query = mix(query_text, query_match, 1 - share, share)
+    query_mask = query > 0.5
+    if query_present:
+        query_mask = never_empty(query_mask, query)
+    return InitialMasks(support, query, support_mask, query_mask, support_text, query_text, share)

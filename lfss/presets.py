@@ -1,0 +1,136 @@
+"""Presets: what is loaded under a name. One record each; nothing else knows the names."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from .encoders import Backbone, VisionLanguage
+from .errors import InputError, UnknownName
+from .methods import LfssConfig
+
+
+class Encoders(NamedTuple):
+    """Both towers of a preset, and one pass through both where they share a trunk."""
+
+    vlm: VisionLanguage
+    backbone: Backbone
+    encode: Callable[[Tensor], tuple[Tensor, tuple[Tensor, ...]]] | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A model as a person chooses it.
+
+    Attributes:
+        name: what one types.
+        summary: one line for people.
+        licence: of the weights.
+        load: (device, models_dir) -> Encoders.
+        size: pictures are stretched to ``size x size`` pixels.
+        method: configuration of the method.
+        weights: where they come from, for people.
+        local: a folder of the models folder that must exist, for presets that ship with the project.
+        presence_threshold: below it a query is said not to show the object.
+    """
+
+    name: str
+    summary: str
+    licence: str
+    load: Callable[[str, Path | None], Encoders]
+    size: int = 400
+    method: LfssConfig = field(default_factory=LfssConfig)
+    weights: str = ""
+    local: str | None = None
+    presence_threshold: float = 0.5
+
+
+def _clip_and_backbone(
+    device: str, models_dir: Path | None, *, clip: str, pretrained: str, backbone: str
+) -> Encoders:
+    from .encoders.backbone import load_backbone
+    from .encoders.vlm import load_vlm
+
+    return Encoders(
+        load_vlm(clip, pretrained=pretrained, device=device, models_dir=models_dir),
+        load_backbone(backbone, device=device, models_dir=models_dir),
+    )
+
+
+def _mini(device: str, models_dir: Path | None) -> Encoders:
+    from .encoders.mini import load_mini
+
+    encoder = load_mini("mini", device=device, models_dir=models_dir)
+    return Encoders(encoder.vlm, encoder.backbone, encoder.encode)
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="mini",
+            summary="small network trained by this project; nothing to download",
+            licence="Apache-2.0; trained on research data sets, see its card",
+            load=_mini,
+            weights="assets/models/mini",
+            local="mini",
+        ),
+        Preset(
+            name="paper-rn50",
+            summary="the paper: MaskCLIP RN50 and ResNet-50",
+            licence="CLIP: MIT; ResNet-50: Apache-2.0",
+            load=partial(
+                _clip_and_backbone, clip="RN50-quickgelu", pretrained="openai", backbone="resnet50.tv_in1k"
+            ),
+            weights="Hugging Face hub, on first use",
+        ),
+        Preset(
+            name="paper-vgg16",
+            summary="the paper: MaskCLIP RN50 and VGG-16",
+            licence="CLIP: MIT; VGG-16: BSD-3-Clause",
+            load=partial(
+                _clip_and_backbone, clip="RN50-quickgelu", pretrained="openai", backbone="vgg16.tv_in1k"
+            ),
+            weights="Hugging Face hub, on first use",
+        ),
+        Preset(
+            name="vit",
+            summary="CLIP ViT-B/16 with neighbourhood attention, and a DINO-family ViT",
+            licence="CLIP: MIT; DINOv2: Apache-2.0",
+            load=partial(
+                _clip_and_backbone,
+                clip="ViT-B-16",
+                pretrained="openai",
+                backbone="vit_small_patch14_dinov2.lvd142m",
+            ),
+            weights="Hugging Face hub, on first use",
+        ),
+    )
+}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name; ``module:function`` calls a function that returns one.
+
+    Raises:
+        UnknownName: no such preset; lists the known ones.
+        InputError: ``module:function`` cannot be imported.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    module, colon, function = name.partition(":")
+    if not colon:
+        raise UnknownName("preset", name, PRESETS)
+    try:
+        preset = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"The preset '{name}' cannot be loaded: {error}.") from error
+    if not isinstance(preset, Preset):
+        raise InputError(f"'{name}' is not a function that returns a preset.")
+    return preset

@@ -1,0 +1,89 @@
+"""The maths that every step shares: masked averages, cosines, resizing, pooling of cells."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPS = 1e-6
+
+
+def unit(features: Tensor) -> Tensor:
+    """(N, C, ...) -> the same with unit length along C; zero vectors stay zero."""
+    return F.normalize(features, dim=1, eps=EPS)
+
+
+def masked_average(features: Tensor, weight: Tensor) -> Tensor:
+    """Mean feature under a mask (Eq. 2).
+
+    Args:
+        features: (N, C, h, w).
+        weight: (N, h, w) in [0, 1]; a bool mask is welcome.
+
+    Returns:
+        (N, C). Rows whose weight sums to zero are zero, never NaN.
+    """
+    weight = weight.to(features.dtype)
+    total = weight.sum((1, 2)).clamp_min(EPS)
+    return torch.einsum("nchw,nhw->nc", features, weight) / total[:, None]
+
+
+def cosine_map(features: Tensor, vectors: Tensor) -> Tensor:
+    """Cosine between every cell and one vector for each item.
+
+    Args:
+        features: (N, C, h, w).
+        vectors: (N, C), or (N, P, C) for P vectors an item.
+
+    Returns:
+        (N, h, w) or (N, P, h, w), in [-1, 1]; 0 where either is zero.
+    """
+    single = vectors.dim() == 2
+    v = F.normalize(vectors[:, None] if single else vectors, dim=-1, eps=EPS)
+    out = torch.einsum("nchw,npc->nphw", unit(features), v)
+    return out[:, 0] if single else out
+
+
+def resize_map(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of (..., h, w) to (..., *size), corners not aligned."""
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    flat = maps.reshape(-1, 1, *maps.shape[-2:]).float()
+    out = F.interpolate(flat, size, mode="bilinear", align_corners=False)
+    return out.view(*maps.shape[:-2], *size)
+
+
+class Cells(NamedTuple):
+    """Pooled cells: ``vectors`` (N, m, C) and ``weight`` (N, m), the cells each one stands for."""
+
+    vectors: Tensor
+    weight: Tensor
+
+
+def pool_cells(features: Tensor, mask: Tensor, grid: int) -> Cells:
+    """Masked means over a coarse grid, so that products of cells with cells stay small.
+
+    Neighbouring cells are nearly alike, so a product of all n cells with m << n masked means gives
+    almost what the product with all masked cells gives, for n / m of its cost. With ``grid`` at
+    least as large as the map nothing is pooled and the result is exact.
+
+    Args:
+        features: (N, C, h, w).
+        mask: (N, h, w) bool or weights in [0, 1].
+        grid: at most this many rows and columns of pooled cells.
+
+    Returns:
+        m = min(h, grid) * min(w, grid) cells. Empty ones have weight 0 and a zero vector.
+    """
+    h, w = mask.shape[-2:]
+    weight = mask.to(features.dtype)[:, None]
+    if h <= grid and w <= grid:
+        return Cells((features * weight).flatten(2).transpose(1, 2), weight.flatten(1))
+    size = (min(h, grid), min(w, grid))
+    share = F.adaptive_avg_pool2d(weight, size)
+    total = F.adaptive_avg_pool2d(features * weight, size)
+    vectors = (total / share.clamp_min(EPS)).flatten(2).transpose(1, 2)
+    return Cells(vectors, share.flatten(1) * (h * w / (size[0] * size[1])))
