@@ -1,0 +1,169 @@
+"""The labels of a workspace: names that cannot be confused, a colour each, who lies on top.
+
+Two names collide if they differ in nothing but upper and lower case or in how an accent is written:
+many tools and file systems take them for one. Two labels never share a colour, and none is black,
+the background of palette pictures.
+
+The functions work inside a transaction that the caller holds.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import json
+import re
+import sqlite3
+import unicodedata
+from dataclasses import dataclass
+
+from ..errors import InputError, LabelError, UnknownName, WorkspaceError
+from ..labels import Label
+
+_GOLDEN = 0.61803398875  # a step around the colour circle that never comes back near a used hue
+
+
+@dataclass(frozen=True)
+class Category:
+    """A label as a workspace keeps it.
+
+    Attributes:
+        label: name, synonyms and "not" words.
+        colour: ``#rrggbb``, of its own.
+        priority: where masks overlap, the label with the higher number lies on top.
+    """
+
+    label: Label
+    colour: str
+    priority: int
+
+    @property
+    def name(self) -> str:
+        """The name that drafts and exports carry."""
+        return self.label.text
+
+
+def key_of(name: str) -> str:
+    """What two names have in common when they collide."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).strip()
+
+
+def add(
+    connection: sqlite3.Connection, label: Label, *, colour: str | None = None, priority: int | None = None
+) -> Category:
+    """Add a label; without a colour or priority it gets a free colour and lies on top.
+
+    Raises:
+        WorkspaceError: its name or colour is taken.
+        InputError: the colour is not one, or the name is empty.
+    """
+    taken = {c.name: c.colour for c in every(connection)}
+    key = key_of(label.text)
+    if not key:
+        raise LabelError("A label needs a name. Type one such as 'dog'.")
+    for name in taken:
+        if key_of(name) == key:
+            raise WorkspaceError(
+                f"The label '{label.text}' collides with '{name}', which is there already: exports could "
+                "not tell them apart. Use that one, or choose another name; nothing was added."
+            )
+    colour = _free_colour(taken) if colour is None else _checked_colour(colour, taken, label.text)
+    if priority is None:
+        priority = connection.execute("SELECT coalesce(max(priority), 0) + 1 FROM labels").fetchone()[0]
+    connection.execute(
+        "INSERT INTO labels (name, key, synonyms, distractors, colour, priority) VALUES (?, ?, ?, ?, ?, ?)",
+        (label.text, key, json.dumps(label.synonyms), json.dumps(label.distractors), colour, priority),
+    )
+    return Category(label, colour, int(priority))
+
+
+def change(
+    connection: sqlite3.Connection,
+    name: str,
+    *,
+    label: Label | None = None,
+    colour: str | None = None,
+    priority: int | None = None,
+) -> None:
+    """Change what is given and leave the rest; drafts follow the label.
+
+    Raises:
+        WorkspaceError: the new name or colour is taken.
+        UnknownName: there is no label of that name.
+    """
+    label_id = number(connection, name)
+    others = {c.name: c.colour for c in every(connection) if key_of(c.name) != key_of(name)}
+    if label is not None:
+        for other in others:
+            if key_of(other) == key_of(label.text):
+                raise WorkspaceError(
+                    f"'{name}' cannot be renamed to '{label.text}': the label '{other}' is there already. "
+                    "Choose another name; nothing was changed."
+                )
+        connection.execute(
+            "UPDATE labels SET name=?, key=?, synonyms=?, distractors=? WHERE id=?",
+            (
+                label.text,
+                key_of(label.text),
+                json.dumps(label.synonyms),
+                json.dumps(label.distractors),
+                label_id,
+            ),
+        )
+    if colour is not None:
+        colour = _checked_colour(colour, others, name)
+        connection.execute("UPDATE labels SET colour=? WHERE id=?", (colour, label_id))
+    if priority is not None:
+        connection.execute("UPDATE labels SET priority=? WHERE id=?", (priority, label_id))
+
+
+def every(connection: sqlite3.Connection) -> list[Category]:
+    """All labels in the order in which they were added."""
+    rows = connection.execute("SELECT name, synonyms, distractors, colour, priority FROM labels ORDER BY id")
+    return [
+        Category(Label(name, tuple(json.loads(synonyms)), tuple(json.loads(distractors))), colour, priority)
+        for name, synonyms, distractors, colour, priority in rows
+    ]
+
+
+def number(connection: sqlite3.Connection, name: str) -> int:
+    """The number of a label; raises UnknownName if there is none of that name."""
+    row = connection.execute("SELECT id FROM labels WHERE key=?", (key_of(name),)).fetchone()
+    if row is None:
+        raise UnknownName("label", name, [c.name for c in every(connection)] or ["(none yet)"])
+    return row[0]
+
+
+def number_or_add(connection: sqlite3.Connection, name: str) -> int:
+    """The number of a label, which is added if it is new."""
+    row = connection.execute("SELECT id FROM labels WHERE key=?", (key_of(name),)).fetchone()
+    if row is None:
+        add(connection, Label(name))
+        return number(connection, name)
+    return row[0]
+
+
+def _checked_colour(colour: str, taken: dict[str, str], name: str) -> str:
+    colour = colour.lower()
+    if not re.fullmatch(r"#[0-9a-f]{6}", colour) or colour == "#000000":
+        raise InputError(
+            f"'{colour}' is no colour for the label '{name}'. Write it as #rrggbb, for instance #e6194b; "
+            "black is kept for the background."
+        )
+    for other, used in taken.items():
+        if used == colour:
+            raise WorkspaceError(
+                f"The labels '{name}' and '{other}' would share the colour {colour}: palette exports could "
+                "not tell them apart. Choose another colour."
+            )
+    return colour
+
+
+def _free_colour(taken: dict[str, str]) -> str:
+    used = set(taken.values())
+    step = len(used)
+    while True:
+        red, green, blue = colorsys.hsv_to_rgb((0.95 + step * _GOLDEN) % 1, 0.75, (0.9, 0.7)[step % 2])
+        colour = "#" + "".join(f"{round(255 * c):02x}" for c in (red, green, blue))
+        if colour not in used:
+            return colour
+        step += 1

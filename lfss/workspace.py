@@ -1,0 +1,533 @@
+"""A workspace: pictures, labels, supports and drafts in one folder, where nothing is lost.
+
+What a method has returned from is on the disk: killing the program, or a power cut, takes at most
+the one change under way. Two programs may use a workspace at once; the later change of a draft wins
+and the earlier one stays in its history. All methods may be called from any thread.
+
+    workspace = Workspace.open(folder)
+    workspace.put_draft(draft, prediction.score)
+    workspace.set_status(draft.image_digest, "dog", "accepted")
+    coco.write(workspace.drafts(status="accepted"), out)
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from . import masks
+from .drafts import STATUSES, Draft, Status
+from .errors import UnknownName, WorkspaceError
+from .images import Image, read_image
+from .labels import Label
+from .storage import categories, failures, history, integrity, listing, pictures, supports, thresholds
+from .storage.categories import Category
+from .storage.database import BUSY_SECONDS, Database
+from .storage.history import Change, Content, Run
+from .storage.listing import Drafts, Order, Row, Stats
+from .storage.pictures import Picture, Stamp
+from .storage.supports import KeptSupport
+
+DATABASE_NAME = "workspace.sqlite"
+_PAGE = 256  # pictures that are listed in one transaction
+
+
+class Workspace:
+    """A folder with one database. Make it with ``Workspace.open``."""
+
+    def __init__(self, folder: Path, database: Database):
+        self.folder, self._database = folder, database
+
+    @classmethod
+    def open(
+        cls, folder: str | os.PathLike[str], *, create: bool = True, busy_seconds: float = BUSY_SECONDS
+    ) -> Self:
+        """Open a workspace; an older one is brought up to date, its content unchanged.
+
+        Args:
+            folder: on a disk of this machine, since network folders cannot be shared safely.
+            create: make the folder and the workspace if they are not there.
+            busy_seconds: how long a change waits for another program that is writing.
+
+        Raises:
+            WorkspaceError: not there, not writable, locked, damaged, of a newer version of this
+                program, or not a workspace.
+        """
+        path = pictures.absolute(Path(folder))
+        if create:
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise WorkspaceError(
+                    f"The folder '{path}' cannot be made ({error.strerror}). Choose a folder of your own."
+                ) from error
+        return cls(path, Database(path / DATABASE_NAME, create=create, busy_seconds=busy_seconds))
+
+    def close(self) -> None:
+        """Close the file. Nothing depends on it but tidiness; later calls raise WorkspaceError."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Pictures
+
+    def add_image(self, source: Image | str | os.PathLike[str], *, keep: bool = False) -> Picture:
+        """Add a picture, or note a further file in which a known one lies.
+
+        Args:
+            source: a picture that was read, or the path of one.
+            keep: also keep a copy in the workspace, for files that will not stay, such as uploads.
+
+        Raises:
+            ImageError: the file is not a readable picture.
+            WorkspaceError: the copy cannot be written.
+        """
+        path = source.path if isinstance(source, Image) else Path(source)
+        stamp = pictures.stamp_of(path) if path else None
+        image = source if isinstance(source, Image) else read_image(source)
+        if keep:
+            path = pictures.keep(self.folder, image)
+            stamp = pictures.stamp_of(path)
+        with self._database.writing() as connection:
+            image_id = pictures.add(connection, digest=image.digest, name=image.name, size=image.size)
+            if path and stamp:
+                pictures.saw(connection, self.folder, image_id, path, stamp)
+        return self.image(image.digest)
+
+    def image(self, digest: str) -> Picture:
+        """The picture of a digest; raises WorkspaceError if it is not known."""
+        with self._database.reading() as connection:
+            return pictures.get(connection, self.folder, digest)
+
+    def images(self) -> Iterator[Picture]:
+        """All pictures in the order in which they were added, read a few at a time."""
+        after = 0
+        while True:
+            with self._database.reading() as connection:
+                page = list(pictures.page(connection, self.folder, after=after, count=_PAGE))
+            if not page:
+                return
+            after = page[-1][0]
+            yield from (picture for _, picture in page)
+
+    def find_image(self, path: str | os.PathLike[str]) -> Picture | None:
+        """The picture that a file holds, told by path, size and time; None if it must be read."""
+        with self._database.reading() as connection:
+            image_id = pictures.seen_in(connection, self.folder, Path(path))
+            if image_id is None:
+                return None
+            return next(pictures.page(connection, self.folder, after=image_id - 1, count=1))[1]
+
+    def image_path(self, digest: str) -> Path:
+        """A file that holds the picture today.
+
+        Raises:
+            WorkspaceError: the picture came without a file, its file has been moved, or the file holds
+                another picture now.
+        """
+        with self._database.reading() as connection:
+            name = pictures.get(connection, self.folder, digest).name
+            files = pictures.files_of(connection, self.folder, digest)
+        path, stamp = pictures.still_there(digest, name, files)
+        if stamp is not None:
+            with self._database.writing() as connection:
+                pictures.saw(connection, self.folder, pictures.number(connection, digest), path, stamp)
+        return path
+
+    def check_files(self) -> Iterator[str]:
+        """One sentence for each picture whose file has been moved or changed."""
+        for picture in self.images():
+            if picture.path is not None:
+                try:
+                    self.image_path(picture.digest)
+                except WorkspaceError as error:
+                    yield str(error)
+
+    def remove_image(self, digest: str) -> None:
+        """Forget a picture with its drafts, their history and its use as a support, for good.
+
+        The file stays where it is, unless it is the copy that the workspace kept.
+        """
+        with self._database.writing() as connection:
+            files = pictures.files_of(connection, self.folder, digest)
+            connection.execute("DELETE FROM images WHERE digest=?", (digest,))
+        for path, _ in files:
+            if path.parent == self.folder / pictures.KEPT:
+                with suppress(OSError):
+                    path.unlink()
+
+    # Labels
+
+    def add_label(
+        self, label: Label | str, *, colour: str | None = None, priority: int | None = None
+    ) -> Category:
+        """Add a label; without a colour or priority it gets a free colour and lies on top.
+
+        Raises:
+            WorkspaceError: its name or colour is taken.
+            InputError: the colour is not one, or the name is empty.
+        """
+        with self._database.writing() as connection:
+            return categories.add(connection, _label(label), colour=colour, priority=priority)
+
+    def add_labels(self, labels: Iterable[Label | str]) -> list[Category]:
+        """Add a list of labels, all or none; raises WorkspaceError if two names collide."""
+        with self._database.writing() as connection:
+            return [categories.add(connection, _label(label)) for label in labels]
+
+    def labels(self) -> list[Category]:
+        """All labels in the order in which they were added."""
+        with self._database.reading() as connection:
+            return categories.every(connection)
+
+    def rename_label(self, old: str, new: str) -> None:
+        """Rename a label; its drafts and supports follow. Synonyms stay.
+
+        Raises:
+            WorkspaceError: another label has that name.
+            UnknownName: there is no label of the old name.
+        """
+        with self._database.writing() as connection:
+            found = {categories.key_of(c.name): c.label for c in categories.every(connection)}
+            label = found.get(categories.key_of(old), Label(old))
+            categories.change(connection, old, label=replace(label, text=new))
+
+    def change_label(
+        self,
+        name: str,
+        *,
+        label: Label | None = None,
+        colour: str | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Change what is given: name and words, colour, or which label lies on top.
+
+        Raises:
+            WorkspaceError: another label has that name or colour.
+            UnknownName: there is no label of that name.
+        """
+        with self._database.writing() as connection:
+            categories.change(connection, name, label=label, colour=colour, priority=priority)
+
+    def remove_label(self, name: str, *, with_drafts: bool = False) -> None:
+        """Remove a label; refuses while it has drafts, unless they are to go with it, for good."""
+        with self._database.writing() as connection:
+            label_id = categories.number(connection, name)
+            count = connection.execute(
+                "SELECT count(*) FROM drafts WHERE label_id=?", (label_id,)
+            ).fetchone()[0]
+            if count and not with_drafts:
+                raise WorkspaceError(
+                    f"The label '{name}' has {count} drafts, which would be lost with it. Rename it, or "
+                    "say that its drafts may go."
+                )
+            connection.execute("DELETE FROM labels WHERE id=?", (label_id,))
+
+    # Supports
+
+    def add_support(self, label: str, digest: str, known: npt.NDArray[np.int8] | None = None) -> None:
+        """Use a picture as a support of a label, or replace what is known of it.
+
+        Args:
+            known: (H, W) int8; 1 the object, 0 not the object, -1 unknown. None: nothing is known.
+
+        Raises:
+            SupportError: ``known`` does not fit the picture, or holds other values.
+            WorkspaceError: the picture is not in the workspace.
+        """
+        packed = supports.pack(known, self.image(digest).size)
+        with self._database.writing() as connection:
+            supports.put(connection, label, digest, packed)
+
+    def supports(self, label: str) -> list[KeptSupport]:
+        """The supports of a label in the order in which they were added."""
+        with self._database.reading() as connection:
+            return supports.every(connection, self.folder, label)
+
+    def remove_support(self, label: str, digest: str) -> None:
+        """Stop using a picture as a support of a label; the picture stays."""
+        with self._database.writing() as connection:
+            supports.remove(connection, label, digest)
+
+    # Drafts
+
+    def put_draft(
+        self,
+        draft: Draft,
+        scores: npt.NDArray[np.floating] | None = None,
+        *,
+        overwrite: bool = True,
+        stamp: Stamp | None = None,
+    ) -> bool:
+        """Store a draft, and with it the picture, the file and the label if they are new.
+
+        A proposal of a model never replaces what a person has made or decided. What is replaced stays
+        in the history.
+
+        Args:
+            scores: (h, w) in [0, 1], of any size: the map that the mask was cut from. It is kept in
+                a few kilobytes, so that a new threshold needs no model.
+            overwrite: False leaves any draft that is there as it is.
+            stamp: what the file looked like when it was read; as it is now if not given.
+
+        Returns:
+            Whether it was stored.
+
+        Raises:
+            InputError: the mask has another size than the picture.
+        """
+        packed, run, path = masks.pack_mask(draft.mask), None, draft.image_path
+        if scores is not None:
+            run = Run(packed, masks.pack_scores(scores), draft.origin.threshold, draft.score)
+        content = Content(packed, draft.status, draft.score, draft.presence, draft.origin, run)
+        stamp = stamp or (pictures.stamp_of(path) if path else None)
+        with self._database.writing() as connection:
+            image_id = pictures.add(
+                connection, digest=draft.image_digest, name=draft.image_name, size=draft.size
+            )
+            label_id = categories.number_or_add(connection, draft.label)
+            if path and stamp:
+                pictures.saw(connection, self.folder, image_id, path, stamp)
+                failures.clear(connection, self.folder, label_id, path)
+            now = history.state(connection, history.find(connection, image_id, label_id))
+            if now and (not overwrite or (draft.status == "proposed" and now.content.status != "proposed")):
+                return False
+            draft_id = now.draft_id if now else history.begin(connection, image_id, label_id)
+            history.record(connection, draft_id, draft.status, content)
+        return True
+
+    def has_draft(self, digest: str, label: str) -> bool:
+        """Whether a picture has a draft of a label, in whatever state."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT 1 FROM drafts d JOIN images i ON i.id = d.image_id JOIN labels l ON l.id = d.label_id"
+                " WHERE i.digest=? AND l.key=?",
+                (digest, categories.key_of(label)),
+            ).fetchone()
+        return row is not None
+
+    def draft(self, digest: str, label: str) -> Draft | None:
+        """The draft of a label on a picture; None if there is none."""
+        with self._database.reading() as connection:
+            found = listing.ids(connection, label=label, status=None, order="added", digest=digest)
+        return Drafts(self._database, self.folder, found)[0] if found else None
+
+    def drafts(
+        self,
+        label: str | None = None,
+        status: Status | Sequence[Status] | None = None,
+        *,
+        order: Order = "added",
+    ) -> Drafts:
+        """Drafts of a label and of one or several states, read one by one as they are asked for.
+
+        Args:
+            order: ``added``: pictures as they were added, in each the top label last; ``name``: by file
+                name; ``doubt``: what the model was least sure of first, and before it what has no score.
+        """
+        with self._database.reading() as connection:
+            found = listing.ids(connection, label=label, status=status, order=order)
+        return Drafts(self._database, self.folder, found)
+
+    def overview(
+        self,
+        label: str | None = None,
+        status: Status | Sequence[Status] | None = None,
+        *,
+        order: Order = "added",
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Row]:
+        """The same drafts without their masks, for lists: from the ``offset``-th, at most ``limit``."""
+        with self._database.reading() as connection:
+            return listing.rows(
+                connection,
+                self.folder,
+                label=label,
+                status=status,
+                order=order,
+                limit=limit,
+                offset=offset,
+            )
+
+    def set_status(self, digests: str | Iterable[str], label: str, status: Status) -> int:
+        """Accept, reject or otherwise decide drafts; either all change or none.
+
+        ``absent`` says that the object is not in the picture. It empties the mask, which ``undo`` brings
+        back, and may be said of a picture that has no draft yet.
+
+        Returns:
+            How many drafts changed.
+
+        Raises:
+            WorkspaceError: a picture has no draft of this label.
+        """
+        if status not in STATUSES:
+            raise UnknownName("state", status, STATUSES)
+        changed = 0
+        with self._database.writing() as connection:
+            label_id = categories.number(connection, label)
+            for digest in [digests] if isinstance(digests, str) else digests:
+                picture = pictures.get(connection, self.folder, digest)
+                if status != "absent":
+                    self._draft_id(connection, digest, label)  # a sentence if there is none
+                mask = masks.pack_mask(np.zeros(picture.size, np.bool_)) if status == "absent" else None
+                changed += _decide(connection, pictures.number(connection, digest), label_id, status, mask)
+        return changed
+
+    def edit_mask(self, digest: str, label: str, mask: npt.NDArray[np.bool_]) -> Draft:
+        """Replace a mask by one that a person drew; starts a draft where there is none.
+
+        Raises:
+            InputError: the mask is not bool, or has another size than the picture.
+        """
+        picture = self.image(digest)
+        Draft(picture.name, digest, label, mask)  # checks the mask
+        packed = masks.pack_mask(mask)
+        with self._database.writing() as connection:
+            image_id = pictures.add(connection, digest=digest, name=picture.name, size=mask.shape)
+            _decide(connection, image_id, categories.number(connection, label), "edited", packed)
+        return self._known_draft(digest, label)
+
+    def rethreshold(
+        self,
+        label: str,
+        threshold: float,
+        *,
+        digests: Iterable[str] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Cut the proposals of a label at another threshold, without the model.
+
+        Only drafts that are still ``proposed`` change, and only those with a score map. At the model's
+        own threshold each gets the model's own mask back, bit for bit.
+
+        Args:
+            digests: only these pictures.
+            on_progress: called with (done, total) after every few drafts.
+
+        Returns:
+            How many drafts changed.
+
+        Raises:
+            InputError: the threshold is not between 0 and 1.
+        """
+        with self._database.reading() as connection:
+            wanted = [None] if digests is None else digests
+            ids = array("q")
+            for digest in wanted:
+                ids += listing.ids(connection, label=label, status="proposed", order="added", digest=digest)
+        return thresholds.change(self._database, ids, threshold, on_progress)
+
+    def preview(self, digest: str, label: str, threshold: float) -> npt.NDArray[np.bool_]:
+        """The (H, W) mask that a draft would have at another threshold; changes nothing.
+
+        Raises:
+            WorkspaceError: the draft has no score map.
+        """
+        with self._database.reading() as connection:
+            run = thresholds.run_of(connection, self._draft_id(connection, digest, label), label)
+        return thresholds.cut(run, threshold)[0]
+
+    def undo(self, digest: str, label: str) -> Draft | None:
+        """Take back the last change of a draft; None if there is nothing to take back."""
+        return self._step(digest, label, back=True)
+
+    def redo(self, digest: str, label: str) -> Draft | None:
+        """Do again what was taken back; None if there is nothing, or a new change came since."""
+        return self._step(digest, label, back=False)
+
+    def history(self, digest: str, label: str) -> list[Change]:
+        """The changes of a draft, the oldest first; at most 100, and 4 MB of packed masks."""
+        with self._database.reading() as connection:
+            return history.changes(connection, self._draft_id(connection, digest, label))
+
+    # Batches
+
+    def pending(self, label: str, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+        """Those of the files whose picture has no draft of a label yet, one by one.
+
+        A file is known again by path, size and time. One that was changed or is new here is pending.
+        """
+        for path in map(Path, paths):
+            picture = self.find_image(path)
+            if picture is None or not self.has_draft(picture.digest, label):
+                yield path
+
+    def record_failure(self, label: str, path: str | os.PathLike[str], message: str) -> None:
+        """Note why a file could not be segmented, until a draft of it is stored."""
+        with self._database.writing() as connection:
+            failures.put(connection, self.folder, label, Path(path), message)
+
+    def failures(self, label: str) -> list[tuple[Path, str]]:
+        """Files that could not be segmented, each with the reason."""
+        with self._database.reading() as connection:
+            return failures.every(connection, self.folder, label)
+
+    # Upkeep
+
+    def stats(self) -> Stats:
+        """How much the workspace holds."""
+        size = sum(file.stat().st_size for file in self.folder.glob(f"{DATABASE_NAME}*"))
+        with self._database.reading() as connection:
+            return listing.stats(connection, size=size)
+
+    def check(self) -> list[str]:
+        """Read everything and say what is wrong, one sentence each; empty if the workspace is whole."""
+        found: list[str] = []
+        try:
+            for line in integrity.problems(self._database):
+                found.append(line)
+        except WorkspaceError as error:  # too damaged to read on
+            found.append(str(error))
+        return found
+
+    def _draft_id(self, connection: sqlite3.Connection, digest: str, label: str) -> int:
+        image_id, label_id = pictures.number(connection, digest), categories.number(connection, label)
+        draft_id = history.find(connection, image_id, label_id)
+        if draft_id is None:
+            name = pictures.get(connection, self.folder, digest).name
+            raise WorkspaceError(
+                f"The picture '{name}' has no draft of '{label}' yet. Segment or draw it first."
+            )
+        return draft_id
+
+    def _known_draft(self, digest: str, label: str) -> Draft:
+        with self._database.reading() as connection:
+            return Drafts(self._database, self.folder, [self._draft_id(connection, digest, label)])[0]
+
+    def _step(self, digest: str, label: str, *, back: bool) -> Draft | None:
+        with self._database.writing() as connection:
+            moved = history.step(connection, self._draft_id(connection, digest, label), back=back)
+        return self._known_draft(digest, label) if moved else None
+
+
+def _decide(
+    connection: sqlite3.Connection, image_id: int, label_id: int, status: Status, mask: bytes | None
+) -> bool:
+    """Make a person's change; keeps what is known of the origin. Without a draft, it begins one."""
+    now = history.state(connection, history.find(connection, image_id, label_id))
+    content = now.content if now else Content(mask or b"", status)
+    after = replace(content, status=status, mask=mask or content.mask)
+    if now and now.content == after:
+        return False
+    draft_id = now.draft_id if now else history.begin(connection, image_id, label_id)
+    history.record(connection, draft_id, status, after)
+    return True
+
+
+def _label(label: Label | str) -> Label:
+    return Label(label) if isinstance(label, str) else label
