@@ -1,0 +1,137 @@
+"""The names that a model with a fixed vocabulary knows, and how typed words lead to them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+KIND = 0.8  # familiarity of a kind of a concept: "beagle" is a dog, and not every dog is one
+COMPOUND = 0.6  # of "brown dog", where only the last word is known
+SIMILAR = 0.6  # names with a lower similarity of letters are not offered as "closest"
+
+_IRREGULAR = {
+    "people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse",
+    "geese": "goose", "feet": "foot", "teeth": "tooth", "knives": "knife", "wolves": "wolf",
+    "leaves": "leaf", "loaves": "loaf", "scarves": "scarf", "shelves": "shelf", "calves": "calf",
+    "oxen": "ox", "cacti": "cactus", "octopi": "octopus", "buses": "bus",
+}  # fmt: skip
+_SPELLINGS = (("aeroplane", "airplane"), ("grey", "gray"), ("tyre", "tire"), ("colour", "color"))
+_ARTICLES = ("a ", "an ", "the ")
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One thing that the model can find.
+
+    Attributes:
+        name: what it is called.
+        synonyms: other words for exactly this.
+        kinds: words for some of these only.
+    """
+
+    name: str
+    synonyms: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Concept:
+        """From what ``dataclasses.asdict`` made and JSON kept."""
+        return cls(value["name"], tuple(value.get("synonyms", ())), tuple(value.get("kinds", ())))
+
+
+@dataclass(frozen=True)
+class Match:
+    """The concept a phrase leads to, and how well it fits, in (0, 1]."""
+
+    index: int
+    concept: Concept
+    familiarity: float
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Concepts in the order of the model's table.
+
+    >>> words = Vocabulary((Concept("dog", ("hound",), ("beagle",)), Concept("tv monitor", ("tv",))))
+    >>> words.resolve("Puppies") is None, words.resolve("Hounds").concept.name
+    (True, 'dog')
+    >>> words.resolve("beagle").familiarity
+    0.8
+    """
+
+    concepts: tuple[Concept, ...]
+
+    @classmethod
+    def from_json(cls, concepts: Iterable[Mapping[str, Any]]) -> Vocabulary:
+        """From the list that ``config.json`` holds."""
+        return cls(tuple(Concept.from_json(c) for c in concepts))
+
+    @cached_property
+    def _entries(self) -> dict[str, tuple[int, float]]:
+        entries: dict[str, tuple[int, float]] = {}
+        # Names win over synonyms, and both over kinds, whichever concept comes first.
+        for of, familiarity in (("name", 1.0), ("synonyms", 1.0), ("kinds", KIND)):
+            for i, concept in enumerate(self.concepts):
+                words = getattr(concept, of)
+                for word in (words,) if isinstance(words, str) else words:
+                    entries.setdefault(_normal(word), (i, familiarity))
+        for word, found in list(entries.items()):
+            entries.setdefault(word.replace(" ", ""), found)  # "tvmonitor"
+        return entries
+
+    def resolve(self, phrase: str) -> Match | None:
+        """The concept that a phrase means, or None for an unknown word.
+
+        Case, articles, hyphens, plurals and British spellings do not matter. Of several words the last
+        ones decide ("brown dog" is a dog), with less familiarity.
+        """
+        words = _normal(phrase).split()
+        for start in range(len(words)):
+            for form in _forms(" ".join(words[start:])):
+                found = self._entries.get(form)
+                if found is not None:
+                    index, familiarity = found
+                    return Match(index, self.concepts[index], familiarity if start == 0 else COMPOUND)
+        return None
+
+    def closest(self, phrase: str, count: int = 3) -> tuple[str, ...]:
+        """Names of known concepts that look most like a phrase; none if nothing does.
+
+        Args:
+            phrase: what was typed.
+            count: how many at most.
+        """
+        near = difflib.get_close_matches(_normal(phrase), list(self._entries), 3 * count, SIMILAR)
+        names = dict.fromkeys(self.concepts[self._entries[n][0]].name for n in near)
+        return tuple(names)[:count]
+
+
+def _normal(phrase: str) -> str:
+    text = unicodedata.normalize("NFKC", phrase).casefold()
+    text = " ".join(re.sub(r"[^\w]+|_", " ", text).split())
+    for article in _ARTICLES:
+        text = text.removeprefix(article)
+    for british, american in _SPELLINGS:
+        text = re.sub(rf"\b{british}(s?)\b", rf"{american}\1", text)
+    return text
+
+
+def _forms(text: str) -> tuple[str, ...]:
+    """A phrase, its possible singulars, and the same without spaces."""
+    head, _, last = text.rpartition(" ")
+    singulars = [last]
+    if last in _IRREGULAR:
+        singulars.append(_IRREGULAR[last])
+    if last.endswith("ies") and len(last) > 4:
+        singulars.append(last[:-3] + "y")
+    if last.endswith("es") and len(last) > 3:
+        singulars.append(last[:-2])
+    if last.endswith("s") and len(last) > 2:
+        singulars.append(last[:-1])
+    whole = [f"{head} {word}".strip() for word in singulars]
+    return tuple(dict.fromkeys([*whole, *(w.replace(" ", "") for w in whole)]))

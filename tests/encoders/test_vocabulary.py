@@ -1,0 +1,74 @@
+"""Typed words lead to the concepts that a fixed vocabulary knows."""
+
+from __future__ import annotations
+
+import pytest
+
+from lfss.encoders.vocabulary import COMPOUND, KIND, Concept, Vocabulary
+
+WORDS = Vocabulary(
+    (
+        Concept("background"),
+        Concept("dog", ("puppy", "hound"), ("beagle", "golden retriever")),
+        Concept("cat", ("kitten",)),
+        Concept("person", ("people", "woman")),
+        Concept("cow", ("cattle",)),
+        Concept("airplane", ("plane",)),
+        Concept("couch", ("sofa",)),
+        Concept("tv", ("television", "tv monitor")),
+        Concept("bus"),
+        Concept("teddy bear", ("toy", "beagle toy")),
+        Concept("bear"),
+        Concept("mouse"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("dog", "dog"), (" DOG ", "dog"), ("dogs", "dog"), ("a dog", "dog"), ("the dogs", "dog"),
+        ("puppies", "dog"), ("kitten", "cat"), ("cattle", "cow"), ("people", "person"), ("women", "person"),
+        ("aeroplane", "airplane"), ("Aeroplanes", "airplane"), ("sofas", "couch"), ("television", "tv"),
+        ("tvmonitor", "tv"), ("tv-monitor", "tv"), ("buses", "bus"), ("teddy_bears", "teddy bear"),
+        ("mice", "mouse"),
+    ],
+)  # fmt: skip
+def test_spelling_case_and_plural_do_not_matter(typed, name):
+    match = WORDS.resolve(typed)
+    assert match is not None
+    assert (match.concept.name, match.familiarity) == (name, 1.0)
+    assert WORDS.concepts[match.index] is match.concept
+
+
+def test_a_kind_is_known_less_well_than_the_thing_itself():
+    match = WORDS.resolve("Golden Retrievers")
+    assert match is not None
+    assert (match.concept.name, match.familiarity) == ("dog", KIND)
+
+
+def test_the_last_words_decide_what_a_description_means():
+    match = WORDS.resolve("small brown dog")
+    assert match is not None
+    assert (match.concept.name, match.familiarity) == ("dog", COMPOUND)
+    bear = WORDS.resolve("old teddy bear")
+    assert bear is not None
+    assert bear.concept.name == "teddy bear"
+
+
+@pytest.mark.parametrize("typed", ["", "   ", "qwertz", "dogma", "犬", "!?"])
+def test_an_unknown_word_leads_nowhere(typed):
+    assert WORDS.resolve(typed) is None
+
+
+def test_closest_names_are_concepts_that_look_alike():
+    assert WORDS.closest("bears") == ("bear", "teddy bear")[: len(WORDS.closest("bears"))]
+    assert WORDS.closest("mousse")[0] == "mouse"
+    assert WORDS.closest("xyzzy") == ()
+
+
+def test_a_name_wins_over_another_concepts_synonym():
+    words = Vocabulary((Concept("ship", ("boat",)), Concept("boat")))
+    match = words.resolve("boat")
+    assert match is not None
+    assert match.concept.name == "boat"

@@ -1,0 +1,307 @@
+"""Train mini: the embedded model of ``assets/models/mini``.
+
+    python -m train.distill --config train/configs/mini.json --data ../data-full \
+        --teachers ../shared/weights --cache ../cache-mini --run ../runs/mini
+    python -m train.distill --run ../runs/mini --export assets/models/mini
+
+The first command trains, and goes on where it stopped when it is given again. The second writes what
+the run has so far as a model. ``train.distill_cache`` fills the cache, before or meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lfss.encoders.mini import Mini, MiniConfig, mini_config
+from lfss.encoders.vocabulary import Vocabulary
+from lfss.weights import save_model
+
+from . import distill_losses as losses
+from .distill_batches import Batch, Cache, Sampler
+from .distill_cache import TOKENS, load_module
+from .distill_data import split_rule
+from .distill_truth import ConceptTable, build_truth
+
+CHECKPOINT = "checkpoint.pt"
+SAVE_SECONDS = 120
+LOG_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps at one crop size; ``zoom`` is the smallest window as a share of the photo."""
+
+    steps: int
+    size: int
+    zoom: float
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that a run depends on, beside its data."""
+
+    seed: int
+    pairs: int
+    singles: int
+    drawn_share: float
+    stages: tuple[Stage, ...]
+    learning_rate: float
+    weight_decay: float
+    warmup: int
+    decay: int
+    average: float
+    weights: dict[str, float]
+    exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> TrainConfig:
+        """From a config file or a checkpoint."""
+        stages = tuple(Stage(**s) for s in value["stages"])
+        return cls(**{**value, "stages": stages, "exclude": tuple(value.get("exclude", ()))})
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage(self, step: int) -> Stage:
+        """The stage that a step belongs to."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    def rate(self, step: int) -> float:
+        """Learning rate: a linear start, then constant, a linear end over ``decay`` steps.
+
+        So the length of a run can be changed while it runs; a cosine would have to know it before.
+        """
+        return self.learning_rate * min(1.0, (step + 1) / self.warmup, (self.steps - step) / self.decay)
+
+
+class Student(nn.Module):
+    """Mini, and the heads that only training needs: one for each teacher layer."""
+
+    def __init__(self, config: MiniConfig):
+        super().__init__()
+        self.mini = Mini(config)
+        self.tokens = nn.ModuleList(nn.Conv2d(config.width, dim, 1) for dim in TOKENS.values())
+
+
+def training_loss(
+    student: Student, batch: Batch, weights: dict[str, float], near: Tensor | None
+) -> dict[str, Tensor]:
+    """The weighted parts of the loss, by name.
+
+    Args:
+        student: in training mode.
+        batch: see ``Batch``.
+        weights: of the parts.
+        near: (V, V) cosine of the concepts' names in a language model, NaN where unknown; None for none.
+    """
+    maps = student.mini.maps(batch.pixels)
+    dense, features = student.mini.heads(maps)
+    logits = student.mini.concept_logits(dense)
+    coarse = F.adaptive_avg_pool2d(maps, batch.tokens[0].shape[-1])
+    tokens = [losses.token_loss(head(coarse), target) for head, target in zip(student.tokens, batch.tokens)]
+    paired = slice(0, len(batch.mask))
+    parts = {
+        "tokens": tokens[0] + 0.3 * tokens[1],
+        "episode": losses.episode_loss(features[paired], batch.mask, batch.weight),
+        "evidence": losses.evidence_loss(logits, batch.target, batch.allowed),
+        "cells": losses.cell_presence_loss(logits, batch.target),
+        "presence": losses.presence_loss(logits, batch.state),
+    }
+    if near is not None:
+        table = F.normalize(student.mini.table, dim=1)
+        known = ~near.isnan()
+        parts["names"] = ((table @ table.T)[known] - near[known]).square().mean()
+    return {name: weights[name] * value for name, value in parts.items()}
+
+
+def name_cosines(table: ConceptTable, names: Sequence[str], vectors: Tensor) -> Tensor:
+    """How close the concepts' names are in a language model.
+
+    Args:
+        table: V concepts.
+        names: N names that the language model was asked for.
+        vectors: (N, D) its answers, unit rows.
+
+    Returns:
+        (V, V) cosines after centring, NaN where a name is not among the N.
+    """
+    centred = F.normalize(vectors - vectors.mean(0), dim=1)
+    rows = {name: i for i, name in enumerate(names)}
+    chosen = [
+        next((rows[w] for w in (name, *entry.get("also", ())) if w in rows), -1)
+        for name, entry in table.entries.items()
+    ]
+    known = torch.tensor([c >= 0 for c in chosen])
+    near = centred[chosen] @ centred[chosen].T
+    return near.masked_fill(~(known[:, None] & known[None]), math.nan)
+
+
+def start(config: TrainConfig, concepts: int, run: Path) -> tuple[Student, dict[str, Tensor], Any, int]:
+    """Student, its running average, optimiser and the next step; from the checkpoint if there is one."""
+    torch.manual_seed(config.seed)
+    student = Student(MiniConfig(concepts=concepts))
+    matrices = [p for p in student.parameters() if p.ndim > 1]
+    vectors = [p for p in student.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=config.learning_rate,
+    )
+    average = {k: v.clone() for k, v in student.mini.state_dict().items()}
+    step = 0
+    if (run / CHECKPOINT).exists():
+        saved = torch.load(run / CHECKPOINT)
+        student.load_state_dict(saved["student"])
+        optimiser.load_state_dict(saved["optimiser"])
+        average, step = saved["average"], saved["step"]
+    return student, average, optimiser, step
+
+
+def save(
+    run: Path, student: Student, average: dict[str, Tensor], optimiser: Any, step: int, more: dict[str, Any]
+) -> None:
+    """Write the checkpoint in one move."""
+    value = {
+        "student": student.state_dict(),
+        "average": average,
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+    }
+    part = run / (CHECKPOINT + ".part")
+    torch.save({**value, **more}, part)
+    part.replace(run / CHECKPOINT)
+
+
+def train(
+    config: TrainConfig, sampler: Sampler, near: Tensor | None, run: Path, more: dict[str, Any]
+) -> None:
+    """Train to the end of the config's stages, or go on from the run's checkpoint.
+
+    Args:
+        config: what to do.
+        sampler: of batches; seeded anew from the step at a resume, so no crop is drawn twice.
+        near: see ``training_loss``.
+        run: folder for checkpoint.pt and log.csv.
+        more: kept in the checkpoint, for the export.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    concepts = len(more["concepts"])
+    student, average, optimiser, first = start(config, concepts, run)
+    student.train()
+    sampler.rng = np.random.default_rng([config.seed, first])
+    saved_at = time.time()
+    for step in range(first, config.steps):
+        began = time.time()
+        stage = config.stage(step)
+        batch = sampler.draw(
+            config.pairs, config.singles, stage.size, drawn_share=config.drawn_share, zoom=stage.zoom
+        )
+        parts = training_loss(student, batch, config.weights, near)
+        loss = torch.stack(list(parts.values())).sum()
+        for group in optimiser.param_groups:
+            group["lr"] = config.rate(step)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 5.0)
+        optimiser.step()
+        _follow(average, student.mini.state_dict(), min(config.average, (step + 1) / (step + 10)))
+        if step % LOG_STEPS == 0 or step + 1 == config.steps:
+            _log(run / "log.csv", step, stage.size, time.time() - began, parts)
+        if time.time() - saved_at > SAVE_SECONDS or step + 1 == config.steps:
+            save(run, student, average, optimiser, step + 1, more)
+            saved_at = time.time()
+
+
+@torch.no_grad()
+def _follow(average: dict[str, Tensor], now: dict[str, Tensor], keep: float) -> None:
+    for name, value in now.items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - keep)
+        else:
+            average[name].copy_(value)
+
+
+def _log(path: Path, step: int, size: int, seconds: float, parts: dict[str, Tensor]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(["step", "size", "seconds", *parts])
+        writer.writerow([step, size, f"{seconds:.2f}", *(f"{v.item():.4f}" for v in parts.values())])
+
+
+def export(run: Path, folder: Path) -> None:
+    """Write the run's averaged weights as a model, floats as float16."""
+    saved = torch.load(run / CHECKPOINT)
+    vocabulary = Vocabulary.from_json(saved["concepts"])
+    network = Mini(MiniConfig(concepts=len(vocabulary.concepts)))
+    network.load_state_dict(saved["average"])
+    state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    training = {"steps": saved["step"], "config": saved["config"]}
+    save_model(folder, state, {**mini_config(network, vocabulary), "training": training})
+
+
+def prepare(
+    config: TrainConfig, data: Path, teachers: Path, cache_folder: Path
+) -> tuple[Sampler, Tensor, dict[str, Any]]:
+    """Open the cache, collect what is known of its photos, and make the sampler."""
+    module = load_module(teachers)
+    imagenet_names = module.imagenet_classes(teachers)
+    table = ConceptTable.load()
+    cache = Cache.open(cache_folder)
+    truth = build_truth(
+        cache.photos, data, table, cache.logits, imagenet_names=imagenet_names, excluded=config.exclude
+    )
+    unseen = {*split_rule()["coco_classes_without_masks"], *config.exclude}
+    sampler = Sampler(cache, truth, table, unseen, np.random.default_rng(config.seed))
+    near = name_cosines(table, *module.clip_text_vocabulary(teachers))
+    concepts = [asdict(c) for c in table.concepts(imagenet_names)]
+    return sampler, near, {"concepts": concepts, "config": asdict(config)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Train mini, or export what a run has so far.")
+    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoint and log")
+    parser.add_argument("--export", type=Path, help="write the run's model to this folder and stop")
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "mini.json")
+    parser.add_argument("--data", type=Path, help="folder with voc/, coco/, ... photos/")
+    parser.add_argument("--teachers", type=Path, help="folder with teachers.py and its weights")
+    parser.add_argument("--cache", type=Path, help="folder that train.distill_cache fills")
+    parser.add_argument("--exclude-classes", default="", help="concepts whose masks are not used: cat,cow")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args(arguments)
+    if args.export:
+        export(args.run, args.export)
+        return
+    if not (args.data and args.teachers and args.cache):
+        parser.error("training needs --data, --teachers and --cache")
+    torch.set_num_threads(args.threads)
+    value = json.loads(args.config.read_text(encoding="utf-8"))
+    if args.exclude_classes:
+        value["exclude"] = args.exclude_classes.split(",")
+    config = TrainConfig.from_json(value)
+    sampler, near, more = prepare(config, args.data, args.teachers, args.cache)
+    train(config, sampler, near, args.run, more)
+
+
+if __name__ == "__main__":
+    main()
