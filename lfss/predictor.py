@@ -435,4 +435,4 @@ def _thumbnail(image: Image) -> npt.NDArray[np.uint8]:
     height, width = image.size
     shrink = min(1.0, THUMBNAIL / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -99,6 +99,10 @@ class ClassifierText(nn.Module):
         """1 for a known name, 0 for any other."""
         return float(self.group(phrase) is not None)
 
+    def competitors(self, phrases: Sequence[str]) -> tuple[str, ...]:
+        """None: every map is scaled to its own range, so two of them cannot be compared."""
+        return ()
+
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
         """V phrases -> (V, D) one-hot rows; unknown ones are zero."""
         rows = torch.zeros(len(phrases), self.dim, device=next(self.vit.parameters()).device)

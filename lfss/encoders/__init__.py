@@ -19,9 +19,12 @@ class VisionLanguage(Protocol):
     logit for that phrase. CLIP towers return unit vectors, so the inner product is the cosine.
     """
 
-    name: str
-    dim: int
-    logit_scale: float
+    @property
+    def name(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def logit_scale(self) -> float: ...
 
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
         """V phrases (no template) -> (V, D), each the mean over the prompt templates."""
@@ -39,9 +42,12 @@ class VisionLanguage(Protocol):
 class Backbone(Protocol):
     """Several levels of picture features, finest first."""
 
-    name: str
-    channels: tuple[int, ...]
-    strides: tuple[int, ...]
+    @property
+    def name(self) -> str: ...
+    @property
+    def channels(self) -> tuple[int, ...]: ...
+    @property
+    def strides(self) -> tuple[int, ...]: ...
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) in [0, 1] -> one (B, C_i, h_i, w_i) for each level."""

@@ -67,7 +67,7 @@ class LfssConfig:
     cells: int = 16
     decoder: Literal["none", "paper"] = "none"
     circle: bool = False
-    sharpness: float = 24.0
+    sharpness: float = 16.0
     text_limit: float = 6.0
     roi: float = 0.6
 
@@ -92,7 +92,7 @@ class Lfss(Method):
         b, k = episode.support_known.shape[:2]
         query = side_by_side(episode.query_features)
         support = side_by_side([f.flatten(0, 1) for f in episode.support_features])
-        cells = query.shape[-2:]
+        cells = (query.shape[-2], query.shape[-1])
 
         # Step 1: what the text says, and what a person marked.
         first = initial_masks(
@@ -228,6 +228,6 @@ class Lfss(Method):
 def side_by_side(levels: Sequence[Tensor]) -> Tensor:
     """All levels at the finest level's cells, each cell of each level scaled so that the whole has unit
     length: (N, C_i, h_i, w_i) -> (N, sum C_i, h, w)."""
-    size = levels[0].shape[-2:]
+    size = (levels[0].shape[-2], levels[0].shape[-1])
     parts = [unit(resize_map(level, size)) for level in levels]
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1) * len(parts) ** -0.5

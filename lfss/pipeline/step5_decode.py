@@ -56,7 +56,7 @@ def read_out(
     fcm: Tensor,
     background: Tensor,
     *,
-    sharpness: float = 24.0,
+    sharpness: float = 16.0,
     text_limit: float = 6.0,
     roi: float = 0.6,
 ) -> Tensor:
