@@ -38,6 +38,7 @@ from .distill_truth import ConceptTable, build_truth
 CHECKPOINT = "checkpoint.pt"
 SAVE_SECONDS = 120
 LOG_STEPS = 20
+NEAR = 0.5  # cosine of two names from which one is suggested for the other; looked at, not tuned
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,27 @@ def name_cosines(table: ConceptTable, names: Sequence[str], vectors: Tensor) -> 
     return near.masked_fill(~(known[:, None] & known[None]), math.nan)
 
 
+def words_near(vocabulary: Vocabulary, names: Sequence[str], vectors: Tensor) -> dict[str, str]:
+    """The concept closest in meaning to each name outside the vocabulary, where one is close.
+
+    Args:
+        vocabulary: known concepts.
+        names: N names that a language model was asked for.
+        vectors: (N, D) its answers, unit rows.
+    """
+    centred = F.normalize(vectors - vectors.mean(0), dim=1)
+    found = [vocabulary.resolve(name) for name in names]
+    known = [i for i, match in enumerate(found) if match and match.index and match.familiarity == 1]
+    near = {}
+    for i, name in enumerate(names):
+        if found[i] is None:
+            cosine, best = (centred[known] @ centred[i]).max(0)
+            match = found[known[int(best)]]
+            if cosine > NEAR and match is not None:
+                near[name] = match.concept.name
+    return near
+
+
 def start(config: TrainConfig, concepts: int, run: Path) -> tuple[Student, dict[str, Tensor], Any, int]:
     """Student, its running average, optimiser and the next step; from the checkpoint if there is one."""
     torch.manual_seed(config.seed)
@@ -251,7 +273,7 @@ def _log(path: Path, step: int, size: int, seconds: float, parts: dict[str, Tens
 def export(run: Path, folder: Path) -> None:
     """Write the run's averaged weights as a model, floats as float16."""
     saved = torch.load(run / CHECKPOINT)
-    vocabulary = Vocabulary.from_json(saved["concepts"])
+    vocabulary = Vocabulary.from_json(saved["concepts"], saved["near"])
     network = Mini(MiniConfig(concepts=len(vocabulary.concepts)))
     network.load_state_dict(saved["average"])
     state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
@@ -272,9 +294,14 @@ def prepare(
     )
     unseen = {*split_rule()["coco_classes_without_masks"], *config.exclude}
     sampler = Sampler(cache, truth, table, unseen, np.random.default_rng(config.seed))
-    near = name_cosines(table, *module.clip_text_vocabulary(teachers))
-    concepts = [asdict(c) for c in table.concepts(imagenet_names)]
-    return sampler, near, {"concepts": concepts, "config": asdict(config)}
+    names, vectors = module.clip_text_vocabulary(teachers)
+    vocabulary = Vocabulary(table.concepts(imagenet_names))
+    more = {
+        "concepts": [asdict(c) for c in vocabulary.concepts],
+        "near": words_near(vocabulary, names, vectors),
+        "config": asdict(config),
+    }
+    return sampler, name_cosines(table, names, vectors), more
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -258,7 +258,11 @@ class MiniEncoder:
 
 def mini_config(network: Mini, vocabulary: Vocabulary) -> dict[str, object]:
     """What ``config.json`` holds beside the weights."""
-    return {"network": asdict(network.config), "concepts": [asdict(c) for c in vocabulary.concepts]}
+    return {
+        "network": asdict(network.config),
+        "concepts": [asdict(c) for c in vocabulary.concepts],
+        "near": dict(vocabulary.near),
+    }
 
 
 def load_mini(
@@ -276,7 +280,7 @@ def load_mini(
         WeightsMismatch: the weights are not this network's.
     """
     config, state = load_model(folder, models_dir=models_dir)
-    vocabulary = Vocabulary.from_json(config["concepts"])
+    vocabulary = Vocabulary.from_json(config["concepts"], config.get("near"))
     network = Mini(MiniConfig(**config["network"]))
     load_into(
         network, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, source="mini"

@@ -6,7 +6,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -57,6 +57,11 @@ class Match:
 class Vocabulary:
     """Concepts in the order of the model's table.
 
+    Attributes:
+        concepts: what the model can find; the first is "background".
+        near: words outside the vocabulary and the concept closest in meaning. Only to suggest: the
+            model cannot find these things by name.
+
     >>> words = Vocabulary((Concept("dog", ("hound",), ("beagle",)), Concept("tv monitor", ("tv",))))
     >>> words.resolve("Puppies") is None, words.resolve("Hounds").concept.name
     (True, 'dog')
@@ -65,11 +70,14 @@ class Vocabulary:
     """
 
     concepts: tuple[Concept, ...]
+    near: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, concepts: Iterable[Mapping[str, Any]]) -> Vocabulary:
-        """From the list that ``config.json`` holds."""
-        return cls(tuple(Concept.from_json(c) for c in concepts))
+    def from_json(
+        cls, concepts: Iterable[Mapping[str, Any]], near: Mapping[str, str] | None = None
+    ) -> Vocabulary:
+        """From the lists that ``config.json`` holds."""
+        return cls(tuple(Concept.from_json(c) for c in concepts), dict(near or {}))
 
     @cached_property
     def _entries(self) -> dict[str, tuple[int, float]]:
@@ -100,14 +108,16 @@ class Vocabulary:
         return None
 
     def closest(self, phrase: str, count: int = 3) -> tuple[str, ...]:
-        """Names of known concepts that look most like a phrase; none if nothing does.
+        """Names of known concepts closest to a phrase, by meaning and then by letters; none if nothing is.
 
         Args:
             phrase: what was typed.
             count: how many at most.
         """
-        near = difflib.get_close_matches(_normal(phrase), list(self._entries), 3 * count, SIMILAR)
-        names = dict.fromkeys(self.concepts[self._entries[n][0]].name for n in near)
+        text = _normal(phrase)
+        names = dict.fromkeys(self.near[form] for form in _forms(text) if form in self.near)
+        alike = difflib.get_close_matches(text, list(self._entries), 3 * count, SIMILAR)
+        names |= dict.fromkeys(self.concepts[self._entries[word][0]].name for word in alike)
         return tuple(names)[:count]
 
 

@@ -67,6 +67,12 @@ def test_closest_names_are_concepts_that_look_alike():
     assert WORDS.closest("xyzzy") == ()
 
 
+def test_a_word_of_near_meaning_is_suggested_but_not_known():
+    words = Vocabulary((Concept("background"), Concept("boat")), {"kayak": "boat"})
+    assert words.resolve("kayaks") is None
+    assert words.closest("kayaks") == ("boat",)
+
+
 def test_a_name_wins_over_another_concepts_synonym():
     words = Vocabulary((Concept("ship", ("boat",)), Concept("boat")))
     match = words.resolve("boat")

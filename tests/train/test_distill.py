@@ -15,6 +15,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from lfss.encoders.mini import load_mini
+from lfss.encoders.vocabulary import Vocabulary
 from train import distill
 from train import distill_losses as losses
 from train.distill import Stage, TrainConfig
@@ -205,9 +206,20 @@ def test_names_with_unknown_neighbours_are_left_out():
     assert near[0].isnan().all()
 
 
+def test_unknown_words_are_placed_beside_the_closest_known_concept():
+    words = Vocabulary(TABLE.concepts([""] * 1000))
+    vectors = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.9, 0.1, 0], [0, 0, 1]])
+    near = distill.words_near(words, ["cat", "dog", "lynx", "teapot"], F.normalize(vectors, dim=1))
+    assert near == {"lynx": "cat"}
+
+
 def test_training_stops_resumes_exports_and_loads(sampler, tmp_path):
     run, folder = tmp_path / "run", tmp_path / "mini"
-    more = {"concepts": [asdict(c) for c in TABLE.concepts([""] * 1000)], "config": asdict(CONFIG)}
+    more = {
+        "concepts": [asdict(c) for c in TABLE.concepts([""] * 1000)],
+        "near": {},
+        "config": asdict(CONFIG),
+    }
     near = distill.name_cosines(TABLE, ["cat", "dog"], torch.eye(2))
     short = replace(CONFIG, stages=CONFIG.stages[:1])
     distill.train(short, sampler, near, run, more)
