@@ -183,16 +183,27 @@ def _carry_out(
 
 
 def models(args: argparse.Namespace) -> int:
-    """List the presets."""
+    """List the presets and where their weights are."""
     from .presets import PRESETS
+    from .weights import WEIGHTS, models_folder
 
-    rows = [
-        {"name": p.name, "size": p.size, "licence": p.licence, "summary": p.summary} for p in PRESETS.values()
-    ]
+    rows = []
+    for preset in PRESETS.values():
+        place = models_folder() / preset.local / WEIGHTS if preset.local else None
+        here = None if place is None else place.is_file()
+        row: dict[str, Any] = {
+            "name": preset.name,
+            "weights_here": here,
+            "weights": str(place or preset.weights),
+        }
+        rows.append(row | {"size": preset.size, "licence": preset.licence, "summary": preset.summary})
     if args.json:
         print(json.dumps({"models": rows}))
-    else:
-        _print_table([("name", "size", "licence", "summary"), *(tuple(map(str, r.values())) for r in rows)])
+        return OK
+    for row in rows:
+        state = {None: "from the", True: "here:", False: "missing:"}[row["weights_here"]]
+        print(f"{row['name']}\n    {row['summary']}; pictures of {row['size']} x {row['size']} pixels")
+        print(f"    weights {state} {row['weights']}\n    licence {row['licence']}")
     return OK
 
 

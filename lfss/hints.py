@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +76,11 @@ def _with_hints(image: Image, hints: Sequence[tuple[str, str]]) -> Support:
         return Support.from_mask(image, read_mask(value, image.size))
     if kind == "scribble":
         return Support.from_scribbles(image, *read_scribbles(value, image.size))
-    known = [Support.from_box(image, _corners(value, image.name)).known for _, value in hints]
-    return Support(image, reduce(np.minimum, known))  # unknown (-1) inside any box, else not object (0)
+    known = np.zeros(image.size, np.int8)
+    for _, value in hints:
+        box = Support.from_box(image, _corners(value, image.name)).known
+        known = np.minimum(known, -1 if box is None else box)  # unknown (-1) inside any box, else not object
+    return Support(image, None if known.all() else known)  # boxes around everything say nothing
 
 
 def _corners(text: str, name: str) -> tuple[int, int, int, int]:

@@ -340,6 +340,11 @@ def test_hints_become_supports(place, model):
     assert second[7, 12] == 0
 
 
+def test_a_box_around_the_whole_picture_says_nothing(place, model):
+    assert segment("--box", "s1.png=0,0,32,24") == 0
+    assert model.supports[0].known is None
+
+
 def test_scribbles_become_supports_and_others_stay_unknown(place, model):
     strokes = np.zeros((24, 32, 3), np.uint8)
     strokes[3, 4:10] = 0, 255, 0
@@ -489,15 +494,29 @@ def test_json_is_plain_ascii_and_holds_odd_names(place, model, capsys):
     assert Path("out/犬 🐕.mask.png").exists()
 
 
-def test_models_lists_the_presets(monkeypatch, capsys):
-    preset = types.SimpleNamespace(name="mini", size=400, licence="Apache-2.0", summary="Small and quick.")
+def test_models_lists_the_presets_and_whether_their_weights_are_here(tmp_path, monkeypatch, capsys):
+    common = {"size": 400, "licence": "Apache-2.0", "summary": "Small and quick."}
+    presets = [
+        types.SimpleNamespace(name="mini", local="mini", weights="assets/models/mini", **common),
+        types.SimpleNamespace(name="big", local=None, weights="Hugging Face hub, on first use", **common),
+    ]
     module = types.ModuleType("lfss.presets")
-    module.__dict__["PRESETS"] = {"mini": preset}
+    module.__dict__["PRESETS"] = {p.name: p for p in presets}
     monkeypatch.setitem(sys.modules, "lfss.presets", module)
+    monkeypatch.setenv("LFSS_MODELS", str(tmp_path))
+
+    def told() -> list[bool | None]:
+        assert main(["models", "--json"]) == 0
+        return [model["weights_here"] for model in json.loads(capsys.readouterr().out)["models"]]
+
+    assert told() == [False, None]
+    (tmp_path / "mini").mkdir()
+    (tmp_path / "mini" / "model.safetensors").touch()
+    assert told() == [True, None]
     assert main(["models"]) == 0
-    assert "Apache-2.0" in capsys.readouterr().out
-    assert main(["models", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["models"][0]["name"] == "mini"
+    text = capsys.readouterr().out
+    assert "weights here:" in text
+    assert "weights from the Hugging Face hub" in text
 
 
 def test_help_answers_without_torch():

@@ -103,6 +103,20 @@ def test_points_lie_where_they_say_also_in_a_shrunk_picture():
     assert abs(columns.mean() - 100) < 2
 
 
+def test_numbers_of_regions_are_not_blended_at_their_borders():
+    regions = np.zeros((2, 2), np.float32)
+    regions[:, 1] = 4
+    stage = Stage("superpixels", "Superpixels", "map", (), regions, low=0, high=4)
+    assert len(np.unique(figures.draw(stage, read_image(grey())).reshape(-1, 3), axis=0)) == 2
+
+
+def test_a_number_is_written_on_the_picture():
+    stage = Stage("presence", "Presence", "number", (), np.array(0.93))
+    drawn = figures.draw(stage, read_image(grey(300, 400)))
+    assert (drawn[:60, :120] != 100).any()
+    assert (drawn[100:] == 100).all()
+
+
 def test_a_side_without_values_shows_the_picture_alone():
     image = read_image(grey())
     stage = Stage("seeds", "Seeds", "points", (np.zeros((1, 2)),), None)
