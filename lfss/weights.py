@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 def models_folder(models_dir: Path | str | None = None) -> Path:
     """The folder for weights put there by hand: the given one, else LFSS_MODELS, else assets/models."""
     given = models_dir or os.environ.get("LFSS_MODELS")
-    return Path(given) if given else Path(__file__).resolve().parents[1] / "assets" / "models"
+    return Path(given).expanduser() if given else Path(__file__).resolve().parents[1] / "assets" / "models"
 
 
 def find_file(
@@ -138,14 +138,15 @@ def save_model(folder: Path | str, state: Mapping[str, Tensor], config: Mapping[
     Raises:
         OSError: the folder cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(config), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     # Copies, because safetensors refuses tensors that share memory (tied weights).
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
-    write_atomically(folder / WEIGHTS, lambda path: save_file(tensors, path))
+    # Written by Python, because safetensors has an error of its own for a full disk.
+    write_atomically(folder / WEIGHTS, lambda path: path.write_bytes(save(tensors)))
     write_atomically(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
     return folder
 
@@ -156,7 +157,8 @@ def load_model(
     """Config and tensors of a model saved by ``save_model``.
 
     Args:
-        folder_or_repo: a folder, the name of one in the models folder, or ``owner/name`` on the hub.
+        folder_or_repo: the name of a folder in the models folder, any other folder, or ``owner/name``
+            on the hub; tried in this order.
         revision: as in ``find_file``.
         models_dir: as in ``find_file``.
 
@@ -164,8 +166,8 @@ def load_model(
         WeightsUnavailable: the model cannot be found or read.
     """
     name = str(folder_or_repo)
-    folders = (Path(folder_or_repo), models_folder(models_dir) / name)
-    folder = next((f for f in folders if f.is_dir()), None)
+    folders = (models_folder(models_dir) / name, Path(folder_or_repo))
+    folder = next((f for f in folders if (f / CONFIG).is_file()), None)
     if folder is not None:
         config_path, weights_path = folder / CONFIG, folder / WEIGHTS
     elif name.count("/") == 1:

@@ -159,9 +159,13 @@ def test_a_saved_model_loads_again_bit_for_bit(tmp_path):
     assert torch.equal(other.bias, network.bias)
 
 
-def test_a_model_loads_by_its_name_in_the_models_folder(tmp_path):
+def test_a_model_in_the_models_folder_comes_before_a_folder_that_happens_to_be_here(tmp_path, monkeypatch):
     weights.save_model(tmp_path / "models" / "small", {"x": torch.ones(1)}, {"a": 1})
+    weights.save_model(tmp_path / "here" / "small", {"x": torch.ones(1)}, {"a": 2})
+    weights.save_model(tmp_path / "here" / "other", {"x": torch.ones(1)}, {"a": 3})
+    monkeypatch.chdir(tmp_path / "here")
     assert weights.load_model("small")[0] == {"a": 1}
+    assert weights.load_model("other")[0] == {"a": 3}
 
 
 def test_a_model_loads_from_a_repository_put_by_hand(tmp_path):
@@ -200,7 +204,7 @@ def test_a_model_that_is_nowhere_lists_the_places(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", "\x00\xff"])
 def test_a_damaged_config_is_one_clear_error(tmp_path, text):
     folder = weights.save_model(tmp_path / "model", {"x": torch.ones(1)}, {})
-    (folder / weights.CONFIG).write_text(text)
+    (folder / weights.CONFIG).write_text(text, encoding="latin-1")
     with pytest.raises(WeightsUnavailable, match="Get the model again"):
         weights.load_model(folder)
 
@@ -227,6 +231,16 @@ def test_a_state_that_does_not_fit_is_refused_whole_and_its_keys_are_listed():
     for part in ("some/file", "missing: 1.bias", "unexpected: 9.weight", "0.weight (2, 4) instead of (2, 3)"):
         assert part in message
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_a_full_disk_is_an_os_error_and_leaves_no_half_file(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        weights.save_model(tmp_path / "model", {"x": torch.ones(1)}, {})
+    assert not list((tmp_path / "model").iterdir())
 
 
 def test_a_long_list_of_keys_is_cut():

@@ -128,7 +128,7 @@ class TimmBackbone:
         levels = self._network.forward_intermediates(
             x, indices=self._levels, norm=True, stop_early=True, intermediates_only=True
         )
-        return tuple(levels)
+        return tuple(level.contiguous() for level in levels)
 
 
 def load_backbone(
@@ -178,7 +178,8 @@ def load_backbone(
         _load(network, read_state(file), whole=whole, recipe=recipe, source=str(file))
     title = name if levels == list(recipe.levels) else f"{name}, levels {','.join(map(str, levels))}"
     return TimmBackbone(
-        network.to(device).eval().requires_grad_(False),
+        # Channels last: the same numbers, in two thirds of the time on a CPU.
+        network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False),
         name=f"{title} (random weights)" if random_weights else title,
         levels=levels,
         multiple=recipe.multiple,

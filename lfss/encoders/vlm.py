@@ -55,7 +55,8 @@ class MaskClip:
         device = self._visual.conv1.weight.device
         x = to_tower(pixels, multiple=32, mean=MEAN, std=STD, device=device)
         levels = self._visual.forward_intermediates(x, indices=[4], intermediates_only=True)
-        return F.normalize(pool_values(self._visual.attnpool, levels["image_intermediates"][0]), dim=1)
+        cells = pool_values(self._visual.attnpool, levels["image_intermediates"][0])
+        return F.normalize(cells, dim=1).contiguous()
 
     def familiarity(self, phrase: str) -> float:
         """Always 1: CLIP has read nearly every word and cannot tell."""
@@ -77,6 +78,7 @@ class DenseViT:
 
     Raises:
         UnknownName: no such head.
+        ValueError: sigma is not positive.
     """
 
     logit_scale = LOGIT_SCALE
@@ -84,6 +86,8 @@ class DenseViT:
     def __init__(self, clip: Any, text: TextEncoder, *, name: str, head: str = "nacl", sigma: float = 5.0):
         if head not in HEADS:
             raise UnknownName("dense head", head, HEADS)
+        if sigma <= 0:
+            raise ValueError(f"sigma is a width in cells and must be above 0, not {sigma}.")
         self._visual, self._text, self.name = clip.visual, text, name
         self._head, self._sigma = head, sigma
         self.dim: int = clip.visual.output_dim
@@ -240,6 +244,8 @@ def load_vlm(
         sizes = ("input_resolution", "context_length", "vocab_size")
         load_into(clip, {k: v for k, v in read_state(file).items() if k not in sizes}, source=str(file))
     clip = clip.to(device).eval().requires_grad_(False)
+    # Channels last: the same numbers, faster on a CPU.
+    clip.visual.to(memory_format=torch.channels_last)
     text = TextEncoder(
         clip, open_clip.get_tokenizer(name), dim=clip.visual.output_dim, name=title, cache_dir=cache_dir
     )

@@ -188,6 +188,11 @@ def test_any_size_gives_one_cell_for_each_patch(transformer, head, height, width
     torch.testing.assert_close(dense.norm(dim=1), torch.ones(1, *grid))
 
 
+def test_a_neighbourhood_without_width_is_refused(transformer):
+    with pytest.raises(ValueError, match="above 0"):
+        dense_vit(transformer, sigma=0)
+
+
 def test_an_unknown_head_lists_the_known(transformer):
     with pytest.raises(UnknownName, match="maskclip, nacl"):
         dense_vit(transformer, head="clip")
