@@ -1,0 +1,82 @@
+"""COCO panoptic: one PNG for each picture, whose colours are the numbers of its segments.
+
+One pixel belongs to one segment: where masks overlap, the later label lies on top, and of two drafts
+of one label the later one. A draft that is covered wholly is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+
+from ..drafts import Draft
+from .coco import SUBSET, categories, image_entry, measures
+from .output import copy_pictures, new_folder, placed, write_json
+from .palette import colour_of
+from .provenance import describe
+from .survey import Picture, paint, survey
+
+
+def write(
+    drafts: Sequence[Draft], out: Path, *, labels: Sequence[str] | None = None, images: bool = False
+) -> list[Path]:
+    """Write ``annotations/panoptic_default.json`` and ``annotations/panoptic_default/*.png``.
+
+    Args:
+        drafts: what to export; see ``survey``.
+        out: a folder that does not exist yet, or is empty.
+        labels: all labels, the topmost last; without it, in order of appearance.
+        images: copy the pictures to ``images/default``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ExportError: the drafts cannot be exported, or the folder cannot be written.
+    """
+    plan = survey(drafts, labels)
+    things = [c | {"isthing": 1, "color": colour_of(c["id"] - 1)} for c in categories(plan.labels)]
+    with new_folder(out) as folder:
+        maps = folder / "annotations" / f"panoptic_{SUBSET}"
+        maps.mkdir(parents=True)
+        annotations = (
+            _annotation(number, picture, [drafts[p] for p in picture.drafts], plan.labels, maps)
+            for number, picture in enumerate(plan.pictures, start=1)
+        )
+        write_json(
+            maps.with_suffix(".json"),
+            {"info": {"description": "LFSS Studio"}, "licenses": []},
+            {
+                "categories": things,
+                "images": (image_entry(i, p) for i, p in enumerate(plan.pictures, start=1)),
+                "annotations": annotations,
+            },
+        )
+        if images:
+            copy_pictures(plan.pictures, folder / "images" / SUBSET)
+        return placed(folder, out)
+
+
+def _annotation(
+    number: int, picture: Picture, drafts: list[Draft], labels: Sequence[str], folder: Path
+) -> dict[str, Any]:
+    """Write the map of one picture and list its segments."""
+    segments = paint(drafts, labels) if drafts else np.zeros(picture.size, np.int32)
+    infos = []
+    for segment in np.unique(segments[segments > 0]).tolist():
+        draft = drafts[segment - 1]
+        said = {"id": segment, "category_id": labels.index(draft.label) + 1, "iscrowd": 0}
+        infos.append(said | measures(segments == segment) | {"attributes": describe(draft)})
+    name = f"{picture.stem}.png"
+    PIL.Image.fromarray(_as_colours(segments)).save(folder / name, format="PNG", compress_level=3)
+    return {"image_id": number, "file_name": name, "segments_info": infos}
+
+
+def _as_colours(segments: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) RGB of segment numbers: R + 256 G + 65536 B."""
+    return np.stack([segments >> shift & 255 for shift in (0, 8, 16)], axis=2).astype(np.uint8)

@@ -1,0 +1,91 @@
+"""CVAT for images 1.1: one XML file; masks as run lengths over their box, every pixel kept.
+
+Masks may overlap; later labels lie on top (``z_order``). ``source`` says ``auto`` for a machine's
+draft, ``semi-auto`` for one that a person accepted or changed, ``manual`` for one drawn by hand. The
+rest of the provenance are attributes, which CVAT keeps where the task's labels have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+from xml.sax.saxutils import escape, quoteattr
+
+from ..drafts import Draft
+from .output import copy_pictures, new_folder, placed
+from .palette import colour_of, hexadecimal
+from .provenance import describe
+from .rle import crop_counts
+from .survey import Survey, survey
+
+ATTRIBUTES = ("status", "model", "prompt", "threshold", "score", "presence")
+
+
+def write(
+    drafts: Sequence[Draft], out: Path, *, labels: Sequence[str] | None = None, images: bool = False
+) -> list[Path]:
+    """Write ``annotations.xml``.
+
+    Args:
+        drafts: what to export; see ``survey``.
+        out: a folder that does not exist yet, or is empty.
+        labels: all labels, the topmost last; without it, in order of appearance.
+        images: copy the pictures to ``images``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ExportError: the drafts cannot be exported, or the folder cannot be written.
+    """
+    plan = survey(drafts, labels)
+    with new_folder(out) as folder:
+        with (folder / "annotations.xml").open("w", encoding="utf-8", newline="\n") as file:
+            file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
+            _write_meta(file, plan)
+            for number, picture in enumerate(plan.pictures):
+                height, width = picture.size
+                name = quoteattr(picture.name)
+                file.write(f'<image id="{number}" name={name} width="{width}" height="{height}">\n')
+                for place in picture.drafts:
+                    _write_mask(file, drafts[place], plan.labels.index(drafts[place].label))
+                file.write("</image>\n")
+            file.write("</annotations>\n")
+        if images:
+            copy_pictures(plan.pictures, folder / "images")
+        return placed(folder, out)
+
+
+def _write_meta(file: TextIO, plan: Survey) -> None:
+    attributes = "".join(
+        f"<attribute><name>{name}</name><mutable>False</mutable><input_type>text</input_type>"
+        "<default_value></default_value><values></values></attribute>"
+        for name in ATTRIBUTES
+    )
+    file.write(f"<meta><task><name>LFSS Studio</name><size>{len(plan.pictures)}</size><labels>\n")
+    for place, label in enumerate(plan.labels):
+        colour = hexadecimal(colour_of(place))
+        file.write(
+            f"<label><name>{escape(label)}</name><color>{colour}</color><type>mask</type>"
+            f"<attributes>{attributes}</attributes></label>\n"
+        )
+    file.write("</labels></task></meta>\n")
+
+
+def _write_mask(file: TextIO, draft: Draft, order: int) -> None:
+    counts, (top, left, height, width) = crop_counts(draft.mask)
+    if draft.origin.model == "person":
+        source = "manual"
+    else:
+        source = "auto" if draft.status == "proposed" else "semi-auto"
+    file.write(
+        f'<mask label={quoteattr(draft.label)} source="{source}" occluded="0" '
+        f'rle="{",".join(map(str, counts.tolist()))}" left="{left}" top="{top}" width="{width}" '
+        f'height="{height}" z_order="{order}">'
+    )
+    said = describe(draft)
+    for name in ATTRIBUTES:
+        if name in said:
+            file.write(f'<attribute name="{name}">{escape(str(said[name]))}</attribute>')
+    file.write("</mask>\n")

@@ -1,0 +1,146 @@
+"""Label Studio: one JSON file of tasks, and the labelling configuration that fits it.
+
+Masks are brush strokes (run lengths, every pixel kept) or polygons (a region for each connected part,
+in percent of the picture; holes are cut open to the outside). A machine's drafts come as predictions
+of its model, with their score; what a person accepted or changed comes as an annotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+
+from ..drafts import Draft
+from ..errors import UnknownName
+from .outlines import DETAIL, check_settings, trace
+from .output import copy_pictures, new_folder, placed, write_json_list
+from .palette import colour_of, hexadecimal
+from .provenance import sentence
+from .rle import brush
+from .survey import Picture, Survey, survey
+
+Shapes = Literal["brush", "polygon"]
+Regions = Callable[[int], list[dict[str, Any]]]
+PREFIX = "/data/local-files/?d="
+
+_TAGS = {"brush": "BrushLabels", "polygon": "PolygonLabels"}
+
+
+def write(
+    drafts: Sequence[Draft],
+    out: Path,
+    *,
+    shapes: Shapes = "brush",
+    detail: float = DETAIL,
+    min_part: int = 1,
+    prefix: str = PREFIX,
+    labels: Sequence[str] | None = None,
+    images: bool = False,
+) -> list[Path]:
+    """Write ``tasks.json`` and ``labeling_config.xml``.
+
+    Args:
+        drafts: what to export; see ``survey``.
+        out: a folder that does not exist yet, or is empty.
+        shapes: ``brush`` or ``polygon``.
+        detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
+        min_part: connected parts of fewer pixels are left out of polygons.
+        prefix: what stands before the file name in a task: where Label Studio finds the picture. The
+            default fits a local storage whose folder is the document root; add the folder to it.
+        labels: all labels; without it, in order of appearance.
+        images: copy the pictures to ``images``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ExportError: the drafts cannot be exported, or the folder cannot be written.
+        InputError: detail or min_part is out of range.
+        UnknownName: no such kind of shapes.
+    """
+    check_settings(detail, min_part)
+    if shapes not in _TAGS:
+        raise UnknownName("kind of shapes", shapes, get_args(Shapes))
+    plan = survey(drafts, labels)
+
+    def regions(place: int) -> list[dict[str, Any]]:
+        draft = drafts[place]
+        values = [_brush(draft)] if shapes == "brush" else _polygons(draft, detail, min_part)
+        return [_region(draft, shapes, f"d{place}p{n}", value) for n, value in enumerate(values)]
+
+    with new_folder(out) as folder:
+        config = folder / "labeling_config.xml"
+        config.write_text(_config(plan, shapes), encoding="utf-8", newline="\n")
+        write_json_list(
+            folder / "tasks.json",
+            (_task(p, {i: drafts[i] for i in p.drafts}, prefix, regions) for p in plan.pictures),
+        )
+        if images:
+            copy_pictures(plan.pictures, folder / "images")
+        return placed(folder, out)
+
+
+def _config(plan: Survey, shapes: Shapes) -> str:
+    labels = "".join(
+        f"    <Label value={quoteattr(label)} background={quoteattr(hexadecimal(colour_of(n)))}/>\n"
+        for n, label in enumerate(plan.labels)
+    )
+    return (
+        f'<View>\n  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n'
+        f'  <{_TAGS[shapes]} name="label" toName="image">\n{labels}  </{_TAGS[shapes]}>\n</View>\n'
+    )
+
+
+def _task(picture: Picture, shown: dict[int, Draft], prefix: str, regions: Regions) -> dict[str, Any]:
+    data: dict[str, Any] = {"image": prefix + quote(picture.name), "name": picture.original}
+    scores = [d.score for d in shown.values() if d.score is not None]
+    if scores:
+        data["lowest_score"] = min(scores)
+    if picture.absent:
+        data["absent"] = ", ".join(picture.absent)
+    predictions: dict[str, dict[str, Any]] = {}
+    done: list[dict[str, Any]] = []
+    for place, draft in shown.items():
+        if draft.status != "proposed":
+            done += regions(place)
+            continue
+        model = predictions.setdefault(
+            draft.origin.model, {"model_version": draft.origin.model, "result": []}
+        )
+        model["result"] += regions(place)
+        if draft.score is not None:
+            model["score"] = min(model.get("score", 1.0), draft.score)
+    task: dict[str, Any] = {"data": data, "predictions": list(predictions.values())}
+    return task | {"annotations": [{"result": done}] if done else []}
+
+
+def _region(draft: Draft, shapes: Shapes, number: str, value: dict[str, Any]) -> dict[str, Any]:
+    kind = _TAGS[shapes].lower()
+    region: dict[str, Any] = {
+        "id": number,
+        "from_name": "label",
+        "to_name": "image",
+        "type": kind,
+        "original_width": draft.size[1],
+        "original_height": draft.size[0],
+        "image_rotation": 0,
+        "value": value | {kind: [draft.label]},
+        "meta": {"text": [sentence(draft)]},
+    }
+    return region | ({"score": draft.score} if draft.score is not None else {})
+
+
+def _brush(draft: Draft) -> dict[str, Any]:
+    return {"format": "rle", "rle": brush(draft.mask)}
+
+
+def _polygons(draft: Draft, detail: float, min_part: int) -> Iterator[dict[str, Any]]:
+    height, width = draft.size
+    for polygon in trace(draft.mask, detail=detail, min_part=min_part).polygons:
+        percent = polygon.astype(np.float64) * (100 / width, 100 / height)
+        yield {"points": np.minimum(percent, 100).round(6).tolist(), "closed": True}

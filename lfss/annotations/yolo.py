@@ -1,0 +1,78 @@
+"""YOLO segmentation: a text file for each picture, a line for each connected part.
+
+One part is one object there: a draft of several parts becomes several objects. Holes are cut open to
+the outside (see ``outlines``). Scores and who made a mask cannot be held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..drafts import Draft
+from .outlines import DETAIL, check_settings, trace
+from .output import copy_pictures, dumps, new_folder, placed
+from .raster import Points
+from .survey import Picture, survey
+
+_INWARDS = 0.25  # of a pixel: points are pixel numbers, and neither rounding up nor down may move them
+
+
+def write(
+    drafts: Sequence[Draft],
+    out: Path,
+    *,
+    detail: float = DETAIL,
+    min_part: int = 1,
+    labels: Sequence[str] | None = None,
+    images: bool = False,
+) -> list[Path]:
+    """Write ``data.yaml`` and ``labels/train/*.txt``, an empty file where there is nothing.
+
+    Args:
+        drafts: what to export; see ``survey``.
+        out: a folder that does not exist yet, or is empty.
+        detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
+        min_part: connected parts of fewer pixels are left out.
+        labels: all labels in the order of their numbers; without it, in order of appearance.
+        images: copy the pictures to ``images/train``, where training looks for them.
+
+    Returns:
+        The files written.
+
+    Raises:
+        ExportError: the drafts cannot be exported, or the folder cannot be written.
+        InputError: detail or min_part is out of range.
+    """
+    check_settings(detail, min_part)
+    plan = survey(drafts, labels)
+    with new_folder(out) as folder:
+        (folder / "labels" / "train").mkdir(parents=True)
+        (folder / "images" / "train").mkdir(parents=True)
+        (folder / "data.yaml").write_text(_settings(plan.labels), encoding="utf-8", newline="\n")
+        for picture in plan.pictures:
+            lines: list[str] = []
+            for draft in (drafts[p] for p in picture.drafts):
+                outline = trace(draft.mask, target="opencv", detail=detail, min_part=min_part)
+                lines += _lines(plan.labels.index(draft.label), outline.polygons, picture)
+            file = folder / "labels" / "train" / f"{picture.stem}.txt"
+            file.write_text("".join(lines), encoding="utf-8", newline="\n")
+        if images:
+            copy_pictures(plan.pictures, folder / "images" / "train")
+        return placed(folder, out)
+
+
+def _settings(labels: Sequence[str]) -> str:
+    # JSON strings are YAML strings, whatever quotes, colons or emoji a label has.
+    names = "".join(f"  {n}: {dumps(label)}\n" for n, label in enumerate(labels))
+    return (
+        "# All pictures are in 'train'. Move some of them, with their labels, to 'val' to measure on.\n"
+        f"path: .\ntrain: images/train\nval: images/train\nnames:\n{names}"
+    )
+
+
+def _lines(label: int, polygons: Sequence[Points], picture: Picture) -> Iterator[str]:
+    height, width = picture.size
+    for polygon in polygons:
+        numbers = (polygon + _INWARDS) / (width, height)
+        yield f"{label} {' '.join(f'{v:.6f}' for v in numbers.reshape(-1))}\n"
