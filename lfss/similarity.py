@@ -70,20 +70,25 @@ def pool_cells(features: Tensor, mask: Tensor, grid: int) -> Cells:
     almost what the product with all masked cells gives, for n / m of its cost. With ``grid`` at
     least as large as the map nothing is pooled and the result is exact.
 
+    Blocks are disjoint, so every cell counts once; the last row and column may be smaller.
+
     Args:
         features: (N, C, h, w).
         mask: (N, h, w) bool or weights in [0, 1].
         grid: at most this many rows and columns of pooled cells.
 
     Returns:
-        m = min(h, grid) * min(w, grid) cells. Empty ones have weight 0 and a zero vector.
+        m <= grid * grid cells. Empty ones have weight 0 and a zero vector.
     """
     h, w = mask.shape[-2:]
     weight = mask.to(features.dtype)[:, None]
     if h <= grid and w <= grid:
         return Cells((features * weight).flatten(2).transpose(1, 2), weight.flatten(1))
-    size = (min(h, grid), min(w, grid))
-    share = F.adaptive_avg_pool2d(weight, size)
-    total = F.adaptive_avg_pool2d(features * weight, size)
-    vectors = (total / share.clamp_min(EPS)).flatten(2).transpose(1, 2)
-    return Cells(vectors, share.flatten(1) * (h * w / (size[0] * size[1])))
+    block = (-(-h // grid), -(-w // grid))
+
+    def sums(x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, block, ceil_mode=True, divisor_override=1).flatten(2)
+
+    share = sums(weight)
+    vectors = sums(features * weight) / share.clamp_min(EPS)
+    return Cells(vectors.transpose(1, 2), share[:, 0])
