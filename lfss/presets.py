@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -51,6 +52,11 @@ class Preset:
     presence_threshold: float = 0.5
 
 
+def cache_folder() -> Path:
+    """Where what can be computed again is kept: LFSS_CACHE, else ``~/.cache/lfss``."""
+    return Path(os.environ.get("LFSS_CACHE") or Path.home() / ".cache" / "lfss")
+
+
 def _clip_and_backbone(
     device: str, models_dir: Path | None, *, clip: str, pretrained: str, backbone: str
 ) -> Encoders:
@@ -58,7 +64,13 @@ def _clip_and_backbone(
     from .encoders.vlm import load_vlm
 
     return Encoders(
-        load_vlm(clip, pretrained=pretrained, device=device, models_dir=models_dir),
+        load_vlm(
+            clip,
+            pretrained=pretrained,
+            device=device,
+            models_dir=models_dir,
+            cache_dir=cache_folder() / "text",
+        ),
         load_backbone(backbone, device=device, models_dir=models_dir),
     )
 
@@ -84,7 +96,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             name="paper-rn50",
             summary="the paper: MaskCLIP RN50 and ResNet-50",
-            licence="CLIP: MIT; ResNet-50: Apache-2.0",
+            licence="CLIP: MIT; ResNet-50: BSD-3-Clause",
             load=partial(
                 _clip_and_backbone, clip="RN50-quickgelu", pretrained="openai", backbone="resnet50.tv_in1k"
             ),

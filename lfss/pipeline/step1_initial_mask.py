@@ -199,7 +199,8 @@ def initial_masks(
     valid = (marked[..., None, None] * (1 - unknown * (1 - unknown))).expand_as(known)
     text_fit = soft_iou(support_text, support, valid) * text_trust
     match_fit = soft_iou(own, support, valid) * marked.float().mean(1)
-    share = match_fit / (match_fit + text_fit).clamp_min(EPS)
+    # Squares, so that the better source leads instead of being averaged away.
+    share = match_fit.square() / (match_fit.square() + text_fit.square()).clamp_min(EPS)
     share = torch.where(marked.any(1), share, torch.zeros_like(share))
     query = mix(query_text, query_match, 1 - share, share)
     query_mask = query > 0.5
