@@ -407,6 +407,7 @@ class Workspace:
         label: str,
         threshold: float,
         *,
+        presence: float | None = None,
         digests: Iterable[str] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> int:
@@ -416,6 +417,9 @@ class Workspace:
         own threshold each gets the model's own mask back, bit for bit.
 
         Args:
+            threshold: the score from which a pixel belongs to the mask, in [0, 1].
+            presence: how sure the model must be that the object is there; below it the mask is empty.
+                None: as the model decided.
             digests: only these pictures.
             on_progress: called with (done, total) after every few drafts.
 
@@ -430,17 +434,19 @@ class Workspace:
             ids = array("q")
             for digest in wanted:
                 ids += listing.ids(connection, label=label, status="proposed", order="added", digest=digest)
-        return thresholds.change(self._database, ids, threshold, on_progress)
+        return thresholds.change(self._database, ids, threshold, presence=presence, on_progress=on_progress)
 
     def preview(self, digest: str, label: str, threshold: float) -> npt.NDArray[np.bool_]:
-        """The (H, W) mask that a draft would have at another threshold; changes nothing.
+        """The (H, W) mask that a draft would have at another threshold, were the object there.
+
+        Changes nothing.
 
         Raises:
             WorkspaceError: the draft has no score map.
         """
         with self._database.reading() as connection:
             run = thresholds.run_of(connection, self._draft_id(connection, digest, label), label)
-        return thresholds.cut(run, threshold)[0]
+        return thresholds.cut(run, threshold, present=True)
 
     def undo(self, digest: str, label: str) -> Draft | None:
         """Take back the last change of a draft; None if there is nothing to take back."""

@@ -313,6 +313,20 @@ def test_a_new_threshold_leaves_decided_drafts_alone(workspace):
     assert workspace.rethreshold("dog", 0.6, digests=[digest_of(4), digest_of(5)]) == 0
 
 
+def test_a_mask_left_empty_for_absence_stays_so_until_presence_is_decided_anew(workspace):
+    scores = smooth_scores(60, 80, 1)
+    nothing = np.zeros((60, 80), bool)
+    workspace.put_draft(a_draft(1, mask=nothing, presence=0.4, score=0.6), scores)
+    workspace.rethreshold("dog", 0.3)
+    assert not workspace.draft(digest_of(1), "dog").mask.any()
+    assert (workspace.preview(digest_of(1), "dog", 0.6) & (scores >= 0.6)).any()
+    workspace.rethreshold("dog", 0.6, presence=0.35)
+    assert workspace.draft(digest_of(1), "dog").mask.any()
+    workspace.rethreshold("dog", 0.6, presence=0.45)
+    assert not workspace.draft(digest_of(1), "dog").mask.any()
+    assert workspace.draft(digest_of(1), "dog").score == 0.6
+
+
 def test_a_threshold_outside_of_0_to_1_is_refused(workspace):
     workspace.put_draft(a_draft(1), smooth_scores(60, 80, 1))
     with pytest.raises(InputError, match="between 0 and 1"):

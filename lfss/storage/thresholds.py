@@ -14,7 +14,7 @@ from .. import masks
 from ..errors import InputError, WorkspaceError
 from . import history
 from .database import Database
-from .history import Run, State
+from .history import Content, Run, State
 
 _BATCH = 16  # drafts that change in one transaction
 
@@ -23,6 +23,8 @@ def change(
     database: Database,
     draft_ids: array[int],
     threshold: float,
+    *,
+    presence: float | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
     """Cut the proposals among these drafts at another threshold; returns how many changed.
@@ -34,34 +36,52 @@ def change(
         batch = draft_ids[start : start + _BATCH]
         with database.reading() as connection:
             found = [_proposal(connection, draft_id) for draft_id in batch]
-        cuts = [
-            (now, *cut(run, threshold))
-            for now, run in filter(None, found)
-            if now.content.origin.threshold != threshold
-        ]
+        cuts = [(now, _recut(now.content, run, threshold, presence)) for now, run in filter(None, found)]
         with database.writing() as connection:
-            for now, mask, score in cuts:
-                changed += _replace(connection, now, threshold, mask, score)
+            for now, content in cuts:
+                if content != now.content and _unchanged(connection, now):
+                    history.record(connection, now.draft_id, f"threshold {threshold:g}", content)
+                    changed += 1
         if on_progress:
             on_progress(start + len(batch), len(draft_ids))
     return changed
 
 
-def cut(run: Run, threshold: float) -> tuple[npt.NDArray[np.bool_], float | None]:
-    """The mask of a run at a threshold, and how sure the model is of it.
+def cut(run: Run, threshold: float, *, present: bool | None = None) -> npt.NDArray[np.bool_]:
+    """The mask of a run at a threshold.
 
-    At the model's own threshold this is the model's own mask, bit for bit.
+    At the model's own threshold this is the model's own mask, bit for bit. An empty mask over a map
+    that reaches the model's threshold means that the model took the object for absent; it stays empty
+    unless ``present`` says otherwise.
+
+    Args:
+        present: whether the object is in the picture; None: as the model decided.
 
     Raises:
         InputError: the threshold is not between 0 and 1.
     """
     if not 0 <= threshold <= 1:
         raise InputError(f"A threshold lies between 0 and 1; this one is {threshold}. Choose one in between.")
-    if threshold == run.threshold:
-        return masks.unpack_mask(run.mask), run.score
-    scores = masks.unpack_scores(run.scores)
-    mask = masks.mask_at(scores, masks.mask_size(run.mask), threshold=threshold)
-    return mask, masks.confidence(scores, mask)
+    own, scores = masks.unpack_mask(run.mask), masks.unpack_scores(run.scores)
+    absent = not own.any() and scores.max() >= run.threshold
+    if present is False or (absent and present is None):
+        return np.zeros_like(own)
+    if threshold == run.threshold and not absent:
+        return own
+    return masks.mask_at(scores, own.shape, threshold=threshold)
+
+
+def _recut(content: Content, run: Run, threshold: float, presence: float | None) -> Content:
+    """What a proposal shows at another threshold of score, and of presence if one is given."""
+    present = None
+    if presence is not None and content.presence is not None:
+        present = content.presence >= presence
+    mask = cut(run, threshold, present=present)
+    packed = masks.pack_mask(mask)
+    score = run.score
+    if packed != run.mask:
+        score = masks.confidence(masks.unpack_scores(run.scores), mask, presence=content.presence)
+    return replace(content, mask=packed, score=score, origin=replace(content.origin, threshold=threshold))
 
 
 def run_of(connection: sqlite3.Connection, draft_id: int, name: str) -> Run:
@@ -89,21 +109,6 @@ def _run(connection: sqlite3.Connection, now: State) -> Run | None:
     return history.run(connection, run) if isinstance(run, int) else run
 
 
-def _replace(
-    connection: sqlite3.Connection,
-    seen: State,
-    threshold: float,
-    mask: npt.NDArray[np.bool_],
-    score: float | None,
-) -> bool:
+def _unchanged(connection: sqlite3.Connection, seen: State) -> bool:
     now = history.state(connection, seen.draft_id)
-    if now is None or now.revision != seen.revision:
-        return False
-    content = replace(
-        now.content,
-        mask=masks.pack_mask(mask),
-        score=score,
-        origin=replace(now.content.origin, threshold=threshold),
-    )
-    history.record(connection, now.draft_id, f"threshold {threshold:g}", content)
-    return True
+    return now is not None and now.revision == seen.revision
