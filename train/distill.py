@@ -271,14 +271,29 @@ def _log(path: Path, step: int, size: int, seconds: float, parts: dict[str, Tens
 
 
 def export(run: Path, folder: Path) -> None:
-    """Write the run's averaged weights as a model, floats as float16."""
+    """Write the run's averaged weights as a model, floats as float16.
+
+    Where the folder holds ``figures.json`` of ``train.eval_mini``, concepts get the trust measured there.
+    """
     saved = torch.load(run / CHECKPOINT)
-    vocabulary = Vocabulary.from_json(saved["concepts"], saved["near"])
+    figures = folder / "figures.json"
+    trust = measured_trust(json.loads(figures.read_text(encoding="utf-8"))) if figures.exists() else None
+    concepts = [
+        {**c, "trust": 1.0 if trust is None else trust.get(c["name"], 0.0)} for c in saved["concepts"]
+    ]
+    vocabulary = Vocabulary.from_json(concepts, saved["near"])
     network = Mini(MiniConfig(concepts=len(vocabulary.concepts)))
     network.load_state_dict(saved["average"])
     state = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     training = {"steps": saved["step"], "config": saved["config"]}
     save_model(folder, state, {**mini_config(network, vocabulary), "training": training})
+
+
+def measured_trust(figures: dict[str, Any]) -> dict[str, float]:
+    """Concept name -> 2 AUC - 1, at least 0; of masked photos where there are any, else of labelled ones."""
+    auc = {name: row["auc"] for name, row in figures.get("labelled", {}).items()}
+    auc |= {name: row["auc"] for name, row in figures.get("evidence", {}).items()}
+    return {name: round(max(0.0, 2 * value - 1), 2) for name, value in auc.items() if value == value}
 
 
 def prepare(

@@ -175,7 +175,7 @@ class Sampler:
             if self.truth.row[row] >= 0:
                 mask = torch.from_numpy(self.truth.masks[self.truth.row[row]])[None, None].float()
                 out[i] = _cut(mask, grids[i : i + 1], size, mode="nearest")[0, 0].long()
-            elif self.truth.label[row] > 0:
+            elif self.truth.label[row] > 0 and self.cache.objects[row].any():
                 soft = self._soft(row, grids[i : i + 1], size)
                 out[i][soft > OBJECT] = int(self.truth.label[row])
                 out[i][soft < NOT_OBJECT] = 0

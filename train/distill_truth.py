@@ -188,10 +188,7 @@ def build_truth(
     state = _classifier_state(logits, table)
     complete = np.zeros((count, concepts), bool)
     marks = _complete_sets(table)
-    labels = table.column("caltech") | {
-        n: numbers[n] for n in ("cat", "cow", "dog", "horse", "sheep", "person")
-    }
-    by_class = {imagenet_names[i].casefold(): int(v) for v, i in zip(*np.nonzero(table.imagenet()))}
+    labels = label_numbers(table, imagenet_names)
     unmarked = [numbers[n] for n in ("person", "background", "sky", "tree", "building", "road", "pavement")]
     for i, photo in enumerate(photos):
         if photo.source in WITH_MASKS:
@@ -204,9 +201,7 @@ def build_truth(
                 row[i] = len(masks)
                 masks.append(mask)
         elif photo.label:
-            label[i] = labels.get(photo.label, -1)
-            if photo.source == "imagenet1000":
-                label[i] = by_class.get(photo.label.casefold(), -1)
+            label[i] = labels.get(photo.label.casefold(), -1)
             if photo.source in ("caltech101", "imagenet1000") and label[i] >= 0:
                 state[i] = np.where(state[i] < 0, 0, state[i])
                 state[i, unmarked] = -1
@@ -219,6 +214,15 @@ def build_truth(
         label,
         complete,
     )
+
+
+def label_numbers(table: ConceptTable, imagenet_names: Sequence[str]) -> dict[str, int]:
+    """What the sets of labelled photos call a concept, in lower case -> its number."""
+    by_class = {imagenet_names[i].casefold(): v for v, i in np.argwhere(table.imagenet()).tolist()}
+    named = {
+        n: i for i, n in enumerate(table.names) if n in ("cat", "cow", "dog", "horse", "sheep", "person")
+    }
+    return by_class | table.column("caltech") | named
 
 
 def _complete_sets(table: ConceptTable) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,12 @@ from torch.nn import functional as F
 from lfss.encoders.mini import MiniEncoder, load_mini
 
 from .distill_cache import load_module, read_square
-from .distill_data import Photo, list_photos
+from .distill_data import Photo, list_photos, split_rule
 from .distill_losses import POOLED, prototypes
-from .distill_truth import IGNORE, MASK_SIZE, WITH_MASKS, ConceptTable, Truth, build_truth
+from .distill_truth import IGNORE, MASK_SIZE, WITH_MASKS, ConceptTable, Truth, build_truth, label_numbers
 
 LEAST = 0.01  # share of the photo that a thing must cover to be support, query or "shown"
+VOC_TEN = ("car", "cat", "chair", "cow", "dog", "horse", "person", "potted plant", "sheep", "couch")
 FEWEST = 5  # photos that a class needs to be scored
 
 Encode = Callable[[Tensor], Tensor]
@@ -136,8 +138,7 @@ def evidence_figures(
     best = np.zeros((len(photos), len(names)), np.float32)
     for i, photo in enumerate(photos):
         logits = model.network.concept_logits(model.encode(read_pixels(photo, data, size))[0])
-        flat = logits.flatten(2)
-        best[i] = flat.topk(max(1, round(POOLED * flat.shape[2])), dim=2).values.mean(2)[0].numpy()
+        best[i] = best_cells(logits)
         found = F.interpolate(logits, (MASK_SIZE, MASK_SIZE), mode="bilinear")[0].argmax(0)
         target = mask_of(truth, i)
         known = target != IGNORE
@@ -150,6 +151,66 @@ def evidence_figures(
     iou = {names[i]: float(together[i] / either[i]) for i in scored}
     auc = {names[i]: roc_auc(best[state[:, i] == 1, i], best[state[:, i] == 0, i]) for i in scored}
     return Table(iou), Table(auc), {names[i]: int(counts[i]) for i in scored}
+
+
+@torch.no_grad()
+def labelled_figures(
+    model: MiniEncoder, photos: Sequence[Photo], labels: Sequence[int], data: Path, *, size: int
+) -> dict[str, dict[str, float]]:
+    """How well each concept's best cells tell the photos labelled with it from the other photos.
+
+    Args:
+        model: to measure.
+        photos: N photos with one label each.
+        labels: concept of each photo.
+        data: the data folder.
+        size: side to which photos are stretched, in pixels.
+
+    Returns:
+        Concept name -> "photos" (how many) and "auc".
+    """
+    best = np.stack(
+        [
+            best_cells(model.network.concept_logits(model.encode(read_pixels(p, data, size))[0]))
+            for p in photos
+        ]
+    )
+    given = np.asarray(labels)
+    figures = {}
+    for number, concept in enumerate(model.vocabulary.concepts):
+        shown = given == number
+        if shown.sum() >= FEWEST:
+            auc = roc_auc(best[shown, number], best[~shown, number])
+            figures[concept.name] = {"photos": int(shown.sum()), "auc": auc}
+    return figures
+
+
+def best_cells(logits: Tensor) -> np.ndarray:
+    """(1, V, h, w) -> (V,) mean of each concept's best cells."""
+    flat = logits.flatten(2)
+    return flat.topk(max(1, round(POOLED * flat.shape[2])), dim=2).values.mean(2)[0].numpy()
+
+
+def never_cached(
+    cache: Path, table: ConceptTable, imagenet_names: Sequence[str], limit: int
+) -> tuple[list[Photo], list[int]]:
+    """Labelled photos that a cache did not reach, so that no run on it can have seen them, and their labels.
+
+    At most ``limit`` photos, at most 20 of one label.
+    """
+    done = json.loads((cache / "done.json").read_text())
+    photos = [Photo(**row) for row in json.loads((cache / "photos.json").read_text())[done:]]
+    labels = label_numbers(table, imagenet_names)
+    counts: Counter[int] = Counter()
+    kept: list[Photo] = []
+    numbers: list[int] = []
+    for photo in photos:
+        number = labels.get((photo.label or "").casefold(), -1)
+        if photo.source != "coco2017" and number > 0 and counts[number] < 20 and len(kept) < limit:
+            counts[number] += 1
+            kept.append(photo)
+            numbers.append(number)
+    return kept, numbers
 
 
 def roc_auc(shown: np.ndarray, absent: np.ndarray) -> float:
@@ -178,10 +239,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", choices=("choose", "test"), default="choose")
     parser.add_argument("--teachers", type=Path, help="folder with teachers.py: measure the ViT as well")
+    parser.add_argument("--cache", type=Path, help="also measure on labelled photos that this cache lacks")
     parser.add_argument("--size", type=int, default=400)
     parser.add_argument("--episodes", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="only so many photos")
+    parser.add_argument("--labelled", type=int, default=1000, help="at most so many of those")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="folder for figures.json")
     args = parser.parse_args()
@@ -199,13 +262,13 @@ def main() -> None:
     if args.teachers:
         vit = load_module(args.teachers).load_teacher("vit_tiny16")
         encoders["vit_tiny16"] = (lambda x: vit.features(x)["block11"], args.size // 16 * 16 - 16)
-    for kind, keep in _groups(table, photos).items():
-        part, known = _subset(photos, truth, keep)
+    for kind, (rows, classes) in _tasks(photos).items():
+        part, known = _subset(photos, truth, rows)
         for name, (encode, size) in encoders.items():
             with torch.inference_mode():
                 found = prototype_iou(
                     encode, part, known, table.names, args.data,
-                    size=size, episodes=args.episodes, seed=args.seed, classes=_classes(kind),
+                    size=size, episodes=args.episodes, seed=args.seed, classes=classes,
                 )  # fmt: skip
             figures[f"prototype_iou/{kind}/{name}"] = {"mean": found.mean, **found.figures}
             print(
@@ -222,26 +285,30 @@ def main() -> None:
     print(f"evidence IoU {iou.mean:.3f}, presence AUC {auc.mean:.3f} over {len(counts)} concepts")
     for name in counts:
         print(f"  {name:15s} {counts[name]:4d} IoU {iou.figures[name]:.2f} AUC {auc.figures[name]:.2f}")
+    if args.cache and args.teachers:
+        names = load_module(args.teachers).imagenet_classes(args.teachers)
+        unseen, labels = never_cached(args.cache, table, names, args.labelled)
+        labelled = labelled_figures(model, unseen, labels, args.data, size=args.size)
+        figures["labelled"] = labelled
+        mean = np.mean([row["auc"] for row in labelled.values()])
+        print(f"labelled photos: presence AUC {mean:.3f} over {len(labelled)} concepts")
     if args.out:
         text = json.dumps(figures, indent=1)
         (args.out / "figures.json").write_text(text + "\n", encoding="utf-8")
 
 
-VOC_TEN = ("car", "cat", "chair", "cow", "dog", "horse", "person", "potted plant", "sheep", "couch")
+def _tasks(photos: Sequence[Photo]) -> dict[str, tuple[list[int], Sequence[str] | None]]:
+    """Name of a measurement -> rows of its photos, and its classes."""
+    rows = {s: [i for i, p in enumerate(photos) if p.source == s] for s in ("voc", "coco")}
+    tasks: dict[str, tuple[list[int], Sequence[str] | None]] = {
+        "voc": (rows["voc"], VOC_TEN),
+        "coco": (rows["coco"], None),
+        "coco_no_masks": (rows["coco"], split_rule()["coco_classes_without_masks"]),
+    }
+    return {name: task for name, task in tasks.items() if task[0]}
 
 
-def _groups(table: ConceptTable, photos: Sequence[Photo]) -> dict[str, np.ndarray]:
-    source = np.array([p.source for p in photos])
-    groups = {"voc": source == "voc", "coco": source == "coco"}
-    return {k: v for k, v in groups.items() if v.any()}
-
-
-def _classes(kind: str) -> Sequence[str] | None:
-    return VOC_TEN if kind == "voc" else None
-
-
-def _subset(photos: Sequence[Photo], truth: Truth, keep: np.ndarray) -> tuple[list[Photo], Truth]:
-    rows = np.flatnonzero(keep).tolist()
+def _subset(photos: Sequence[Photo], truth: Truth, rows: list[int]) -> tuple[list[Photo], Truth]:
     part = Truth(truth.masks, truth.row[rows], truth.state[rows], truth.label[rows], truth.complete[rows])
     return [photos[i] for i in rows], part
 

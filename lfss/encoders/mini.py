@@ -201,7 +201,7 @@ class MiniText:
         return self.network(pixels)[0]
 
     def familiarity(self, phrase: str) -> float:
-        """1 for a concept's name, less for a kind of it ("beagle" for dog), 0 for an unknown word."""
+        """The concept's measured trust; less for a kind of it ("beagle" for dog); 0 for an unknown word."""
         match = self.vocabulary.resolve(phrase)
         return 0.0 if match is None else match.familiarity
 

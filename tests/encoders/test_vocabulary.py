@@ -67,6 +67,11 @@ def test_closest_names_are_concepts_that_look_alike():
     assert WORDS.closest("xyzzy") == ()
 
 
+def test_a_concept_is_known_as_well_as_it_was_measured():
+    words = Vocabulary((Concept("background"), Concept("fork", kinds=("pitchfork",), trust=0.5)))
+    assert [words.resolve(w).familiarity for w in ("fork", "pitchfork")] == [0.5, 0.5 * KIND]
+
+
 def test_a_word_of_near_meaning_is_suggested_but_not_known():
     words = Vocabulary((Concept("background"), Concept("boat")), {"kayak": "boat"})
     assert words.resolve("kayaks") is None

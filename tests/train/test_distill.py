@@ -142,6 +142,15 @@ def test_pairs_show_the_same_thing_and_different_pairs_different_things(sampler)
     assert concepts[0] != concepts[2]
 
 
+def test_a_label_without_a_found_object_says_nothing_about_cells(sampler):
+    truth = replace(
+        sampler.truth, row=np.full_like(sampler.truth.row, -1), label=np.full_like(sampler.truth.label, 3)
+    )
+    blind = Sampler(sampler.cache, truth, TABLE, set(), np.random.default_rng(0))
+    rows = np.array([0, 1])
+    assert (blind._targets(rows, blind._windows(2, 0.5), 8) == IGNORE).all()
+
+
 def test_prototypes_equal_a_plain_loop():
     rng = torch.Generator().manual_seed(0)
     features = torch.randn(2, 3, 4, 5, generator=rng)
