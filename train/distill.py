@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -33,12 +32,12 @@ from . import distill_losses as losses
 from .distill_batches import Batch, Cache, Sampler
 from .distill_cache import TOKENS, load_module
 from .distill_data import split_rule
+from .distill_names import name_cosines, words_near
 from .distill_truth import ConceptTable, build_truth
 
 CHECKPOINT = "checkpoint.pt"
 SAVE_SECONDS = 120
 LOG_STEPS = 20
-NEAR = 0.5  # cosine of two names from which one is suggested for the other; looked at, not tuned
 
 
 @dataclass(frozen=True)
@@ -132,49 +131,6 @@ def training_loss(
         known = ~near.isnan()
         parts["names"] = ((table @ table.T)[known] - near[known]).square().mean()
     return {name: weights[name] * value for name, value in parts.items()}
-
-
-def name_cosines(table: ConceptTable, names: Sequence[str], vectors: Tensor) -> Tensor:
-    """How close the concepts' names are in a language model.
-
-    Args:
-        table: V concepts.
-        names: N names that the language model was asked for.
-        vectors: (N, D) its answers, unit rows.
-
-    Returns:
-        (V, V) cosines after centring, NaN where a name is not among the N.
-    """
-    centred = F.normalize(vectors - vectors.mean(0), dim=1)
-    rows = {name: i for i, name in enumerate(names)}
-    chosen = [
-        next((rows[w] for w in (name, *entry.get("also", ())) if w in rows), -1)
-        for name, entry in table.entries.items()
-    ]
-    known = torch.tensor([c >= 0 for c in chosen])
-    near = centred[chosen] @ centred[chosen].T
-    return near.masked_fill(~(known[:, None] & known[None]), math.nan)
-
-
-def words_near(vocabulary: Vocabulary, names: Sequence[str], vectors: Tensor) -> dict[str, str]:
-    """The concept closest in meaning to each name outside the vocabulary, where one is close.
-
-    Args:
-        vocabulary: known concepts.
-        names: N names that a language model was asked for.
-        vectors: (N, D) its answers, unit rows.
-    """
-    centred = F.normalize(vectors - vectors.mean(0), dim=1)
-    found = [vocabulary.resolve(name) for name in names]
-    known = [i for i, match in enumerate(found) if match and match.index and match.familiarity == 1]
-    near = {}
-    for i, name in enumerate(names):
-        if found[i] is None:
-            cosine, best = (centred[known] @ centred[i]).max(0)
-            match = found[known[int(best)]]
-            if cosine > NEAR and match is not None:
-                near[name] = match.concept.name
-    return near
 
 
 def start(config: TrainConfig, concepts: int, run: Path) -> tuple[Student, dict[str, Tensor], Any, int]:

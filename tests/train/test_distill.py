@@ -22,6 +22,7 @@ from train.distill import Stage, TrainConfig
 from train.distill_batches import Cache, Sampler
 from train.distill_cache import fit_pca
 from train.distill_data import Photo, fraction, list_photos, split_rule
+from train.distill_names import name_cosines, words_near
 from train.distill_truth import IGNORE, ConceptTable, build_truth
 from train.eval_mini import nearest_prototype, roc_auc
 
@@ -209,7 +210,7 @@ def test_an_empty_or_full_mask_makes_no_episode(mask):
 
 def test_names_with_unknown_neighbours_are_left_out():
     vectors = F.normalize(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)), dim=1)
-    near = distill.name_cosines(TABLE, ["kitten", "dog", "x", "y", "z"], vectors)
+    near = name_cosines(TABLE, ["kitten", "dog", "x", "y", "z"], vectors)
     assert near.shape == (len(TABLE.names),) * 2
     assert not near[1, 2].isnan()
     assert near[0].isnan().all()
@@ -218,7 +219,7 @@ def test_names_with_unknown_neighbours_are_left_out():
 def test_unknown_words_are_placed_beside_the_closest_known_concept():
     words = Vocabulary(TABLE.concepts([""] * 1000))
     vectors = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.9, 0.1, 0], [0, 0, 1]])
-    near = distill.words_near(words, ["cat", "dog", "lynx", "teapot"], F.normalize(vectors, dim=1))
+    near = words_near(words, ["cat", "dog", "lynx", "teapot"], F.normalize(vectors, dim=1))
     assert near == {"lynx": "cat"}
 
 
@@ -229,7 +230,7 @@ def test_training_stops_resumes_exports_and_loads(sampler, tmp_path):
         "near": {},
         "config": asdict(CONFIG),
     }
-    near = distill.name_cosines(TABLE, ["cat", "dog"], torch.eye(2))
+    near = name_cosines(TABLE, ["cat", "dog"], torch.eye(2))
     short = replace(CONFIG, stages=CONFIG.stages[:1])
     distill.train(short, sampler, near, run, more)
     first = torch.load(run / distill.CHECKPOINT)["step"]
@@ -253,7 +254,7 @@ def test_every_trained_parameter_gets_a_gradient(sampler):
     torch.manual_seed(0)
     student = distill.Student(distill.MiniConfig(width=32, concepts=len(TABLE.names)))
     batch = sampler.draw(2, 1, 64, drawn_share=1.0, zoom=0.6)
-    near = distill.name_cosines(TABLE, ["cat", "dog"], torch.eye(2))
+    near = name_cosines(TABLE, ["cat", "dog"], torch.eye(2))
     torch.stack(list(distill.training_loss(student, batch, CONFIG.weights, near).values())).sum().backward()
     silent = [n for n, p in student.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
