@@ -324,16 +324,8 @@ class Predictor:
         stages = tuple(
             self.iterate(prepared, query, threshold=threshold, assume_present=assume_present, snap=snap)
         )
-        by_key = {s.key: s for s in stages}
-        mask, score = by_key["prediction"].query, by_key["score"].query
-        assert mask is not None
-        assert score is not None
-        presence = by_key["presence"].query
-        return Prediction(
-            mask=mask,
-            score=score,
-            presence=float(presence) if presence is not None else 1.0,
-            stages=tuple(s for s in stages if s.key != "presence"),
+        return Prediction.collect(
+            stages,
             label=prepared.label,
             preset=prepared.preset,
             threshold=threshold,

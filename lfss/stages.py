@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +64,27 @@ class Prediction:
     preset: str
     threshold: float
     seconds: float
+
+    @classmethod
+    def collect(
+        cls, stages: Sequence[Stage], *, label: Label, preset: str, threshold: float, seconds: float
+    ) -> Prediction:
+        """From all stages that ``Predictor.iterate`` yielded for one query."""
+        by_key = {s.key: s for s in stages}
+        mask, score = by_key["prediction"].query, by_key["score"].query
+        assert mask is not None
+        assert score is not None
+        presence = by_key["presence"].query if "presence" in by_key else None
+        return cls(
+            mask=mask,
+            score=score,
+            presence=float(presence) if presence is not None else 1.0,
+            stages=tuple(s for s in stages if s.key != "presence"),
+            label=label,
+            preset=preset,
+            threshold=threshold,
+            seconds=seconds,
+        )
 
     def stage(self, key: str) -> Stage:
         """The stage of that key; raises KeyError."""

@@ -1,0 +1,219 @@
+"""The model and who may use it: owns weights, device, the only lock, and prepared classes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lfss.errors import InputError, LfssError, WeightsUnavailable
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
+    from lfss.images import Image
+    from lfss.labels import Label
+    from lfss.predictor import Predictor, Prepared, Support
+    from lfss.stages import Prediction, Stage
+
+CACHE_BYTES = 512 * 2**20  # prepared classes: up to 25 MB for each support
+
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """One model for everybody.
+
+    The lock is held for one step of the model and freed before anything is handed out: a visitor who
+    reads slowly stops nobody, and a cancelled run ends at its next step.
+
+    Args:
+        preset: a name of ``lfss.presets.PRESETS`` or ``module:function``.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        models_dir: folder for weights put there by hand.
+        cache_bytes: how much memory prepared classes may take in all.
+    """
+
+    def __init__(
+        self,
+        preset: str = "mini",
+        *,
+        device: str = "auto",
+        models_dir: Path | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ):
+        self.preset, self.device, self.models_dir = preset, device, models_dir
+        self._cache_bytes = cache_bytes
+        self._prepared: OrderedDict[str, Prepared] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loaded = threading.Event()
+        self._started = threading.Lock()
+        self._predictor: Predictor | None = None
+        self._problem: LfssError | None = None
+
+    def start(self) -> None:
+        """Begin to load the preset in the background; a second call does nothing."""
+        if self._started.acquire(blocking=False):
+            threading.Thread(target=self._load, name="load-preset", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            from lfss.predictor import Predictor
+
+            self._predictor = Predictor.load(self.preset, device=self.device, models_dir=self.models_dir)
+        except LfssError as error:
+            self._problem = error
+        except Exception as error:
+            logger.exception("the preset %s cannot be loaded", self.preset)
+            self._problem = WeightsUnavailable(
+                f"The preset '{self.preset}' cannot be loaded ({type(error).__name__}). See the log."
+            )
+        self._loaded.set()
+
+    @property
+    def loading(self) -> bool:
+        """Whether the preset is still being loaded."""
+        return not self._loaded.is_set()
+
+    @property
+    def problem(self) -> str:
+        """Why there is no model, one sentence for people; empty while loading and when all is well."""
+        return str(self._problem) if self._problem else ""
+
+    def predictor(self) -> Predictor:
+        """The model, once it is loaded.
+
+        Raises:
+            LfssError: it cannot be loaded.
+        """
+        self.start()
+        self._loaded.wait()
+        if self._predictor is None:
+            raise self._problem or WeightsUnavailable("There is no model.")
+        return self._predictor
+
+    def unknown_words(self, phrases: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Words that the preset does not know, each with the closest ones that it knows.
+
+        Empty while the preset is loading, and for presets that know language rather than a list of words.
+        """
+        if self._predictor is None:
+            return {}
+        vlm = self._predictor.encoders.vlm
+        closest = getattr(getattr(vlm, "vocabulary", None), "closest", None)
+        return {
+            phrase: tuple(closest(phrase)) if closest else ()
+            for phrase in phrases
+            if vlm.familiarity(phrase) == 0
+        }
+
+    def known_words(self) -> tuple[str, ...]:
+        """All names that the preset knows; empty where it has no such list, or is not loaded yet."""
+        if self._predictor is None:
+            return ()
+        vocabulary = getattr(self._predictor.encoders.vlm, "vocabulary", None)
+        return tuple(c.name for c in vocabulary.concepts if c.name != "background") if vocabulary else ()
+
+    def prepare(self, label: Label, supports: Sequence[Support]) -> Prepared:
+        """The class of these supports, encoded now or remembered.
+
+        Raises:
+            SupportError, LfssError: see ``Predictor.prepare``.
+        """
+        predictor = self.predictor()
+        key = class_key(predictor.preset.name, label, supports)
+        with self._lock:
+            if key in self._prepared:
+                self._prepared.move_to_end(key)
+                return self._prepared[key]
+            prepared = predictor.prepare(label, supports)
+            self._remember(key, prepared)
+        return prepared
+
+    def load_class(self, path: Path) -> Prepared:
+        """A class that was saved to a file, read now or remembered.
+
+        Raises:
+            InputError: the file is damaged, or was made with another preset.
+        """
+        from lfss.predictor import Prepared
+
+        predictor = self.predictor()
+        key = hashlib.sha256(path.read_bytes()).hexdigest()
+        with self._lock:
+            prepared = self._prepared.get(key) or Prepared.load(path, device=predictor.device)
+            if prepared.preset != predictor.preset.name:
+                raise InputError(
+                    f"This class was saved with the preset '{prepared.preset}', the app runs "
+                    f"'{predictor.preset.name}'. Start the app with that preset, or add the supports again."
+                )
+            self._remember(key, prepared)
+        return prepared
+
+    def agreement(self, prepared: Prepared) -> tuple[float, ...]:
+        """How well each support agrees with the others; empty where there is only one."""
+        from lfss.agreement import agreement
+
+        predictor = self.predictor()
+        with self._lock:
+            return agreement(predictor, prepared)
+
+    def segment(
+        self,
+        prepared: Prepared,
+        query: Image,
+        *,
+        threshold: float = 0.5,
+        assume_present: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Stage | Prediction]:
+        """Every stage as it is made, then the Prediction; nothing more once ``cancelled()`` is true.
+
+        Raises:
+            NoForeground, LfssError: see ``Predictor.iterate``.
+        """
+        from lfss.stages import Prediction
+
+        stages: list[Stage] = []
+        seconds = 0.0
+        steps = self.predictor().iterate(prepared, query, threshold=threshold, assume_present=assume_present)
+        while not cancelled():
+            with self._lock:
+                start = time.perf_counter()
+                stage = next(steps, None)
+                seconds += time.perf_counter() - start
+            if stage is None:
+                yield Prediction.collect(
+                    stages,
+                    label=prepared.label,
+                    preset=prepared.preset,
+                    threshold=threshold,
+                    seconds=seconds,
+                )
+                return
+            stages.append(stage)
+            yield stage
+
+    def _remember(self, key: str, prepared: Prepared) -> None:
+        self._prepared[key] = prepared
+        self._prepared.move_to_end(key)
+        while len(self._prepared) > 1 and sum(map(size_of, self._prepared.values())) > self._cache_bytes:
+            self._prepared.popitem(last=False)
+
+
+def class_key(preset: str, label: Label, supports: Sequence[Support]) -> str:
+    """The same for the same preset, words, pictures and marks; other otherwise."""
+    digest = hashlib.sha256(repr((preset, label)).encode())
+    for support in supports:
+        digest.update(support.image.digest.encode())
+        digest.update(b"-" if support.known is None else hashlib.sha256(support.known.tobytes()).digest())
+    return digest.hexdigest()
+
+
+def size_of(prepared: Prepared) -> int:
+    """Bytes of memory that a prepared class takes."""
+    tensors = (prepared.text, prepared.logits, prepared.known, prepared.unknown, *prepared.features)
+    return sum(t.element_size() * t.nelement() for t in tensors) + sum(t.nbytes for t in prepared.thumbnails)

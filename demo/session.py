@@ -1,0 +1,308 @@
+"""What one tab of a browser works on: pictures, supports, results. The page itself holds an id only."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lfss.errors import InputError, LfssError
+from lfss.images import Image, read_image
+from lfss.workspace import Workspace
+
+from . import results
+from .uploads import Upload, take
+from .views import shrunk
+
+MAX_SUPPORTS = 20
+SHOWN_PICTURES = 8  # decoded pictures that a session keeps at the size of a screen
+IDLE_SECONDS = 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A picture of this session: its file, its name for people, (H, W), and the digest of its pixels."""
+
+    path: Path
+    name: str
+    size: tuple[int, int]
+    digest: str
+
+    def read(self) -> Image:
+        """Decode it."""
+        return read_image(self.path, name=self.name)
+
+
+@dataclass(frozen=True)
+class SupportItem:
+    """A support as the page lists it.
+
+    Attributes:
+        picture: its picture.
+        known: file with what a person marked, int8; None for the label alone.
+        note: how it was marked, for people.
+    """
+
+    picture: PictureFile
+    known: Path | None = None
+    note: str = "label only"
+
+    def marks(self) -> npt.NDArray[np.int8] | None:
+        """(H, W) int8, or None."""
+        if self.known is None:
+            return None
+        with np.load(self.known, allow_pickle=False) as file:
+            return np.asarray(file["known"], np.int8)
+
+
+@dataclass
+class Session:
+    """One visitor's work.
+
+    Attributes:
+        folder: everything that the session writes, but for a workspace that was named.
+        workspace: drafts with their history.
+        supports, queries: in the order in which they were added.
+        pictures: every picture of the session by digest.
+        doubts: how doubtful each result is, by digest, in [0, 1].
+        failures: file name and reason of queries that could not be segmented.
+        class_file: a saved class that stands in for label and supports.
+        agreements: of each support with the others; empty if not known.
+        example: the worked example is still what is shown.
+        cancel: set to stop a run at its next step.
+        current: digest of the picture that is looked at.
+    """
+
+    folder: Path
+    workspace: Workspace
+    label: str = ""
+    not_words: str = ""
+    supports: list[SupportItem] = field(default_factory=list)
+    queries: list[Upload] = field(default_factory=list)
+    pictures: dict[str, PictureFile] = field(default_factory=dict)
+    doubts: dict[str, float] = field(default_factory=dict)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    class_file: Path | None = None
+    agreements: tuple[float, ...] = ()
+    example: bool = False
+    cancel: threading.Event = field(default_factory=threading.Event)
+    current: str | None = None
+    touched: float = field(default_factory=time.monotonic)
+    _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
+    _result: tuple[str, results.Result] | None = None
+
+    def add_supports(self, files: Iterable[str | Path]) -> list[str]:
+        """Copy and read supports; returns a sentence for each file that was refused."""
+        refused = []
+        for item in take(files, self.folder / "pictures"):
+            if isinstance(item, LfssError):
+                refused.append(str(item))
+                continue
+            if len(self.supports) >= MAX_SUPPORTS:
+                refused.append(f"At most {MAX_SUPPORTS} supports: '{item.name}' was left out.")
+                continue
+            try:
+                picture = self.register(item)
+            except LfssError as error:
+                refused.append(str(error))
+                continue
+            if picture.digest in {s.picture.digest for s in self.supports}:
+                refused.append(f"'{picture.name}' is among the supports already.")
+                continue
+            self.supports.append(SupportItem(picture))
+        self.agreements = ()
+        return refused
+
+    def add_queries(self, files: Iterable[str | Path]) -> list[str]:
+        """Copy queries, and those inside zips; returns a sentence for each file that was refused."""
+        refused = []
+        for item in take(files, self.folder / "pictures"):
+            if isinstance(item, LfssError):
+                refused.append(str(item))
+            else:
+                self.queries.append(item)
+        return refused
+
+    def register(self, upload: Upload) -> PictureFile:
+        """Read a picture and remember it by its digest.
+
+        Raises:
+            ImageError: it cannot be read.
+        """
+        image = read_image(upload.path, name=upload.name)
+        picture = PictureFile(upload.path, upload.name, image.size, image.digest)
+        self.pictures[picture.digest] = picture
+        return picture
+
+    def picture(self, digest: str) -> PictureFile:
+        """The picture of a digest, also one that only the workspace knows.
+
+        Raises:
+            WorkspaceError: it is not known, or its file is gone.
+        """
+        if digest not in self.pictures:
+            known = self.workspace.image(digest)
+            path = self.workspace.image_path(digest)
+            self.pictures[digest] = PictureFile(path, known.name, known.size, digest)
+        return self.pictures[digest]
+
+    def shown(self, digest: str) -> Image:
+        """The picture at the size of a screen, at most 1024 pixels long; the last few are kept."""
+        if digest in self._shown:
+            self._shown.move_to_end(digest)
+            return self._shown[digest]
+        image = self.picture(digest).read()
+        small = Image(shrunk(image.pixels).copy(), image.name)
+        self._shown[digest] = small
+        while len(self._shown) > SHOWN_PICTURES:
+            self._shown.popitem(last=False)
+        return small
+
+    def mark(self, index: int, known: npt.NDArray[np.int8] | None, note: str) -> None:
+        """Replace what is known of a support.
+
+        Args:
+            index: which one, from 0.
+            known: (H, W) int8 at its picture's size; None: nothing.
+            note: how it was marked, for people.
+        """
+        old, path = self.supports[index], None
+        if known is not None:
+            path = self.folder / f"known-{secrets.token_hex(8)}.npz"
+            np.savez_compressed(path, known=known.astype(np.int8))
+        self.supports[index] = SupportItem(old.picture, path, note)
+        if old.known:
+            old.known.unlink(missing_ok=True)
+        self.agreements = ()
+
+    def keep_result(self, digest: str, result: results.Result, doubt: float) -> None:
+        """Write a result to the session's folder."""
+        folder = self.folder / "results"
+        folder.mkdir(exist_ok=True)
+        results.save(result, folder / f"{digest}.npz")
+        self.doubts[digest], self._result = doubt, (digest, result)
+
+    def result(self, digest: str | None) -> results.Result | None:
+        """The result of a picture; None if it has not been segmented in this session."""
+        if digest is None or digest not in self.doubts:
+            return None
+        if self._result is None or self._result[0] != digest:
+            self._result = (digest, results.load(self.result_path(digest)))
+        return self._result[1]
+
+    def result_path(self, digest: str) -> Path:
+        """The npz file of a result."""
+        return self.folder / "results" / f"{digest}.npz"
+
+    def clear(self) -> None:
+        """Forget supports, queries and results; drafts stay."""
+        self.supports, self.queries, self.failures = [], [], []
+        self.doubts, self.agreements, self._result = {}, (), None
+        self.class_file, self.example, self.current = None, False, None
+        self.label = self.not_words = ""
+        self.release()
+
+    def release(self) -> None:
+        """Free what is kept in memory only to be quick."""
+        self._shown.clear()
+        self._result = None
+
+    def check_index(self, index: int | None) -> int:
+        """A support's number; raises InputError if there is no such support."""
+        if index is None or not 0 <= index < len(self.supports):
+            raise InputError("Choose a support first: click its picture.")
+        return index
+
+
+class Sessions:
+    """All sessions, by an id that only its own tab knows.
+
+    Args:
+        workspace: a folder that all sessions share and that outlives the program; None gives each
+            session a workspace of its own in its temporary folder.
+        root: where temporary folders are made.
+        idle_seconds: after this long without a request a session is removed with its files.
+    """
+
+    def __init__(
+        self, workspace: Path | None = None, *, root: Path | None = None, idle_seconds: float = IDLE_SECONDS
+    ):
+        self.root = Path(tempfile.mkdtemp(prefix="lfss-", dir=root))
+        self._shared = Workspace.open(workspace) if workspace else None
+        self._idle, self._lock = idle_seconds, threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._pages: dict[str, str] = {}
+
+    @property
+    def shared(self) -> bool:
+        """Whether drafts go to one workspace that outlives the program."""
+        return self._shared is not None
+
+    def open(self, session_id: str | None, *, page: str | None = None) -> tuple[str, Session]:
+        """The session of an id, or a new one where the id is unknown or malformed.
+
+        Args:
+            session_id: what the tab sent.
+            page: Gradio's name of the open page, so that ``leave`` finds the session.
+        """
+        with self._lock:
+            self._sweep()
+            if not session_id or not re.fullmatch(r"[0-9a-f]{32}", session_id):
+                session_id = secrets.token_hex(16)
+            if session_id not in self._sessions:
+                folder = Path(tempfile.mkdtemp(prefix="session-", dir=self.root))
+                workspace = self._shared or Workspace.open(folder / "workspace")
+                self._sessions[session_id] = Session(folder, workspace)
+            session = self._sessions[session_id]
+            session.touched = time.monotonic()
+            if page:
+                self._pages[page] = session_id
+        return session_id, session
+
+    def get(self, session_id: str) -> Session:
+        """The session of an id.
+
+        Raises:
+            InputError: it is unknown or was removed after a long pause.
+        """
+        with self._lock:
+            session = self._sessions.get(session_id)
+        if session is None:
+            raise InputError("This page has been idle for too long. Reload it to begin again.")
+        session.touched = time.monotonic()
+        return session
+
+    def leave(self, page: str) -> None:
+        """A page was closed or reloaded: stop its run and free its memory; its files wait for a return."""
+        with self._lock:
+            session = self._sessions.get(self._pages.pop(page, ""))
+        if session:
+            session.cancel.set()
+            session.release()
+
+    def close(self) -> None:
+        """Remove all sessions and their files; the shared workspace stays."""
+        with self._lock:
+            self._sessions.clear()
+            if self._shared:
+                self._shared.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for key in [k for k, s in self._sessions.items() if now - s.touched > self._idle]:
+            session = self._sessions.pop(key)
+            session.cancel.set()
+            if session.workspace is not self._shared:
+                session.workspace.close()
+            shutil.rmtree(session.folder, ignore_errors=True)

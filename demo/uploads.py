@@ -1,0 +1,143 @@
+"""Files that visitors send: copied into a session's own folder, zips unpacked with their limits."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lfss.errors import ImageError, LfssError
+from lfss.images import SUFFIXES
+
+MAX_ZIP_FILES = 20_000
+MAX_FILE_BYTES = 512 * 2**20
+MAX_ZIP_BYTES = 8 * 2**30  # of all pictures in one zip, unpacked
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture in the session's folder.
+
+    Attributes:
+        path: where it lies.
+        name: what it was called, with the folders of a zip before it.
+    """
+
+    path: Path
+    name: str
+
+
+def take(paths: Iterable[str | Path], folder: Path) -> Iterator[Upload | LfssError]:
+    """Copy pictures, and those inside zips, into a folder.
+
+    Names from outside never become paths: each file gets a fresh name of its own.
+
+    Args:
+        paths: files as the server received them.
+        folder: the session's folder for pictures; made if missing.
+
+    Yields:
+        One Upload for each picture, or the reason why a file was refused.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in map(Path, paths):
+        if path.suffix.lower() == ".zip":
+            yield from _unpack(path, folder)
+            continue
+        try:
+            target = _fresh(folder, _picture_suffix(path.name))
+            _copy(path, target)
+            yield Upload(target, shown_name(path.name))
+        except LfssError as error:
+            yield error
+
+
+def shown_name(name: str) -> str:
+    """A file name fit to be shown and written into an export: no control marks, at most 200 characters."""
+    parts = [p for p in PurePosixPath(name.replace("\\", "/")).parts if p not in ("/", "..", ".")]
+    text = "/".join(p for p in parts if not re.fullmatch(r"[A-Za-z]:", p))
+    text = "".join(c for c in text if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp"))
+    return text[-200:].strip() or "picture"
+
+
+def _picture_suffix(name: str) -> str:
+    suffix = Path(name).suffix.lower()
+    if suffix not in SUFFIXES:
+        known = "JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC"
+        raise ImageError(
+            f"'{shown_name(name)}' is no picture of a known kind. Use {known}, or a zip of them."
+        )
+    return suffix
+
+
+def _fresh(folder: Path, suffix: str) -> Path:
+    return folder / f"{secrets.token_hex(8)}{suffix}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)  # the same disk as a rule, and costs nothing
+    except OSError:
+        try:
+            shutil.copyfile(source, target)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise ImageError(
+                f"'{shown_name(source.name)}' cannot be stored ({error.strerror}). Send it again."
+            ) from error
+
+
+def _unpack(path: Path, folder: Path) -> Iterator[Upload | LfssError]:
+    name = shown_name(path.name)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if _wanted(m)]
+            if len(members) > MAX_ZIP_FILES:
+                raise ImageError(f"'{name}' holds more than {MAX_ZIP_FILES:,} pictures. Send it in parts.")
+            if not members:
+                raise ImageError(f"'{name}' holds no picture. Put JPEG or PNG files into it.")
+            left = MAX_ZIP_BYTES
+            for member in members:
+                try:
+                    target = _fresh(folder, _picture_suffix(member.filename))
+                    left -= _extract(archive, member, target, min(MAX_FILE_BYTES, left))
+                    yield Upload(target, shown_name(member.filename))
+                except ImageError as error:
+                    yield error
+    except ImageError as error:
+        yield error
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        yield ImageError(f"'{name}' is no zip that can be read. Pack it again, or send the pictures alone.")
+
+
+def _wanted(member: zipfile.ZipInfo) -> bool:
+    parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+    hidden = any(p.startswith((".", "__MACOSX")) and p != ".." for p in parts)
+    return not member.is_dir() and not hidden and Path(member.filename).suffix.lower() in SUFFIXES
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
+    """Unpack one file; what the archive says about sizes is not believed. Returns the bytes written."""
+    name, written = shown_name(member.filename), 0
+    try:
+        with archive.open(member) as source, target.open("xb") as out:
+            while chunk := source.read(_CHUNK):
+                written += len(chunk)
+                if written > limit:
+                    raise ImageError(f"'{name}' is too large when unpacked. It was left out.")
+                out.write(chunk)
+    except ImageError:
+        target.unlink(missing_ok=True)
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        target.unlink(missing_ok=True)
+        raise ImageError(f"'{name}' in the zip is damaged or locked with a password.") from error
+    return written
