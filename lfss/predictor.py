@@ -19,7 +19,7 @@ from .encoders import VisionLanguage
 from .errors import InputError, NoForeground, SupportError, WeightsMismatch
 from .images import Image, resize_to
 from .labels import Label, competitors
-from .methods import Episode, Lfss, Method, Step
+from .methods import PICTURE, Episode, Lfss, Method, Step
 from .presets import Encoders, Preset, find_preset
 from .reasoning import make_stage, stages_of
 from .stages import Prediction, Stage
@@ -351,6 +351,7 @@ class Predictor:
             support_unknown=prepared.unknown,
             text_trust=prepared.text_trust,
             query_present=assume_present,
+            query_picture=torch.from_numpy(resize_to(query, PICTURE))[None].to(self.device),
         )
 
     @torch.inference_mode()

@@ -2,7 +2,8 @@
 
 from .contract import Episode, Method, Step
 from .lfss import Lfss, LfssConfig
+from .portable import PICTURE
 
 METHODS: dict[str, type[Method]] = {"lfss": Lfss}
 
-__all__ = ["METHODS", "Episode", "Lfss", "LfssConfig", "Method", "Step"]
+__all__ = ["METHODS", "PICTURE", "Episode", "Lfss", "LfssConfig", "Method", "Step"]

@@ -25,6 +25,7 @@ class Episode:
             all 0: a full mask. Known background is ``1 - known - unknown``.
         text_trust: how far the text may be believed, in [0, 1]; 0 for a word the tower does not know.
         query_present: the query is known to show the object, so its first mask is never empty.
+        query_picture: (B, 3, 100, 100) in [0, 1], for decoders that look at colours; else None.
     """
 
     support_logits: Tensor
@@ -36,6 +37,7 @@ class Episode:
     support_unknown: Tensor
     text_trust: float = 1.0
     query_present: bool = True
+    query_picture: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

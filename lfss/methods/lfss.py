@@ -12,6 +12,7 @@ from torch import Tensor
 from ..pipeline import (
     Decoder,
     Form,
+    PortableDecoder,
     association_map,
     attention,
     background_similarity,
@@ -30,6 +31,7 @@ from ..pipeline import (
 )
 from ..similarity import cosine_map, masked_average, resize_map, unit
 from .contract import Episode, Method, Step
+from .portable import CELLS, NAMES, portable_maps
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,10 @@ class LfssConfig:
         attention_temperature: Eq. 13.
         geometry: ``"literal"`` makes the association map on the support, as Eq. 12 is printed.
         cells: products of cells with cells pool one side to at most ``cells x cells``.
-        decoder: ``"paper"`` or none (the training-free read-out).
+        decoder: ``"paper"``, ``"portable"``, or ``"none"`` (the training-free read-out).
         circle: segment the supports first and let the result replace their masks (Eq. 20).
         sharpness, text_limit, roi: the training-free read-out.
+        keep_maps: put the portable decoder's maps into the last step, to train it on.
     """
 
     alpha: float = 0.5
@@ -65,11 +68,12 @@ class LfssConfig:
     attention_temperature: float = 1.0
     geometry: Literal["query", "literal"] = "query"
     cells: int = 16
-    decoder: Literal["none", "paper"] = "none"
+    decoder: Literal["none", "paper", "portable"] = "none"
     circle: bool = False
     sharpness: float = 16.0
     text_limit: float = 6.0
     roi: float = 0.6
+    keep_maps: bool = False
 
 
 class Lfss(Method):
@@ -84,7 +88,9 @@ class Lfss(Method):
     def __init__(self, channels: tuple[int, ...], config: LfssConfig | None = None):
         super().__init__()
         self.config = config or LfssConfig()
-        self.decoder = Decoder(sum(channels)) if self.config.decoder == "paper" else None
+        kind = self.config.decoder
+        self.decoder = Decoder(sum(channels)) if kind == "paper" else None
+        self.portable = PortableDecoder(maps=len(NAMES)) if kind == "portable" else None
 
     def steps(self, episode: Episode) -> Iterator[Step]:
         """Yield the five steps of the paper."""
@@ -174,21 +180,40 @@ class Lfss(Method):
         yield Step("correlation", {"attention": weight, "rcm": rcm, "fcm": fcm, "background": background})
 
         # Step 5: logits.
-        if self.decoder is None:
-            logits = read_out(
-                first.query.logit(1e-4),
-                query_mask,
-                association,
-                fcm,
-                background,
-                sharpness=c.sharpness,
-                text_limit=c.text_limit,
-                roi=c.roi,
+        logits = read_out(
+            first.query.logit(1e-4),
+            query_mask,
+            association,
+            fcm,
+            background,
+            sharpness=c.sharpness,
+            text_limit=c.text_limit,
+            roi=c.roi,
+        )
+        made: dict[str, Tensor] = {}
+        if self.decoder is not None:
+            logits = self.decoder(query, torch.stack((association, rcm, fcm if c.ccm else rcm), 1))
+        elif c.decoder == "portable" or c.keep_maps:
+            made["maps"] = portable_maps(
+                first=first,
+                query=query,
+                query_mask=query_mask,
+                support=shots,
+                support_mask=support_mask.unflatten(0, (b, k)),
+                association=association,
+                fcm=fcm,
+                query_levels=episode.query_features,
+                support_levels=episode.support_features,
+                text_trust=episode.text_trust,
+                marked=((episode.support_unknown < 0.5).flatten(2).any(2)).float().mean(1),
+                cells=c.cells,
             )
-        else:
-            maps = torch.stack((association, rcm, fcm if c.ccm else rcm), 1)
-            logits = self.decoder(query, maps)
-        yield Step("prediction", {"logits": logits})
+            made["read_out"] = resize_map(logits, (CELLS, CELLS))
+        if self.portable is not None:
+            if episode.query_picture is None:
+                raise ValueError("the portable decoder reads Episode.query_picture")
+            logits = self.portable(made["maps"], made["read_out"], episode.query_picture)
+        yield Step("prediction", {"logits": logits, **made})
 
     def circle(self, episode: Episode) -> tuple[Episode, Tensor]:
         """Segment every support as if it were the query, supported by itself (Eq. 20, first pass).

@@ -23,7 +23,7 @@ from .step3_prototypes import (
     shift_seeds,
 )
 from .step4_correlation import attention, correlation_maps, focused_prototype
-from .step5_decode import Aspp, Decoder, read_out
+from .step5_decode import Aspp, Decoder, PortableDecoder, read_out
 
 __all__ = [
     "Aspp",
@@ -31,6 +31,7 @@ __all__ = [
     "Decoder",
     "Form",
     "InitialMasks",
+    "PortableDecoder",
     "Seeds",
     "argmax_mask",
     "association_map",

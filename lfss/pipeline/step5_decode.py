@@ -1,4 +1,8 @@
-"""Step 5, Eq. 18 and 19: from features and maps to logits, by a small trained network.
+"""Step 5, Eq. 18 and 19: from features and maps to logits.
+
+Three ways: the paper's decoder, which reads the query's features and so fits one backbone; a portable
+decoder, which reads only maps whose meaning does not depend on the network; and a fixed rule without
+any training.
 
 Where the paper is silent
     *Width*: three maps would drown among 1,536 feature channels, so a 1x1 convolution brings the
@@ -11,6 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from ..similarity import resize_map
 
 
 class Aspp(nn.Module):
@@ -47,6 +53,52 @@ class Decoder(nn.Module):
         """(N, C, h, w) raw query features and (N, maps, h, w) -> logits (N, h, w)."""
         x = torch.cat((self.reduce(features), maps), 1)
         return self.head(self.blocks(self.aspp(x)))[:, 0]
+
+
+class Residual(nn.Module):
+    """x + convolution(ReLU(convolution(x))), dilated. Same shape out as in."""
+
+    def __init__(self, width: int, dilation: int):
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(F.relu(x))))
+
+
+class PortableDecoder(nn.Module):
+    """Reads maps and a small picture, corrects the training-free logits.
+
+    Args:
+        maps: how many maps (``portable_maps``).
+        width: channels.
+    """
+
+    def __init__(self, *, maps: int, width: int = 48):
+        super().__init__()
+        self.enter = nn.Conv2d(maps + 1, width, 3, padding=1)
+        self.blocks = nn.ModuleList(Residual(width, d) for d in (1, 2, 4, 8))
+        self.whole = nn.Linear(2 * width, width)
+        self.picture = nn.Sequential(
+            nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()
+        )
+        self.join = nn.Conv2d(width + 16, 32, 3, padding=1)
+        self.head = nn.Conv2d(32, 1, 3, padding=1)
+        nn.init.zeros_(self.head.weight)  # training starts from the training-free logits
+        nn.init.constant_(self.head.bias, 0.0)
+
+    def forward(self, maps: Tensor, logits: Tensor, picture: Tensor) -> Tensor:
+        """(N, maps, h, w), logits of ``read_out`` (N, h, w), picture (N, 3, H, W) in [0, 1], normally twice
+        as large -> logits (N, H, W)."""
+        size = (picture.shape[-2], picture.shape[-1])
+        x = self.enter(torch.cat((maps, logits[:, None] / 4), 1))
+        for block in self.blocks:
+            x = block(x)
+        summary = torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
+        x = F.relu(x + self.whole(summary)[:, :, None, None])
+        x = torch.cat((resize_map(x, size), self.picture(picture - 0.5)), 1)
+        return resize_map(logits, size) + self.head(F.relu(self.join(x)))[:, 0]
 
 
 def read_out(
