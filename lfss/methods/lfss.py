@@ -184,7 +184,7 @@ class Lfss(Method):
             first.query.logit(1e-4),
             query_mask,
             association,
-            fcm,
+            fcm if c.ccm else association,
             background,
             sharpness=c.sharpness,
             text_limit=c.text_limit,
