@@ -1,0 +1,216 @@
+"""Run episodes once, up to the decoder, and keep what the decoder reads.
+
+    python -m train.maps --data ../data-full --preset mini --out cache/maps-mini
+
+Encoders are frozen and most of the time goes into them and into matching, so a portable decoder is
+trained on stored maps: float16 arrays, read from disk as they are needed. The size is printed before the
+work starts. A run that is interrupted goes on where it stopped; a folder of another configuration is
+refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from lfss.errors import InputError, LfssError
+from lfss.images import Image
+from lfss.labels import parse_label
+from lfss.methods import PICTURE, LfssConfig
+from lfss.methods.portable import CELLS, NAMES
+from lfss.predictor import Predictor, Support
+from lfss.presets import find_preset
+
+from .data import DataSet, Sample, open_data, write_atomically
+from .distill_data import fraction, split_rule
+from .episodes import Draws, EpisodeSpec, sample_episodes
+from .weak import known_box, known_mask, known_scribbles
+
+KINDS = ("label", "box", "scribble", "mask")
+
+
+@dataclass(frozen=True)
+class Task:
+    """An episode of one data set, and what is known of its supports."""
+
+    source: int
+    episode: EpisodeSpec
+    kind: str
+    word: bool  # False: the label is treated as a word that the model does not know
+
+
+def open_sources(config: dict[str, Any], data: Path, cache: Path) -> list[tuple[DataSet, list[str]]]:
+    """The data sets of a configuration and the classes to draw from each.
+
+    Held-out pictures of ``mini_split.json`` and pictures of ``without`` classes are never used.
+    """
+    held_out = split_rule()["share"]
+    out = []
+    for source in config["sources"]:
+        opened = open_data(
+            data / source["root"], source["layout"], split=source.get("split"), cache=cache, progress=True
+        ).without(config["without"])
+        share = held_out.get(source["root"], 0.0)
+        kept = tuple(s for s in opened.samples if fraction(s.image.stem) >= share)
+        opened = replace(opened, samples=kept)
+        least = max(6, config["shots"][-1] + 1)
+        names = [
+            name
+            for number, name in opened.classes.items()
+            if name not in config["without"] and len(opened.ids_of(number)) >= least
+        ]
+        out.append((opened, names))
+    return out
+
+
+def draw_tasks(config: dict[str, Any], sources: list[tuple[DataSet, list[str]]]) -> list[Task]:
+    """Episodes of all sources in one fixed order, with kinds of supports and unknown words mixed in."""
+    draws = Draws(f"maps|{config['seed']}")
+    tasks = []
+    for i, (data, names) in enumerate(sources):
+        share = round(config["episodes"] * config["sources"][i]["share"])
+        for shots in config["shots"]:
+            count = max(1, round(share / len(config["shots"])))
+            listed = sample_episodes(data, names, shots=shots, count=count, seed=config["seed"])
+            for episode in listed.episodes:
+                kind = draws.choice(config["kinds"])
+                word = kind == "label" or draws.below(100) >= 100 * config["unknown_words"]
+                tasks.append(Task(i, episode, kind, word))
+    order = draws.sample(range(len(tasks)), len(tasks))
+    return [tasks[i] for i in order]
+
+
+def known_of(kind: str, mask: npt.NDArray, ignore: npt.NDArray, seed: str) -> npt.NDArray[np.int8] | None:
+    """The trimap that a person's ``kind`` of marks would give."""
+    if kind == "label":
+        return None
+    if kind == "box":
+        return known_box(mask, ignore)
+    if kind == "mask":
+        return known_mask(mask, ignore)
+    return known_scribbles(mask, ignore, seed=seed)
+
+
+def run_task(task: Task, data: DataSet, predictor: Predictor) -> tuple[dict[str, torch.Tensor], Sample]:
+    """What the last step of the method made, and the query."""
+    e = task.episode
+    supports = []
+    for sample_id in e.supports:
+        sample = data.sample(sample_id)
+        mask, ignore = sample.read_mask(e.class_id)
+        known = known_of(task.kind, mask, ignore, f"{e.query}|{sample_id}")
+        supports.append(Support(Image(sample.read_image(), sample.image.name, sample.image), known))
+    prepared = predictor.prepare(parse_label(e.class_name), supports)
+    if not task.word and task.kind != "label":
+        prepared = replace(prepared, text_trust=0.0)
+    query = data.sample(e.query)
+    image = Image(query.read_image(), query.image.name, query.image)
+    *_, last = predictor.steps(prepared, image, assume_present=True)
+    return last.tensors, query
+
+
+def make_maps(config: dict[str, Any], *, data: Path, preset: str, out: Path, cache: Path) -> Path:
+    """Fill ``out`` with maps.npy, logits.npy, picture.npy, target.npy, valid.npy and about.json."""
+    chosen = find_preset(preset)
+    chosen = replace(chosen, method=replace(LfssConfig(), keep_maps=True))
+    predictor = Predictor.load(chosen, device="cpu")
+    sources = open_sources(config, data, cache)
+    knows = predictor.encoders.vlm.familiarity
+    tasks = [
+        # A label alone says nothing where the model does not know the word.
+        replace(t, kind="box") if t.kind == "label" and knows(t.episode.class_name) == 0 else t
+        for t in draw_tasks(config, sources)
+    ]
+    n, m = len(tasks), len(NAMES)
+    shapes: dict[str, tuple[type, tuple[int, ...]]] = {
+        "maps": (np.float16, (n, m, CELLS, CELLS)),
+        "logits": (np.float16, (n, CELLS, CELLS)),
+        "picture": (np.uint8, (n, 3, PICTURE, PICTURE)),
+        "target": (np.uint8, (n, PICTURE, PICTURE)),
+        "valid": (np.uint8, (n, PICTURE, PICTURE)),
+    }
+    size = sum(np.dtype(t).itemsize * int(np.prod(s)) for t, s in shapes.values())
+    print(f"{n} episodes of {chosen.name}: {size / 1e6:.0f} MB in {out}", file=sys.stderr)
+    about = {"config": config, "preset": chosen.name, "names": list(NAMES), "count": n, "done": 0}
+    about["classes"] = [t.episode.class_name for t in tasks]
+    about["key"] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+    arrays, done = _open(out, shapes, about)
+    bar = tqdm(range(done, n), initial=done, total=n, desc="maps", unit="episode", mininterval=2)
+    for i in bar:
+        task = tasks[i]
+        tensors, query = run_task(task, sources[task.source][0], predictor)
+        mask, ignore = query.read_mask(task.episode.class_id)
+        arrays["maps"][i] = tensors["maps"][0].numpy()
+        arrays["logits"][i] = tensors["read_out"][0].numpy().clip(-20, 20)
+        arrays["picture"][i] = _shrink(query.read_image()).transpose(2, 0, 1)
+        arrays["target"][i] = _shrink(mask.astype(np.uint8) * 255)
+        arrays["valid"][i] = _shrink((~ignore).astype(np.uint8) * 255)
+        if i % 50 == 49 or i == n - 1:
+            for array in arrays.values():
+                array.flush()
+            write_atomically(out / "about.json", json.dumps({**about, "done": i + 1}))
+    return out
+
+
+def _open(out: Path, shapes: dict[str, Any], about: dict[str, Any]) -> tuple[dict[str, np.memmap], int]:
+    path = out / "about.json"
+    done = 0
+    if path.exists():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if earlier["key"] != about["key"]:
+            raise InputError(f"{out} holds maps of another configuration or preset. Choose another folder.")
+        done = earlier["done"]
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(about))
+    mode = "r+" if done else "w+"
+    return {
+        k: np.lib.format.open_memmap(out / f"{k}.npy", mode=mode, dtype=t, shape=s)
+        for k, (t, s) in shapes.items()
+    }, done
+
+
+def _shrink(array: npt.NDArray) -> npt.NDArray:
+    return cv2.resize(array, (PICTURE, PICTURE), interpolation=cv2.INTER_AREA)
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m train.maps", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "portable.json")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--preset", default="mini")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--episodes", type=int, help="instead of the configuration's number")
+    parser.add_argument("--without", nargs="*", help="classes never seen with a mask, for fold figures")
+    args = parser.parse_args()
+    try:
+        config = json.loads(args.config.read_text(encoding="utf-8"))
+        if args.episodes:
+            config["episodes"] = args.episodes
+        if args.without is not None:
+            config["without"] = [*config["without"], *args.without]
+        make_maps(config, data=args.data, preset=args.preset, out=args.out, cache=args.cache)
+    except (LfssError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
