@@ -162,9 +162,9 @@ class Prepared:
             with safe_open(str(path), "pt", device=str(device)) as file:
                 about = json.loads((file.metadata() or {}).get("lfss", "{}"))
                 tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-            if about.get("format") != FORMAT:
+            if not isinstance(about, dict) or about.get("format") != FORMAT:
                 raise InputError(f"'{path}' is not a class saved by this program.")
-            count = sum(k.startswith("features.") for k in tensors)
+            count = max(1, sum(k.startswith("features.") for k in tensors))
             text, synonyms, distractors = about["label"]
             return cls(
                 label=Label(text, tuple(synonyms), tuple(distractors)),

@@ -141,7 +141,7 @@ def find_preset(name: str) -> Preset:
         raise UnknownName("preset", name, PRESETS)
     try:
         preset = getattr(importlib.import_module(module), function)()
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"The preset '{name}' cannot be loaded: {error}.") from error
     if not isinstance(preset, Preset):
         raise InputError(f"'{name}' is not a function that returns a preset.")

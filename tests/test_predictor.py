@@ -1,0 +1,456 @@
+"""Supports once, queries many: on pictures of coloured rectangles, without weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lfss.edges import to_pixels
+from lfss.errors import InputError, NoForeground, SupportError, UnknownName, WeightsMismatch
+from lfss.images import Image, read_image, resize_to
+from lfss.labels import competitors, parse_label
+from lfss.methods import Episode, Lfss, LfssConfig, Step
+from lfss.predictor import Predictor, Prepared, Support, pick_device
+from lfss.presets import PRESETS, Encoders, find_preset
+from lfss.reasoning import STAGES
+from tests.fakes import STRIDE, ColourFeatures, ColourWords, preset, scene
+
+BOX = (60, 80, 180, 220)  # top, left, bottom, right: where scenes have their rectangle
+SIZE = (240, 320)
+
+
+def picture(colour: str = "red", **options) -> Image:
+    return read_image(scene(colour, **options), name=f"{colour}.png")
+
+
+def truth(box: tuple[int, int, int, int] = BOX, size: tuple[int, int] = SIZE) -> np.ndarray:
+    area = np.zeros(size, bool)
+    area[box[0] : box[2], box[1] : box[3]] = True
+    return area
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load("tests.fakes:preset", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def red(predictor) -> Prepared:
+    return predictor.prepare(parse_label("red"), [Support(picture())])
+
+
+# -- what comes out -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("box", [BOX, (20, 30, 120, 150), (0, 0, 100, 160)])
+def test_a_typed_colour_finds_its_rectangle(predictor, red, box):
+    made = predictor.predict(red, picture(box=box, seed=1))
+    assert iou(made.mask, truth(box)) > 0.85
+    assert made.presence > 0.5
+
+
+def test_mask_and_score_have_the_pictures_size_and_agree(predictor, red):
+    query = picture(size=(150, 97), box=(30, 20, 90, 70))
+    made = predictor.predict(red, query, threshold=0.3)
+    assert made.mask.shape == made.score.shape == query.size
+    assert (made.mask.dtype, made.score.dtype) == (np.bool_, np.float32)
+    assert 0 <= made.score.min() <= made.score.max() <= 1
+    assert np.array_equal(made.mask, made.score >= 0.3)
+    assert (made.label, made.preset, made.threshold) == (red.label, "fake", 0.3)
+    assert made.seconds > 0
+
+
+def test_a_picture_without_the_object_gets_an_empty_mask(predictor, red):
+    made = predictor.predict(red, picture("blue"))
+    assert not made.mask.any()
+    assert made.presence < 0.5
+    assert predictor.predict(red, picture("blue"), assume_present=True).stage("initial_mask").query.any()
+
+
+def test_iterate_yields_the_stages_in_the_order_of_the_paper(predictor, red):
+    keys = [stage.key for stage in predictor.iterate(red, picture())]
+    assert keys == list(STAGES)
+
+
+def test_predict_is_iterate_drained(predictor, red):
+    made = predictor.predict(red, picture())
+    stages = [s for s in predictor.iterate(red, picture()) if s.key != "presence"]
+    assert [s.key for s in made.stages] == [s.key for s in stages]
+    for a, b in zip(made.stages, stages):
+        assert np.array_equal(a.query, b.query) if a.query is not None else b.query is None
+        for c, d in zip(a.supports, b.supports):
+            assert np.array_equal(c, d)
+    assert np.array_equal(made.stage("prediction").query, made.mask)
+    assert np.array_equal(made.stage("score").query, made.score)
+
+
+def test_predict_is_an_episode_built_by_hand(predictor):
+    """Every input of the method, made here without the predictor."""
+    support, query, label = picture(), picture(seed=1), parse_label("red, yellow", not_words="blue")
+    words, look = ColourWords(), ColourFeatures()
+    phrases = ["red", "yellow", "blue", *words.competitors(["red", "yellow"])]
+    phrases = list(dict.fromkeys(phrases))
+    text = words.encode_text(phrases)
+    s, q = (torch.from_numpy(resize_to(image, 192))[None] for image in (support, query))
+
+    def logits(x: torch.Tensor) -> torch.Tensor:
+        return words.logit_scale * torch.einsum("bdhw,vd->bvhw", words.encode_dense(x), text)
+
+    cells = 192 // STRIDE
+    known = cv2.resize(truth().astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA)
+    episode = Episode(
+        support_logits=logits(s)[:, None],
+        query_logits=logits(q),
+        foreground=2,
+        support_features=tuple(level[:, None] for level in look(s)),
+        query_features=look(q),
+        support_known=torch.from_numpy(known)[None, None],
+        support_unknown=torch.zeros(1, 1, cells, cells),
+        query_present=False,
+    )
+    by_hand = Lfss(look.channels, LfssConfig()).eval()(episode)[0].numpy()
+    expected = to_pixels(by_hand, query.pixels)
+
+    prepared = predictor.prepare(label, [Support.from_mask(support, truth())])
+    made = predictor.predict(prepared, query)
+    np.testing.assert_allclose(made.score, expected, atol=1e-5)
+    assert np.array_equal(made.mask, made.score >= 0.5)
+
+
+def test_supports_are_encoded_once_however_many_queries_follow():
+    calls = []
+
+    class Counted(ColourFeatures):
+        def __call__(self, pixels):
+            calls.append(len(pixels))
+            return super().__call__(pixels)
+
+    counted = replace(preset(), load=lambda *_: Encoders(ColourWords(), Counted()))
+    predictor = Predictor.load(counted, device="cpu")
+    prepared = predictor.prepare(parse_label("red"), [Support(picture(seed=i)) for i in range(3)])
+    assert sum(calls) == 3
+    for seed in range(4):
+        predictor.predict(prepared, picture(seed=seed))
+    assert sum(calls) == 3 + 4
+
+
+def test_one_pass_through_a_shared_trunk_is_used_where_there_is_one(predictor, red):
+    class Silent(ColourFeatures):
+        def __call__(self, pixels):
+            raise AssertionError("asked although the trunk answers for both")
+
+    words, look = ColourWords(), ColourFeatures()
+    trunk = Encoders(words, Silent(), lambda pixels: (words.encode_dense(pixels), look(pixels)))
+    shared = Predictor.load(replace(preset(), load=lambda *_: trunk), device="cpu")
+    query = picture(seed=1)
+    assert np.array_equal(shared.predict(red, query).mask, predictor.predict(red, query).mask)
+
+
+def test_inputs_are_unchanged(predictor, red):
+    query = picture(seed=1)
+    before = [t.clone() for t in (red.text, red.logits, red.known, red.unknown, *red.features)]
+    pixels = query.pixels.copy()
+    predictor.predict(red, query)
+    for a, b in zip((red.text, red.logits, red.known, red.unknown, *red.features), before):
+        assert torch.equal(a, b)
+    assert np.array_equal(query.pixels, pixels)
+
+
+def test_stopping_after_the_first_stages_leaves_no_mode_behind(predictor, red):
+    stages = predictor.iterate(red, picture())
+    next(stages)
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
+    stages.close()
+
+
+# -- supports -------------------------------------------------------------------------------------------
+
+
+def test_copies_of_a_support_change_nothing(predictor, red):
+    copies = predictor.prepare(parse_label("red"), [Support(picture())] * 3)
+    query = picture(seed=1)
+    np.testing.assert_allclose(
+        predictor.predict(copies, query).score, predictor.predict(red, query).score, atol=1e-4
+    )
+
+
+def test_the_order_of_supports_changes_nothing(predictor):
+    supports = [
+        Support(picture(seed=1)),
+        Support.from_mask(picture(seed=2), truth()),
+        Support.from_box(picture(seed=3), (80, 60, 220, 180)),
+    ]
+    query, label = picture(seed=4), parse_label("red")
+    straight = predictor.predict(predictor.prepare(label, supports), query)
+    turned = predictor.predict(predictor.prepare(label, supports[::-1]), query)
+    np.testing.assert_allclose(turned.score, straight.score, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["mask", "box", "scribbles"])
+def test_an_unknown_word_with_marks_finds_what_is_marked(predictor, kind):
+    image, stroke, ground = picture("blue"), np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    stroke[115:125, 100:200], ground[20:30, 20:300] = True, True
+    support = {
+        "mask": lambda: Support.from_mask(image, truth()),
+        "box": lambda: Support.from_box(image, (80, 60, 220, 180)),
+        "scribbles": lambda: Support.from_scribbles(image, stroke, ground),
+    }[kind]()
+    prepared = predictor.prepare(parse_label("gizmo"), [support])
+    assert prepared.text_trust == 0
+    made = predictor.predict(prepared, picture("blue", box=(20, 30, 120, 150)), assume_present=True)
+    assert iou(made.mask, truth((20, 30, 120, 150))) > 0.8
+
+
+def test_without_trust_in_the_text_the_mask_decides_against_the_typed_word(predictor):
+    support = Support.from_mask(picture("blue"), truth())
+    prepared = replace(predictor.prepare(parse_label("red"), [support]), text_trust=0.0)
+    two = scene("blue", box=(20, 30, 120, 150))
+    two[150:220, 200:300] = scene("red", box=(150, 200, 220, 300))[150:220, 200:300]
+    made = predictor.predict(prepared, read_image(two), assume_present=True)
+    assert iou(made.mask, truth((20, 30, 120, 150))) > 0.8
+
+
+def test_a_known_synonym_makes_an_unknown_word_usable(predictor):
+    prepared = predictor.prepare(parse_label("crimson thing, red"), [Support(picture())])
+    assert prepared.phrases[: prepared.foreground] == ("red",)
+    assert iou(predictor.predict(prepared, picture(seed=1)).mask, truth()) > 0.85
+
+
+def test_not_words_compete_and_never_stand_for_the_label(predictor):
+    prepared = predictor.prepare(parse_label("red", not_words="blue, gizmo"), [Support(picture())])
+    assert prepared.phrases[:2] == ("red", "blue")
+    assert "gizmo" not in prepared.phrases
+    assert len(set(prepared.phrases)) == len(prepared.phrases)
+    assert prepared.text.shape[0] == len(prepared.phrases)
+
+
+def test_a_tower_without_own_competitors_gets_the_background_words():
+    words = ColourWords()
+    plain = SimpleNamespace(
+        name="plain",
+        dim=words.dim,
+        logit_scale=words.logit_scale,
+        encode_text=words.encode_text,
+        encode_dense=words.encode_dense,
+        familiarity=lambda phrase: 1.0,
+    )
+    predictor = Predictor.load(replace(preset(), load=lambda *_: Encoders(plain, ColourFeatures())))
+    label = parse_label("red", not_words="wolf")
+    prepared = predictor.prepare(label, [Support(picture())])
+    assert prepared.phrases == ("red", *competitors(label))
+
+
+def test_a_mask_support_knows_every_pixel():
+    support = Support.from_mask(picture(), truth())
+    assert support.known.dtype == np.int8
+    assert np.array_equal(support.known == 1, truth())
+    assert np.array_equal(support.known == 0, ~truth())
+
+
+def test_a_box_knows_its_outside_only():
+    support = Support.from_box(picture(), (80, 60, 220, 180))
+    assert np.array_equal(support.known == -1, truth())
+    assert np.array_equal(support.known == 0, ~truth())
+
+
+@pytest.mark.parametrize("box", [(220, 180, 80, 60), (79.6, 60.4, 220.4, 179.6)])
+def test_corners_of_a_box_may_be_swapped_and_need_not_be_whole_pixels(box):
+    assert np.array_equal(Support.from_box(picture(), box).known == -1, truth())
+
+
+@pytest.mark.parametrize("box", [(0, 0, 320, 240), (-50, -50, 900, 900)])
+def test_a_box_around_everything_is_a_label_only_support(box):
+    assert Support.from_box(picture(), box).known is None
+
+
+def test_scribbles_leave_the_rest_unknown_and_background_wins_where_they_cross():
+    stroke, ground = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    stroke[100, 90:200], ground[:, 95] = True, True
+    known = Support.from_scribbles(picture(), stroke, ground).known
+    assert (known[100, 95], known[100, 96], known[5, 95], known[5, 5]) == (0, 1, 0, -1)
+
+
+def test_tiny_supports_and_queries_work(predictor):
+    one = read_image(np.full((8, 8, 3), (230, 25, 25), np.uint8))
+    prepared = predictor.prepare(parse_label("red"), [Support.from_mask(one, np.ones((8, 8), bool))])
+    assert predictor.predict(prepared, one).mask.shape == (8, 8)
+    assert iou(predictor.predict(prepared, picture()).mask, truth()) > 0.8
+
+
+# -- a saved class --------------------------------------------------------------------------------------
+
+
+def test_a_saved_class_predicts_the_same(predictor, tmp_path):
+    supports = [Support.from_mask(picture(), truth()), Support(picture(seed=2))]
+    prepared = predictor.prepare(parse_label("red, yellow", not_words="blue"), supports)
+    path = prepared.save(tmp_path / "red.safetensors")
+    loaded = Prepared.load(path)
+    for name in ("label", "preset", "phrases", "foreground", "text_trust", "names", "digests", "sizes"):
+        assert getattr(loaded, name) == getattr(prepared, name), name
+    for name in ("text", "logits", "known", "unknown"):
+        torch.testing.assert_close(getattr(loaded, name), getattr(prepared, name), atol=1e-2, rtol=1e-3)
+    for a, b in zip(loaded.thumbnails, prepared.thumbnails):
+        assert np.array_equal(a, b)
+    query = picture(seed=1)
+    a, b = predictor.predict(loaded, query), predictor.predict(prepared, query)
+    # Half precision may move a seed among cells of one colour.
+    np.testing.assert_allclose(a.score, b.score, atol=5e-2)
+    assert iou(a.mask, b.mask) > 0.995
+
+
+def test_a_saved_class_is_small_and_leaves_no_other_file(red, tmp_path):
+    path = red.save(tmp_path / "red.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["red.safetensors"]
+    floats = sum(t.numel() for t in (red.text, red.logits, red.known, red.unknown, *red.features))
+    assert path.stat().st_size < 2 * floats + red.thumbnails[0].size + 4096
+
+
+def test_saving_does_not_change_the_class(red, tmp_path):
+    before = red.features[0].clone()
+    red.save(tmp_path / "red.safetensors")
+    assert red.features[0].dtype == torch.float32
+    assert torch.equal(red.features[0], before)
+
+
+def damaged(kind: str, good: bytes) -> bytes:
+    return {"empty": b"", "text": b"not a class" * 9, "cut": good[: len(good) // 2]}[kind]
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "cut"])
+def test_a_damaged_file_is_told_in_a_sentence(red, tmp_path, kind):
+    path = tmp_path / "red.safetensors"
+    good = red.save(path).read_bytes()
+    path.write_bytes(damaged(kind, good))
+    with pytest.raises(InputError, match=r"red\.safetensors.*cannot be read as a saved class"):
+        Prepared.load(path)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [None, "{}", "[]", "7", "{", json.dumps({"format": "lfss-class-0"})],
+    ids=["nothing", "empty", "list", "number", "broken", "another format"],
+)
+def test_a_safetensors_file_of_something_else_is_refused(tmp_path, about):
+    path = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata=None if about is None else {"lfss": about})
+    with pytest.raises(InputError, match=r"other\.safetensors"):
+        Prepared.load(path)
+
+
+@pytest.mark.parametrize("missing", ["text", "known", "features.0", "thumbnail.0"])
+def test_a_class_file_that_lacks_a_tensor_is_refused(red, tmp_path, missing):
+    from safetensors import safe_open
+
+    path = red.save(tmp_path / "red.safetensors")
+    with safe_open(str(path), "pt") as file:
+        about = file.metadata()
+        tensors = {k: file.get_tensor(k) for k in file.keys() if k != missing}  # noqa: SIM118
+    save_file(tensors, path, metadata=about)
+    with pytest.raises(InputError, match="cannot be read as a saved class"):
+        Prepared.load(path)
+
+
+def test_a_missing_class_file_is_told(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        Prepared.load(tmp_path / "nowhere.safetensors")
+
+
+# -- errors ---------------------------------------------------------------------------------------------
+
+
+def test_no_support_is_an_error(predictor):
+    with pytest.raises(SupportError, match="at least one support"):
+        predictor.prepare(parse_label("red"), [])
+
+
+def test_an_unknown_word_without_marks_is_an_error(predictor):
+    with pytest.raises(SupportError, match=r"'gizmo'.*box, a scribble or a mask"):
+        predictor.prepare(parse_label("gizmo"), [Support(picture())])
+
+
+def test_marks_of_another_size_are_an_error():
+    with pytest.raises(SupportError, match=r"\(240, 321\).*\(240, 320\)"):
+        Support.from_mask(picture(), np.ones((240, 321), bool))
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_marks_without_an_object_are_an_error(value):
+    with pytest.raises(SupportError, match="show no object"):
+        Support(picture(), np.full(SIZE, value, np.int8))
+
+
+@pytest.mark.parametrize("box", [(50, 50, 50, 90), (400, 10, 500, 20), (-9, -9, -1, -1)])
+def test_a_box_without_area_inside_the_picture_is_an_error(box):
+    with pytest.raises(SupportError, match=r"no area inside 'red\.png'"):
+        Support.from_box(picture(), box)
+
+
+def test_a_class_of_another_preset_is_an_error(predictor, red):
+    with pytest.raises(WeightsMismatch, match=r"'mini'.*'fake'"):
+        predictor.predict(replace(red, preset="mini"), picture())
+
+
+def test_supports_that_show_nothing_are_an_error(predictor, red):
+    def steps(episode: Episode) -> Iterator[Step]:
+        for step in predictor.method.steps(episode):
+            if step.key == "refined_mask":
+                step.tensors["support"] = torch.zeros_like(step.tensors["support"])
+            yield step
+
+    blind = Predictor(predictor.preset, predictor.encoders, SimpleNamespace(steps=steps), "cpu")
+    with pytest.raises(NoForeground, match="No support shows the object"):
+        blind.predict(red, picture())
+
+
+def test_an_unknown_preset_lists_the_known_ones():
+    with pytest.raises(UnknownName, match=r"'nonsense'.*mini, paper-rn50"):
+        Predictor.load("nonsense")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no.such.module:preset",
+        "tests.fakes:nothing",
+        "tests.fakes:scene",
+        ":preset",
+        ".fakes:preset",
+        "x:",
+        "tests.fakes:STRIDE",
+    ],
+)
+def test_a_preset_that_cannot_be_imported_is_an_error(name):
+    with pytest.raises(InputError, match="preset"):
+        find_preset(name)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "", "cuda:99"])
+def test_a_bad_device_is_an_error(device):
+    with pytest.raises(InputError, match="cannot be used here"):
+        Predictor.load("tests.fakes:preset", device=device)
+
+
+def test_auto_is_a_device_that_is_here():
+    assert pick_device("auto") in ("cpu", "cuda", "mps")
+    assert pick_device("cpu") == "cpu"
+
+
+def test_every_preset_says_what_it_is():
+    for name, record in PRESETS.items():
+        assert record.name == name
+        assert record.summary
+        assert record.licence
+        assert record.weights
