@@ -58,7 +58,7 @@ def parse_label(text: str, *, not_words: str = "") -> Label:
 def competitors(label: Label) -> tuple[str, ...]:
     """Words that compete with the label for each cell: its "not" words, then background words.
 
-    Background words that are the label itself, or contain it, do not compete.
+    Background words that are the label itself, or one of its words, do not compete.
     """
     own = {p.casefold() for p in label.phrases}
     words = (w for w in BACKGROUND_WORDS if not any(w in o.split() or o == w for o in own))
@@ -74,12 +74,12 @@ def _split(text: str, what: str) -> tuple[str, ...]:
     clean = (" ".join(unicodedata.normalize("NFC", part).split()) for part in text.split(","))
     parts = tuple(dict.fromkeys(p for p in clean if p))
     for part in parts:
+        if any(unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\u200c\u200d" for c in part):
+            raise LabelError(f"A {what} holds characters that cannot be shown. Type it again.")
         if not any(c.isalnum() for c in part):
             raise LabelError(
                 f"A {what} needs letters or digits; '{part}' has none. Type a name such as 'dog'."
             )
-        if any(unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\u200c\u200d" for c in part):
-            raise LabelError(f"A {what} holds characters that cannot be shown. Type it again.")
     if len(parts) > MAX_PHRASES:
         raise LabelError(f"A {what} field holds at most {MAX_PHRASES} words; this one has {len(parts)}.")
     return parts
