@@ -84,9 +84,8 @@ class PortableDecoder(nn.Module):
             nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()
         )
         self.join = nn.Conv2d(width + 16, 32, 3, padding=1)
-        self.head = nn.Conv2d(32, 1, 3, padding=1)
+        self.head = nn.Conv2d(32, 1, 3, padding=1, bias=False)
         nn.init.zeros_(self.head.weight)  # training starts from the training-free logits
-        nn.init.constant_(self.head.bias, 0.0)
 
     def forward(self, maps: Tensor, logits: Tensor, picture: Tensor) -> Tensor:
         """(N, maps, h, w), logits of ``read_out`` (N, h, w), picture (N, 3, H, W) in [0, 1], normally twice
