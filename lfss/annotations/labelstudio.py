@@ -28,6 +28,7 @@ Shapes = Literal["brush", "polygon"]
 Regions = Callable[[int], list[dict[str, Any]]]
 PREFIX = "/data/local-files/?d="
 
+_INWARDS = 0.01  # of a pixel: half pixels lie where COCO's rule rounds, and percent are never exact
 _TAGS = {"brush": "BrushLabels", "polygon": "PolygonLabels"}
 
 
@@ -142,5 +143,5 @@ def _brush(draft: Draft) -> dict[str, Any]:
 def _polygons(draft: Draft, detail: float, min_part: int) -> Iterator[dict[str, Any]]:
     height, width = draft.size
     for polygon in trace(draft.mask, detail=detail, min_part=min_part).polygons:
-        percent = polygon.astype(np.float64) * (100 / width, 100 / height)
+        percent = (polygon.astype(np.float64) + _INWARDS) * (100 / width, 100 / height)
         yield {"points": np.minimum(percent, 100).round(6).tolist(), "closed": True}

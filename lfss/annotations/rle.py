@@ -83,7 +83,7 @@ def from_string(text: str) -> npt.NDArray[np.int64]:
     Raises:
         InputError: a character that the spelling does not have, or a count cut short.
     """
-    codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8).astype(np.int64) - _STRING_ZERO
+    codes = np.frombuffer(text.encode(errors="replace"), np.uint8).astype(np.int64) - _STRING_ZERO
     ends = (codes & 32) == 0
     if codes.size == 0:
         return codes

@@ -1,0 +1,161 @@
+"""Polygons: drawn again by each target's rule they are the mask; simpler ones stay close to it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from drawn import blob, mask, random_masks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lfss.annotations import raster
+from lfss.annotations.outlines import trace
+from lfss.errors import InputError
+
+TARGETS: tuple[raster.Target, ...] = ("coco", "opencv", "pillow")
+RING = mask(
+    "..........",
+    ".######...",
+    ".######..#",
+    ".##..##...",
+    ".##..##...",
+    ".######...",
+    "..........",
+)
+
+
+def loop_fill(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Even-odd rule at the centres of pixels, one pixel at a time."""
+    filled = np.zeros(size, bool)
+    for row in range(size[0]):
+        for column in range(size[1]):
+            x, y = column + 0.5, row + 0.5
+            for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0)):
+                if (x1 <= x) != (x2 <= x) and y1 + (x - x1) / (x2 - x1) * (y2 - y1) <= y:
+                    filled[row, column] ^= True
+    return filled
+
+
+def drawn_again(polygons: tuple[np.ndarray, ...], size: tuple[int, int], target: raster.Target) -> np.ndarray:
+    canvas = np.zeros(size, bool)
+    for polygon in polygons:
+        canvas |= raster.draw([polygon], size, target) > 0
+    return canvas
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("drawn", [*random_masks(), RING])
+def test_full_detail_draws_the_mask_pixel_for_pixel(drawn: np.ndarray, target: raster.Target) -> None:
+    outline = trace(drawn, target=target, detail=0)
+    np.testing.assert_array_equal(drawn_again(outline.polygons, drawn.shape, target), drawn)
+    assert outline.iou == 1
+
+
+@pytest.mark.parametrize("drawn", [RING, *[blob((24, 30), seed) for seed in range(3)]])
+def test_coco_outlines_are_exact_for_a_plain_loop_too(drawn: np.ndarray) -> None:
+    filled = np.zeros(drawn.shape, bool)
+    for polygon in trace(drawn, detail=0).polygons:
+        filled |= loop_fill(polygon, drawn.shape)
+    np.testing.assert_array_equal(filled, drawn)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_coco_drawing_agrees_with_a_plain_loop_away_from_rounding(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    polygon = random.integers(0, 21, (7, 2)).astype(np.float32)  # corners of pixels: nothing is rounded
+    ours = raster.draw([polygon], (20, 20), "coco") > 0
+    assert np.count_nonzero(ours ^ loop_fill(polygon, (20, 20))) <= 0.03 * ours.size
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.sampled_from(TARGETS), st.sampled_from((0.25, 0.5, 1.0, 3.0)))
+def test_no_part_loses_more_than_two_percent_a_pixel_of_detail(
+    seed: int, target: raster.Target, detail: float
+) -> None:
+    drawn = blob((48, 56), seed, smooth=1.0 + seed % 4)
+    outline = trace(drawn, target=target, detail=detail)
+    again = drawn_again(outline.polygons, drawn.shape, target)
+    iou = (again & drawn).sum() / (again | drawn).sum()
+    assert iou == pytest.approx(outline.iou)
+    assert iou >= 1 - 0.02 * detail
+
+
+def test_at_half_a_pixel_the_iou_is_at_least_099() -> None:
+    for seed in range(20):
+        for target in TARGETS:
+            assert trace(blob((64, 64), seed), target=target, detail=0.5).iou >= 0.99
+
+
+def test_less_detail_means_fewer_points() -> None:
+    disc = np.hypot(*np.mgrid[-60:61, -60:61]) < 55
+    counts = [trace(disc, detail=detail).vertices for detail in (0, 0.5, 1, 2)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 3 * counts[1]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_single_pixels_and_lines_survive_any_detail(target: raster.Target) -> None:
+    drawn = mask("#.........", "...####...", "..........", ".#........", ".#.......#")
+    outline = trace(drawn, target=target, detail=20)
+    np.testing.assert_array_equal(drawn_again(outline.polygons, drawn.shape, target), drawn)
+    assert len(outline.polygons) == 4
+    assert all(len(p) >= 3 for p in outline.polygons), "readers refuse polygons of fewer points"
+
+
+def test_a_hole_is_cut_open_and_each_part_has_one_polygon() -> None:
+    outline = trace(RING)
+    assert len(outline.polygons) == 2
+    assert outline.iou == 1
+
+
+def test_holes_in_a_row_are_all_joined() -> None:
+    drawn = np.ones((9, 41), bool)
+    drawn[4, 2:40:2] = False
+    drawn[2:7, 20] = False
+    for target in TARGETS:
+        outline = trace(drawn, target=target)
+        assert len(outline.polygons) == 1
+        assert outline.iou == 1, target
+
+
+def test_a_thousand_nested_holes_need_no_deep_recursion() -> None:
+    drawn = np.ones((5, 6001), bool)
+    drawn[2, 1:6000:2] = False
+    assert trace(drawn, detail=0).iou == 1
+
+
+def test_small_parts_can_be_left_out_and_the_iou_says_so() -> None:
+    outline = trace(RING, min_part=2)
+    assert len(outline.polygons) == 1
+    assert outline.iou == pytest.approx(1 - 1 / RING.sum())
+
+
+def test_an_empty_mask_has_no_polygons() -> None:
+    assert trace(np.zeros((4, 5), bool)).polygons == ()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"detail": -1}, {"detail": 21}, {"detail": float("nan")}, {"min_part": 0}]
+)
+def test_settings_out_of_range_are_refused(settings: dict) -> None:
+    with pytest.raises(InputError):
+        trace(RING, **settings)
+
+
+def test_corners_at_full_detail_enclose_exactly_the_pixels() -> None:
+    """The area by the shoelace formula is the number of pixels, for readers that measure so."""
+    drawn = blob((30, 30), 3)
+    total = 0.0
+    for polygon in trace(drawn, detail=0).polygons:
+        x, y = polygon.astype(float).T
+        total += abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+    assert total == drawn.sum()
+
+
+def test_polygons_reaching_out_of_the_picture_are_cut_off() -> None:
+    polygon = np.array([(-4, -4), (6, -4), (6, 6), (-4, 6)], np.float32)
+    for target in TARGETS:
+        drawn = raster.draw([polygon], (10, 10), target) > 0
+        assert drawn[:6, :6].all()
+        assert not drawn[8:].any()
+        assert not drawn[:, 8:].any()
