@@ -125,6 +125,10 @@ class Prepared:
     sizes: tuple[tuple[int, int], ...]
     thumbnails: tuple[npt.NDArray[np.uint8], ...]
 
+    def picture(self, index: int) -> Tensor:
+        """(1, 3, 100, 100) in [0, 1] of one support, as ``Episode.query_picture`` wants it."""
+        return torch.from_numpy(resize_to(self.thumbnails[index], PICTURE))[None].to(self.known.device)
+
     def save(self, path: Path | str) -> Path:
         """Write a small safetensors file, atomically."""
         from safetensors.torch import save_file
