@@ -115,15 +115,17 @@ def training_loss(
     """
     maps = student.mini.maps(batch.pixels)
     dense, features = student.mini.heads(maps)
-    logits = student.mini.concept_logits(dense)
+    # Every second cell is enough to teach names, and saves a fifth of a step.
+    logits = student.mini.concept_logits(dense[:, :, ::2, 1::2])
+    target = batch.target[:, ::2, 1::2]
     coarse = F.adaptive_avg_pool2d(maps, batch.tokens[0].shape[-1])
     tokens = [losses.token_loss(head(coarse), target) for head, target in zip(student.tokens, batch.tokens)]
     paired = slice(0, len(batch.mask))
     parts = {
         "tokens": tokens[0] + 0.3 * tokens[1],
         "episode": losses.episode_loss(features[paired], batch.mask, batch.weight),
-        "evidence": losses.evidence_loss(logits, batch.target, batch.allowed),
-        "cells": losses.cell_presence_loss(logits, batch.target),
+        "evidence": losses.evidence_loss(logits, target, batch.allowed),
+        "cells": losses.cell_presence_loss(logits, target),
         "presence": losses.presence_loss(logits, batch.state),
     }
     if near is not None:
