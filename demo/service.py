@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from lfss.errors import InputError, LfssError, WeightsUnavailable
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
@@ -78,6 +81,11 @@ class Service:
         """Whether the preset is still being loaded."""
         return not self._loaded.is_set()
 
+    def wait(self) -> None:
+        """Return once the preset is loaded, or cannot be."""
+        self.start()
+        self._loaded.wait()
+
     @property
     def problem(self) -> str:
         """Why there is no model, one sentence for people; empty while loading and when all is well."""
@@ -89,8 +97,7 @@ class Service:
         Raises:
             LfssError: it cannot be loaded.
         """
-        self.start()
-        self._loaded.wait()
+        self.wait()
         if self._predictor is None:
             raise self._problem or WeightsUnavailable("There is no model.")
         return self._predictor
@@ -153,13 +160,19 @@ class Service:
             self._remember(key, prepared)
         return prepared
 
-    def agreement(self, prepared: Prepared) -> tuple[float, ...]:
-        """How well each support agrees with the others; empty where there is only one."""
-        from lfss.agreement import agreement
+    def look_at_supports(
+        self, prepared: Prepared
+    ) -> tuple[tuple[npt.NDArray[np.bool_], ...], tuple[float, ...]]:
+        """What each support takes to be its object, (h, w) bool, and how well it agrees with the others."""
+        from lfss.agreement import agreement, readings
 
         predictor = self.predictor()
         with self._lock:
-            return agreement(predictor, prepared)
+            return readings(predictor, prepared), agreement(predictor, prepared)
+
+    def is_present(self, prediction: Prediction) -> bool:
+        """Whether the model says that the object is in the picture."""
+        return prediction.presence >= self.predictor().preset.presence_threshold
 
     def segment(
         self,

@@ -22,10 +22,11 @@ from lfss.workspace import Workspace
 
 from . import results
 from .uploads import Upload, take
-from .views import shrunk
+from .views import shown_mask, shrunk, write_jpeg
 
 MAX_SUPPORTS = 20
 SHOWN_PICTURES = 8  # decoded pictures that a session keeps at the size of a screen
+THUMBNAIL_SIDE = 256
 IDLE_SECONDS = 6 * 3600.0
 
 
@@ -75,8 +76,10 @@ class Session:
         supports, queries: in the order in which they were added.
         pictures: every picture of the session by digest.
         doubts: how doubtful each result is, by digest, in [0, 1].
+        made: which class and settings made the result of a file, and its digest.
         failures: file name and reason of queries that could not be segmented.
         class_file: a saved class that stands in for label and supports.
+        readings: what each support takes to be its object, (h, w) bool; empty if not known.
         agreements: of each support with the others; empty if not known.
         example: the worked example is still what is shown.
         cancel: set to stop a run at its next step.
@@ -91,8 +94,10 @@ class Session:
     queries: list[Upload] = field(default_factory=list)
     pictures: dict[str, PictureFile] = field(default_factory=dict)
     doubts: dict[str, float] = field(default_factory=dict)
+    made: dict[Path, tuple[str, str]] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
     class_file: Path | None = None
+    readings: tuple[npt.NDArray[np.bool_], ...] = ()
     agreements: tuple[float, ...] = ()
     example: bool = False
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -120,7 +125,7 @@ class Session:
                 refused.append(f"'{picture.name}' is among the supports already.")
                 continue
             self.supports.append(SupportItem(picture))
-        self.agreements = ()
+        self.readings = self.agreements = ()
         return refused
 
     def add_queries(self, files: Iterable[str | Path]) -> list[str]:
@@ -133,13 +138,13 @@ class Session:
                 self.queries.append(item)
         return refused
 
-    def register(self, upload: Upload) -> PictureFile:
-        """Read a picture and remember it by its digest.
+    def register(self, upload: Upload, image: Image | None = None) -> PictureFile:
+        """Remember a picture by its digest; it is read unless ``image`` holds it already.
 
         Raises:
             ImageError: it cannot be read.
         """
-        image = read_image(upload.path, name=upload.name)
+        image = image or read_image(upload.path, name=upload.name)
         picture = PictureFile(upload.path, upload.name, image.size, image.digest)
         self.pictures[picture.digest] = picture
         return picture
@@ -183,13 +188,14 @@ class Session:
         self.supports[index] = SupportItem(old.picture, path, note)
         if old.known:
             old.known.unlink(missing_ok=True)
-        self.agreements = ()
+        self.readings = self.agreements = ()
 
     def keep_result(self, digest: str, result: results.Result, doubt: float) -> None:
         """Write a result to the session's folder."""
         folder = self.folder / "results"
         folder.mkdir(exist_ok=True)
         results.save(result, folder / f"{digest}.npz")
+        (folder / f"{digest}.jpg").unlink(missing_ok=True)
         self.doubts[digest], self._result = doubt, (digest, result)
 
     def result(self, digest: str | None) -> results.Result | None:
@@ -200,6 +206,17 @@ class Session:
             self._result = (digest, results.load(self.result_path(digest)))
         return self._result[1]
 
+    def thumbnail(self, digest: str) -> Path:
+        """A small picture of a result with its mask, as a file that is written once."""
+        path = self.folder / "results" / f"{digest}.jpg"
+        result = self.result(digest)
+        if result is None or path.exists():
+            return path
+        pixels = shrunk(self.shown(digest).pixels, THUMBNAIL_SIDE)
+        mask = result.mask(result.prediction.threshold, (pixels.shape[0], pixels.shape[1]))
+        write_jpeg(path, shown_mask(pixels, mask))
+        return path
+
     def result_path(self, digest: str) -> Path:
         """The npz file of a result."""
         return self.folder / "results" / f"{digest}.npz"
@@ -207,7 +224,8 @@ class Session:
     def clear(self) -> None:
         """Forget supports, queries and results; drafts stay."""
         self.supports, self.queries, self.failures = [], [], []
-        self.doubts, self.agreements, self._result = {}, (), None
+        self.doubts, self.made = {}, {}
+        self.readings = self.agreements = ()
         self.class_file, self.example, self.current = None, False, None
         self.label = self.not_words = ""
         self.release()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lfss.figures import OBJECT_COLOR, Pixels, overlay
+from lfss.figures import OBJECT_COLOR, Pixels, overlay, write_atomic
 
 EDITOR_SIDE = 1024  # pixels; a larger canvas takes seconds to travel
 OBJECT_BRUSH, OTHER_BRUSH = "#0072B2", "#E69F00"  # blue and orange: apart in every kind of colour vision
@@ -111,10 +112,19 @@ def brush_size(pixels: Pixels) -> int:
     return max(2, round(max(shrunk(pixels).shape) / 60))
 
 
-def data_url(pixels: Pixels, *, quality: int = 85) -> str:
+def data_url(pixels: Pixels) -> str:
     """A picture as text that a page can show."""
-    _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+    return "data:image/jpeg;base64," + base64.b64encode(_jpeg(pixels)).decode("ascii")
+
+
+def write_jpeg(path: Path, pixels: Pixels) -> None:
+    """Write a picture that is only looked at, atomically."""
+    write_atomic(path, _jpeg(pixels))
+
+
+def _jpeg(pixels: Pixels) -> bytes:
+    _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return data.tobytes()
 
 
 def progress(done: int, total: int, *, text: str, seconds_left: float | None = None) -> str:

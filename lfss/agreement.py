@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from .methods import Episode, Step
+from .methods import Episode
 from .predictor import Predictor, Prepared
+
+
+@torch.inference_mode()
+def readings(predictor: Predictor, prepared: Prepared) -> tuple[npt.NDArray[np.bool_], ...]:
+    """What each support takes to be its object: K refined masks, (h, w) bool cells.
+
+    Each support is refined with itself as the query. A person's marks stay as they are.
+    """
+    masks = []
+    for i in range(len(prepared.names)):
+        steps = predictor.method.steps(_episode(prepared, [i], i))
+        refined = next(s for s in steps if s.key == "refined_mask").tensors["support"]
+        masks.append(refined[0, 0].bool().cpu().numpy())
+    return tuple(masks)
 
 
 @torch.inference_mode()
@@ -24,22 +40,19 @@ def agreement(predictor: Predictor, prepared: Prepared) -> tuple[float, ...]:
     Returns:
         K values; empty for a single support, which has nothing to be compared with.
     """
-    count = len(prepared.names)
-    if count < 2:
+    own = readings(predictor, prepared)
+    if len(own) < 2:
         return ()
     scores = []
-    for i in range(count):
-        others = [k for k in range(count) if k != i]
-        left_out = _steps(predictor, _episode(prepared, others, i))["prediction"].tensors["logits"]
-        own = _steps(predictor, _episode(prepared, [i], i))["refined_mask"].tensors["support"][:, 0]
-        score, mask = left_out.sigmoid()[0].float(), own[0].float()
+    for i, reading in enumerate(own):
+        others = [k for k in range(len(own)) if k != i]
+        steps = predictor.method.steps(_episode(prepared, others, i))
+        *_, left_out = steps
+        score = left_out.tensors["logits"].sigmoid()[0].float().cpu()
+        mask = torch.from_numpy(reading).float()
         union = torch.maximum(score, mask).sum()
         scores.append(float(torch.minimum(score, mask).sum() / union) if union > 0 else 0.0)
     return tuple(scores)
-
-
-def _steps(predictor: Predictor, episode: Episode) -> dict[str, Step]:
-    return {step.key: step for step in predictor.method.steps(episode)}
 
 
 def _episode(prepared: Prepared, supports: list[int], query: int) -> Episode:
@@ -54,4 +67,5 @@ def _episode(prepared: Prepared, supports: list[int], query: int) -> Episode:
         support_unknown=prepared.unknown[:, supports],
         text_trust=prepared.text_trust,
         query_present=True,
+        query_picture=prepared.picture(query),
     )

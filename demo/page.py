@@ -1,0 +1,99 @@
+"""The page: tabs in order, and what happens when it opens and closes."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from . import example
+from .handlers import LIGHT, MODEL, guarded
+from .segment_tab import build_segment, first_look
+from .service import Service
+from .session import Sessions
+
+CSS = Path(__file__).parent.parent / "assets" / "style.css"
+
+# A tab keeps its session over a reload; another tab gets another one.
+REMEMBER = """() => {
+  let id = sessionStorage.getItem('lfss-session') || '';
+  if (!/^[0-9a-f]{32}$/.test(id)) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    id = Array.from(bytes, b => b.toString(16).padStart(2, '0')).join('');
+    sessionStorage.setItem('lfss-session', id);
+  }
+  return [id];
+}"""
+
+
+def theme() -> gr.themes.Base:
+    """Calm, with the system's own fonts: nothing is fetched from elsewhere."""
+    return gr.themes.Default(
+        primary_hue="blue",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+
+
+def status_line(service: Service) -> str:
+    """Which model there is, or what is missing, as HTML."""
+    if service.problem:
+        return (
+            '<div class="lfss-warning" role="status"><p><b>There is no model, so nothing can be segmented '
+            f"yet.</b></p><p>{html.escape(service.problem)}</p><p>Start the app with another preset: "
+            "<code>python app.py --preset NAME</code>. The About tab lists them.</p></div>"
+        )
+    if service.loading:
+        return '<p class="lfss-status" role="status">The model is being loaded …</p>'
+    predictor = service.predictor()
+    name, device = html.escape(predictor.preset.name), html.escape(str(predictor.device))
+    return f'<p class="lfss-status" role="status">Model <b>{name}</b> on {device} · pictures stay here</p>'
+
+
+def build(service: Service, sessions: Sessions) -> gr.Blocks:
+    """The whole page.
+
+    Args:
+        service: owns the model.
+        sessions: owns what visitors work on.
+    """
+    with gr.Blocks(title="LFSS Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+        session_id = gr.State("")
+        sent_id = gr.Textbox(visible=False)
+        gr.HTML(
+            '<header class="lfss-head"><h1>LFSS Studio</h1><p>Type a label, drop in a few photos that show '
+            "it, and get masks for all your pictures: with the reasons, and yours to correct.</p></header>",
+            padding=False,
+        )
+        status = gr.HTML(elem_id="status", padding=False)
+        with gr.Tabs(elem_id="tabs"), gr.Tab("Segment", id="segment"):
+            segment = build_segment(service, sessions, session_id)
+
+        @guarded
+        def enter(sent: str, request: gr.Request) -> dict[Any, Any]:
+            service.start()
+            key, session = sessions.open(sent, page=request.session_hash)
+            if not (session.supports or session.queries or session.label or session.class_file):
+                example.install(session)
+            return {session_id: key, status: status_line(service), **segment.shown(service, session)}
+
+        @guarded
+        def wake(key: str) -> Iterator[dict[Any, Any]]:
+            session = sessions.get(key)
+            service.wait()
+            yield {status: status_line(service)}
+            if session.example and not session.doubts and not service.problem:
+                yield from first_look(segment, service, session)
+
+        def leave(request: gr.Request) -> None:
+            sessions.leave(request.session_hash or "")
+
+        page.load(enter, sent_id, [session_id, status, *segment.outputs], js=REMEMBER, **LIGHT).then(
+            wake, session_id, [status, *segment.outputs], **{**MODEL, **LIGHT}
+        )
+        page.unload(leave)
+    return page
