@@ -130,9 +130,9 @@ def fill(
         WeightsError: the model cannot be loaded, or does not fit the class.
     """
     progress = Progress(len(paths) if total is None and isinstance(paths, Sized) else total)
-    propose = partial(_propose, predict, prepared, model=model, settings=settings)
+    drafts = partial(propose, predict, prepared, model=model, settings=settings)
     for path in map(Path, paths):
-        filled = _fill_one(workspace, prepared.label.text, path, propose)
+        filled = _fill_one(workspace, prepared.label.text, path, drafts)
         progress.count(filled.outcome)
         if on_progress:
             on_progress(progress)
@@ -178,6 +178,17 @@ def draft_of(
     )
 
 
+def propose(
+    predict: Predict, prepared: Class, image: Image, *, model: str, settings: Mapping[str, str] | None
+) -> tuple[Draft, npt.NDArray[np.float32]]:
+    """The draft of a class on a picture, and the (H, W) score map that its mask was cut from."""
+    prediction = predict(prepared, image)
+    if prediction.mask.shape != image.size:
+        raise ValueError(f"mask {prediction.mask.shape} for a picture of {image.size}")
+    draft = draft_of(prediction, image, supports=prepared.digests, model=model, settings=settings)
+    return draft, prediction.score
+
+
 def read_list(file: str | os.PathLike[str]) -> Iterator[Path]:
     """Paths from a text file, one in each line, read as they are asked for.
 
@@ -201,21 +212,11 @@ def why(error: Exception, path: Path) -> str:
     return f"'{path.name}' met a fault of this program ({type(error).__name__}: {error})."
 
 
-def _propose(
-    predict: Predict, prepared: Class, image: Image, *, model: str, settings: Mapping[str, str] | None
-) -> tuple[Draft, npt.NDArray[np.float32]]:
-    prediction = predict(prepared, image)
-    if prediction.mask.shape != image.size:
-        raise ValueError(f"mask {prediction.mask.shape} for a picture of {image.size}")
-    draft = draft_of(prediction, image, supports=prepared.digests, model=model, settings=settings)
-    return draft, prediction.score
-
-
 def _fill_one(
     workspace: Workspace,
     label: str,
     path: Path,
-    propose: Callable[[Image], tuple[Draft, npt.NDArray[np.float32]]],
+    drafts: Callable[[Image], tuple[Draft, npt.NDArray[np.float32]]],
 ) -> Filled:
     if next(workspace.pending(label, [path]), None) is None:
         return Filled(path, "kept")
@@ -225,7 +226,7 @@ def _fill_one(
         if workspace.has_draft(image.digest, label):  # a copy, or a file that was moved
             workspace.add_image(image)
             return Filled(path, "kept")
-        draft, scores = propose(image)
+        draft, scores = drafts(image)
         stored = workspace.put_draft(draft, scores, overwrite=False, stamp=stamp)
         return Filled(path, "drafted" if stored else "kept", draft if stored else None)
     except (WorkspaceError, WeightsError):

@@ -67,8 +67,8 @@ def pack_scores(score: npt.NDArray[np.floating]) -> bytes:
         score: (H, W) in [0, 1].
     """
     size = (min(score.shape[1], SCORE_SIDE), min(score.shape[0], SCORE_SIDE))
-    small = cv2.resize(np.ascontiguousarray(score, np.float32), size, interpolation=cv2.INTER_AREA)
-    steps = np.rint(small.clip(0, 1) * 255).astype(np.uint8)
+    full = cv2.convertScaleAbs(np.ascontiguousarray(score, np.float32), alpha=255)
+    steps = cv2.resize(full, size, interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(".jpg", steps, (cv2.IMWRITE_JPEG_QUALITY, SCORE_QUALITY))
     return _seal(b"s", (steps.shape[0], steps.shape[1]), jpeg.tobytes())
 

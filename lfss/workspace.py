@@ -29,11 +29,22 @@ from .drafts import STATUSES, Draft, Status
 from .errors import UnknownName, WorkspaceError
 from .images import Image, read_image
 from .labels import Label
-from .storage import categories, failures, history, integrity, listing, pictures, supports, thresholds
+from .storage import (
+    categories,
+    failures,
+    history,
+    integrity,
+    listing,
+    packed,
+    pictures,
+    supports,
+    thresholds,
+)
 from .storage.categories import Category
 from .storage.database import BUSY_SECONDS, Database
-from .storage.history import Change, Content, Run
+from .storage.history import Change, Content
 from .storage.listing import Drafts, Order, Row, Stats
+from .storage.packed import PackedDraft, pack_draft
 from .storage.pictures import Picture, Stamp
 from .storage.supports import KeptSupport
 
@@ -248,9 +259,9 @@ class Workspace:
             SupportError: ``known`` does not fit the picture, or holds other values.
             WorkspaceError: the picture is not in the workspace.
         """
-        packed = supports.pack(known, self.image(digest).size)
+        trimap = supports.pack(known, self.image(digest).size)
         with self._database.writing() as connection:
-            supports.put(connection, label, digest, packed)
+            supports.put(connection, label, digest, trimap)
 
     def supports(self, label: str) -> list[KeptSupport]:
         """The supports of a label in the order in which they were added."""
@@ -289,25 +300,12 @@ class Workspace:
         Raises:
             InputError: the mask has another size than the picture.
         """
-        packed, run, path = masks.pack_mask(draft.mask), None, draft.image_path
-        if scores is not None:
-            run = Run(packed, masks.pack_scores(scores), draft.origin.threshold, draft.score)
-        content = Content(packed, draft.status, draft.score, draft.presence, draft.origin, run)
-        stamp = stamp or (pictures.stamp_of(path) if path else None)
+        return self.put_packed(pack_draft(draft, scores, stamp=stamp), overwrite=overwrite)
+
+    def put_packed(self, draft: PackedDraft, *, overwrite: bool = True) -> bool:
+        """Store a draft that was packed elsewhere, for instance on another machine."""
         with self._database.writing() as connection:
-            image_id = pictures.add(
-                connection, digest=draft.image_digest, name=draft.image_name, size=draft.size
-            )
-            label_id = categories.number_or_add(connection, draft.label)
-            if path and stamp:
-                pictures.saw(connection, self.folder, image_id, path, stamp)
-                failures.clear(connection, self.folder, label_id, path)
-            now = history.state(connection, history.find(connection, image_id, label_id))
-            if now and (not overwrite or (draft.status == "proposed" and now.content.status != "proposed")):
-                return False
-            draft_id = now.draft_id if now else history.begin(connection, image_id, label_id)
-            history.record(connection, draft_id, draft.status, content)
-        return True
+            return packed.put(connection, self.folder, draft, overwrite=overwrite)
 
     def has_draft(self, digest: str, label: str) -> bool:
         """Whether a picture has a draft of a label, in whatever state."""
@@ -396,10 +394,10 @@ class Workspace:
         """
         picture = self.image(digest)
         Draft(picture.name, digest, label, mask)  # checks the mask
-        packed = masks.pack_mask(mask)
+        drawn = masks.pack_mask(mask)
         with self._database.writing() as connection:
             image_id = pictures.add(connection, digest=digest, name=picture.name, size=mask.shape)
-            _decide(connection, image_id, categories.number(connection, label), "edited", packed)
+            _decide(connection, image_id, categories.number(connection, label), "edited", drawn)
         return self._known_draft(digest, label)
 
     def rethreshold(
@@ -446,7 +444,7 @@ class Workspace:
         """
         with self._database.reading() as connection:
             run = thresholds.run_of(connection, self._draft_id(connection, digest, label), label)
-        return thresholds.cut(run, threshold, present=True)
+        return thresholds.cut(run, threshold, present=True)[0]
 
     def undo(self, digest: str, label: str) -> Draft | None:
         """Take back the last change of a draft; None if there is nothing to take back."""

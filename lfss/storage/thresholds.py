@@ -47,8 +47,10 @@ def change(
     return changed
 
 
-def cut(run: Run, threshold: float, *, present: bool | None = None) -> npt.NDArray[np.bool_]:
-    """The mask of a run at a threshold.
+def cut(
+    run: Run, threshold: float, *, present: bool | None = None, presence: float | None = None
+) -> tuple[npt.NDArray[np.bool_], float | None]:
+    """The (H, W) mask of a run at a threshold, and how sure the model is of it.
 
     At the model's own threshold this is the model's own mask, bit for bit. An empty mask over a map
     that reaches the model's threshold means that the model took the object for absent; it stays empty
@@ -56,6 +58,7 @@ def cut(run: Run, threshold: float, *, present: bool | None = None) -> npt.NDArr
 
     Args:
         present: whether the object is in the picture; None: as the model decided.
+        presence: how sure the model is of that, in [0, 1].
 
     Raises:
         InputError: the threshold is not between 0 and 1.
@@ -65,10 +68,12 @@ def cut(run: Run, threshold: float, *, present: bool | None = None) -> npt.NDArr
     own, scores = masks.unpack_mask(run.mask), masks.unpack_scores(run.scores)
     absent = not own.any() and scores.max() >= run.threshold
     if present is False or (absent and present is None):
-        return np.zeros_like(own)
+        nothing = np.zeros_like(own)
+        return nothing, masks.confidence(scores, nothing, presence=presence)
     if threshold == run.threshold and not absent:
-        return own
-    return masks.mask_at(scores, own.shape, threshold=threshold)
+        return own, run.score
+    mask = masks.mask_at(scores, own.shape, threshold=threshold)
+    return mask, masks.confidence(scores, scores >= threshold, presence=presence)
 
 
 def _recut(content: Content, run: Run, threshold: float, presence: float | None) -> Content:
@@ -76,12 +81,9 @@ def _recut(content: Content, run: Run, threshold: float, presence: float | None)
     present = None
     if presence is not None and content.presence is not None:
         present = content.presence >= presence
-    mask = cut(run, threshold, present=present)
-    packed = masks.pack_mask(mask)
-    score = run.score
-    if packed != run.mask:
-        score = masks.confidence(masks.unpack_scores(run.scores), mask, presence=content.presence)
-    return replace(content, mask=packed, score=score, origin=replace(content.origin, threshold=threshold))
+    mask, score = cut(run, threshold, present=present, presence=content.presence)
+    origin = replace(content.origin, threshold=threshold)
+    return replace(content, mask=masks.pack_mask(mask), score=score, origin=origin)
 
 
 def run_of(connection: sqlite3.Connection, draft_id: int, name: str) -> Run:

@@ -1,0 +1,91 @@
+"""A draft as the file holds it, made where the processor time is and stored where the file is."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import masks
+from ..drafts import Draft
+from . import categories, failures, history, pictures
+from .history import Content, Run
+from .pictures import Stamp
+
+
+@dataclass(frozen=True)
+class PackedDraft:
+    """A draft in a few kilobytes, which another process may make.
+
+    Attributes:
+        digest, name: of the picture.
+        size: (H, W) in pixels.
+        label: its name.
+        content: what the draft shows, masks packed.
+        path: the picture's file.
+        stamp: what that file looked like when it was read.
+    """
+
+    digest: str
+    name: str
+    size: tuple[int, int]
+    label: str
+    content: Content
+    path: Path | None = None
+    stamp: Stamp | None = None
+
+    def unpack(self) -> Draft:
+        """The draft that was packed."""
+        content = self.content
+        return Draft(
+            image_name=self.name,
+            image_digest=self.digest,
+            label=self.label,
+            mask=masks.unpack_mask(content.mask),
+            status=content.status,
+            score=content.score,
+            presence=content.presence,
+            image_path=self.path,
+            origin=content.origin,
+        )
+
+
+def pack_draft(
+    draft: Draft, scores: npt.NDArray[np.floating] | None = None, *, stamp: Stamp | None = None
+) -> PackedDraft:
+    """Pack a draft and the score map it was cut from; see ``Workspace.put_draft``."""
+    mask, path, run = masks.pack_mask(draft.mask), draft.image_path, None
+    if scores is not None:
+        run = Run(mask, masks.pack_scores(scores), draft.origin.threshold, draft.score)
+    return PackedDraft(
+        digest=draft.image_digest,
+        name=draft.image_name,
+        size=draft.size,
+        label=draft.label,
+        content=Content(mask, draft.status, draft.score, draft.presence, draft.origin, run),
+        path=path,
+        stamp=stamp or (pictures.stamp_of(path) if path else None),
+    )
+
+
+def put(connection: sqlite3.Connection, folder: Path, draft: PackedDraft, *, overwrite: bool) -> bool:
+    """Store a draft, its picture, file and label; see ``Workspace.put_draft``.
+
+    Raises:
+        InputError: the mask has another size than the picture.
+    """
+    image_id = pictures.add(connection, digest=draft.digest, name=draft.name, size=draft.size)
+    label_id = categories.number_or_add(connection, draft.label)
+    if draft.path and draft.stamp:
+        pictures.saw(connection, folder, image_id, draft.path, draft.stamp)
+        failures.clear(connection, folder, label_id, draft.path)
+    now = history.state(connection, history.find(connection, image_id, label_id))
+    proposed = draft.content.status == "proposed"
+    if now and (not overwrite or (proposed and now.content.status != "proposed")):
+        return False
+    draft_id = now.draft_id if now else history.begin(connection, image_id, label_id)
+    history.record(connection, draft_id, draft.content.status, draft.content)
+    return True
