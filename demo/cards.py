@@ -5,28 +5,20 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
 from lfss.figures import draw
-from lfss.images import Image
 from lfss.stages import Stage
 
+from .session import Shown
 from .views import data_url
 
 SIDE = 360  # pixels of a picture on a card
 
 
-class Picture(NamedTuple):
-    """A picture for a card: a copy at the size of a screen, and (H, W) of the original."""
-
-    image: Image
-    size: tuple[int, int]
-
-
 def stage_cards(
-    stages: Sequence[Stage], query: Picture, supports: Sequence[Picture] = (), *, side: int = SIDE
+    stages: Sequence[Stage], query: Shown, supports: Sequence[Shown] = (), *, side: int = SIDE
 ) -> str:
     """One card for each stage, in order.
 
@@ -36,26 +28,36 @@ def stage_cards(
         supports: pictures for the support side, in upload order; fewer than the stage has are enough.
         side: longest side of each picture in pixels.
     """
+    stages = with_points_on(stages, supports)
     cards = [_card(number, stage, query, supports, side) for number, stage in enumerate(stages, start=1)]
     return f'<div class="lfss-cards">{"".join(cards)}</div>'
 
 
-def _card(number: int, stage: Stage, query: Picture, supports: Sequence[Picture], side: int) -> str:
+def with_points_on(stages: Sequence[Stage], supports: Sequence[Shown]) -> list[Stage]:
+    """Stages whose points, in pixels of the original supports, fit the pictures that are shown."""
+    scales = [np.asarray(s.image.size) / np.asarray(s.size) for s in supports]
+    return [
+        replace(stage, supports=tuple(points * scale for points, scale in zip(stage.supports, scales)))
+        if stage.kind == "points"
+        else stage
+        for stage in stages
+    ]
+
+
+def _card(number: int, stage: Stage, query: Shown, supports: Sequence[Shown], side: int) -> str:
     pictures = []
     if stage.query is not None and stage.kind != "number":
         pictures.append(_shown(stage, query, None, side))
     pictures += [_shown(stage, p, i, side) for i, p in enumerate(supports[: len(stage.supports)])]
     return (
         f'<figure class="lfss-card"><h4>{number}. {html.escape(stage.title)}</h4>'
-        f'<div class="lfss-pics">{"".join(pictures)}</div>{_numbers(stage)}'
+        f'<div class="lfss-pics{" lfss-two" if len(pictures) > 1 else ""}">{"".join(pictures)}</div>'
+        f"{_numbers(stage)}"
         f"<figcaption>{html.escape(stage.how_to_read)}</figcaption></figure>"
     )
 
 
-def _shown(stage: Stage, picture: Picture, support: int | None, side: int) -> str:
-    if stage.kind == "points" and support is not None:  # they are in pixels of the original
-        scale = np.asarray(picture.image.size) / np.asarray(picture.size)
-        stage = replace(stage, supports=tuple(points * scale for points in stage.supports))
+def _shown(stage: Stage, picture: Shown, support: int | None, side: int) -> str:
     pixels = draw(stage, picture.image, support=support, max_side=side)
     name = "query" if support is None else f"support {support + 1}"
     alt = html.escape(f"{stage.title} on {name}, {picture.image.name}", quote=True)

@@ -14,6 +14,7 @@ from .handlers import LIGHT, MODEL, guarded
 from .segment_tab import build_segment, first_look
 from .service import Service
 from .session import Sessions
+from .stages_tab import build_stages
 
 CSS = Path(__file__).parent.parent / "assets" / "style.css"
 
@@ -70,8 +71,10 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
             padding=False,
         )
         status = gr.HTML(elem_id="status", padding=False)
-        with gr.Tabs(elem_id="tabs"), gr.Tab("Segment", id="segment"):
-            segment = build_segment(service, sessions, session_id)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Segment", id="segment"):
+                segment = build_segment(service, sessions, session_id)
+            build_stages(sessions, session_id)
 
         @guarded
         def enter(sent: str, request: gr.Request) -> dict[Any, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,12 +33,14 @@ class Result:
         score: (h, w) uint8, 255 is 1.
         size: (H, W) of the picture.
         present: whether the model says that the object is in the picture.
+        supports: digests of the support pictures, in order.
     """
 
     prediction: Prediction
     score: npt.NDArray[np.uint8]
     size: tuple[int, int]
     present: bool
+    supports: tuple[str, ...] = ()
 
     def mask(self, threshold: float, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
         """The mask at a threshold, (H, W) bool at ``size``, the picture's own by default."""
@@ -48,8 +51,8 @@ class Result:
         return np.asarray(score >= max(1, round(threshold * 255)))
 
 
-def compact(prediction: Prediction, *, present: bool) -> Result:
-    """Shrink a prediction; ``present`` as the model decided it."""
+def compact(prediction: Prediction, *, present: bool, supports: Sequence[str] = ()) -> Result:
+    """Shrink a prediction; ``present`` as the model decided it, ``supports`` their digests."""
     height, width = prediction.score.shape
     shrink = min(1.0, SCORE_SIDE / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
@@ -62,7 +65,8 @@ def compact(prediction: Prediction, *, present: bool) -> Result:
         else s
         for s in prediction.stages
     )
-    return Result(replace(prediction, mask=mask, score=small, stages=stages), score, (height, width), present)
+    small_prediction = replace(prediction, mask=mask, score=small, stages=stages)
+    return Result(small_prediction, score, (height, width), present, tuple(supports))
 
 
 def save(result: Result, path: Path) -> None:
@@ -84,6 +88,7 @@ def save(result: Result, path: Path) -> None:
         "threshold": p.threshold,
         "seconds": p.seconds,
         "size": result.size,
+        "supports_used": result.supports,
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
@@ -115,7 +120,7 @@ def load(path: Path) -> Result:
         seconds=facts["seconds"],
     )
     height, width = facts["size"]
-    return Result(prediction, score, (height, width), facts["present"])
+    return Result(prediction, score, (height, width), facts["present"], tuple(facts["supports_used"]))
 
 
 def _stored(stage: Stage, values: npt.NDArray) -> npt.NDArray:

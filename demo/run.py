@@ -149,7 +149,8 @@ def run(
             return
         picture = session.register(upload, image)
         present = settings.assume_present or service.is_present(prediction)
-        session.keep_result(picture.digest, compact(prediction, present=present), doubt(prediction))
+        result = compact(prediction, present=present, supports=prepared.digests)
+        session.keep_result(picture.digest, result, doubt(prediction))
         session.made[upload.path] = (key, picture.digest)
         overlap = None
         if keep_drafts:

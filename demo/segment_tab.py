@@ -13,11 +13,11 @@ from lfss.errors import InputError, LfssError
 from lfss.images import SUFFIXES
 
 from . import views
-from .cards import Picture, stage_cards
+from .cards import stage_cards
 from .handlers import LIGHT, MODEL, PRIVATE, guarded
 from .run import Settings, Update, label_of, run
 from .service import Service
-from .session import Session, Sessions
+from .session import Session, Sessions, Shown
 from .supports_panel import (
     SupportsPanel,
     build_supports,
@@ -93,7 +93,7 @@ def query_cards(session: Session, digest: str, stages: Any) -> str:
     """The query side of the stages, as small cards."""
     image = session.shown(digest)
     with_query = [s for s in stages if s.query is not None and s.kind != "number"]
-    return stage_cards(with_query, Picture(image, image.size), side=200)
+    return stage_cards(with_query, Shown(image, image.size), side=200)
 
 
 def picks(session: Session) -> list[tuple[str, str]]:

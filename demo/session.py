@@ -9,9 +9,10 @@ import tempfile
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,13 @@ class PictureFile:
     def read(self) -> Image:
         """Decode it."""
         return read_image(self.path, name=self.name)
+
+
+class Shown(NamedTuple):
+    """A picture at the size of a screen, and (H, W) of the original."""
+
+    image: Image
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Session:
         workspace: drafts with their history.
         supports, queries: in the order in which they were added.
         pictures: every picture of the session by digest.
+        class_pictures: small pictures of the supports of ``class_file``, by digest.
         doubts: how doubtful each result is, by digest, in [0, 1].
         made: which class and settings made the result of a file, and its digest.
         failures: file name and reason of queries that could not be segmented.
@@ -93,6 +102,7 @@ class Session:
     supports: list[SupportItem] = field(default_factory=list)
     queries: list[Upload] = field(default_factory=list)
     pictures: dict[str, PictureFile] = field(default_factory=dict)
+    class_pictures: dict[str, Shown] = field(default_factory=dict)
     doubts: dict[str, float] = field(default_factory=dict)
     made: dict[Path, tuple[str, str]] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -173,6 +183,18 @@ class Session:
             self._shown.popitem(last=False)
         return small
 
+    def shown_supports(self, digests: Sequence[str]) -> list[Shown]:
+        """Supports for the page, by digest; those that are not here any more are left out at the end."""
+        found = []
+        for digest in digests:
+            if digest in self.pictures:
+                found.append(Shown(self.shown(digest), self.pictures[digest].size))
+            elif digest in self.class_pictures:
+                found.append(self.class_pictures[digest])
+            else:
+                break
+        return found
+
     def mark(self, index: int, known: npt.NDArray[np.int8] | None, note: str) -> None:
         """Replace what is known of a support.
 
@@ -227,6 +249,7 @@ class Session:
         self.doubts, self.made = {}, {}
         self.readings = self.agreements = ()
         self.class_file, self.example, self.current = None, False, None
+        self.class_pictures = {}
         self.label = self.not_words = ""
         self.release()
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfss.errors import InputError, LfssError, SupportError
-from lfss.images import SUFFIXES
+from lfss.images import SUFFIXES, Image
 from lfss.labels import parse_label
 from lfss.morphology import fill_holes
 
@@ -21,7 +21,7 @@ from . import example, views
 from .handlers import LIGHT, MODEL, guarded
 from .run import prepare
 from .service import Service
-from .session import Session, Sessions
+from .session import Session, Sessions, Shown
 
 BOX, SCRIBBLE, MASK = "Box", "Scribble", "Mask"
 HOW_TO_MARK = {
@@ -77,7 +77,9 @@ def word_notes(service: Service, label: str, not_words: str) -> str:
 
 def support_pictures(session: Session) -> list[tuple[npt.NDArray[np.uint8], str]]:
     """Each support with its marks and, in pink, what the model takes from it."""
-    pictures = []
+    pictures = [
+        (shown.image.pixels, f"{shown.image.name} · saved") for shown in session.class_pictures.values()
+    ]
     for i, item in enumerate(session.supports):
         pixels = views.shrunk(session.shown(item.picture.digest).pixels, 400)
         known = item.marks()
@@ -334,5 +336,11 @@ def load_class(service: Service, session: Session, file: str | Path) -> None:
     queries, session.queries = session.queries, []
     session.clear()
     session.queries, session.class_file = queries, target
+    session.class_pictures = {
+        digest: Shown(Image(thumbnail, name), size)
+        for digest, thumbnail, name, size in zip(
+            prepared.digests, prepared.thumbnails, prepared.names, prepared.sizes
+        )
+    }
     session.label = ", ".join(prepared.label.phrases)
     session.not_words = ", ".join(prepared.label.distractors)

@@ -99,4 +99,4 @@ def test_the_worked_example_is_complete(session):
     assert example.install(session)
     assert len(session.supports) == 2
     assert all(s.marks() is not None for s in session.supports)
-    assert len(session.queries) == 2
+    assert len(session.queries) == 1

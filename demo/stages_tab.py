@@ -1,0 +1,140 @@
+"""The reasoning: every stage of the method for one picture, side by side, with how to read it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lfss.errors import InputError
+from lfss.figures import save_png_atomic, strip
+from lfss.stages import Stage
+
+from . import views
+from .cards import stage_cards, with_points_on
+from .handlers import LIGHT, PRIVATE, guarded
+from .session import Session, Sessions, Shown
+
+MAX_SUPPORTS = 4  # support pictures on each card
+
+
+@dataclass(frozen=True)
+class StagesTab:
+    """Components that are filled when the tab opens."""
+
+    tab: gr.Tab
+    picture: gr.Dropdown
+    before: gr.ImageSlider
+    presence: gr.HTML
+    cards: gr.HTML
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What ``shown`` fills."""
+        return [self.picture, self.before, self.presence, self.cards]
+
+    def shown(self, session: Session) -> dict[Any, Any]:
+        """The stages of the picture that is looked at."""
+        choices = [(session.pictures[d].name, d) for d in session.doubts]
+        found = session.result(session.current)
+        if found is None or session.current is None:
+            empty = "There is nothing to explain yet. Run on the Segment tab; the reasons will be here."
+            return {
+                self.picture: gr.update(choices=choices, value=None),
+                self.before: None,
+                self.presence: "",
+                self.cards: views.notes([empty]),
+            }
+        image = session.shown(session.current)
+        shown = Shown(image, session.pictures[session.current].size)
+        supports = session.shown_supports(found.supports)[:MAX_SUPPORTS]
+        hidden = len(found.supports) - len(supports)
+        more = [f"{hidden} more supports took part."] if hidden else []
+        p = found.prediction
+        line = f"{p.presence:.0%} sure that '{p.label.text}' is there; below the limit the mask is empty."
+        by_key = {s.key: s for s in p.stages}
+        pair = [_side(image.pixels, by_key.get(key)) for key in ("initial_mask", "refined_mask")]
+        return {
+            self.picture: gr.update(choices=choices, value=session.current),
+            self.before: (pair[0], pair[1]),
+            self.presence: views.notes([line, *more], kind="facts"),
+            self.cards: stage_cards(p.stages, shown, supports),
+        }
+
+
+def _side(pixels: views.Pixels, stage: Stage | None) -> views.Pixels:
+    if stage is None or stage.query is None:
+        return pixels
+    return views.shown_mask(pixels, stage.query.astype(bool))
+
+
+def write_strip(session: Session, digest: str) -> Path:
+    """All stages of a picture as one PNG."""
+    found, name = session.result(digest), session.pictures[digest].name
+    if found is None:
+        raise InputError("Run on this picture first.")
+    supports = session.shown_supports(found.supports)
+    prediction = replace(found.prediction, stages=tuple(with_points_on(found.prediction.stages, supports)))
+    path = _file(session, name, "stages.png")
+    save_png_atomic(path, strip(prediction, session.shown(digest), [s.image for s in supports]))
+    return path
+
+
+def write_arrays(session: Session, digest: str) -> Path:
+    """All stages of a picture as arrays, npz without pickle."""
+    if session.result(digest) is None:
+        raise InputError("Run on this picture first.")
+    path = _file(session, session.pictures[digest].name, "stages.npz")
+    path.write_bytes(session.result_path(digest).read_bytes())
+    return path
+
+
+def _file(session: Session, name: str, ending: str) -> Path:
+    folder = session.folder / "downloads"
+    folder.mkdir(exist_ok=True)
+    stem = re.sub(r"[^\w.-]+", "-", Path(name).stem)[:60] or "picture"
+    return folder / f"{stem}.{ending}"
+
+
+def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
+    """Lay out and wire the tab."""
+    with gr.Tab("Reasoning", id="stages") as tab:
+        with gr.Row():
+            picture = gr.Dropdown(label="Picture", choices=[], elem_id="stages-picture", scale=3)
+            save = gr.Button("Save strip and arrays", elem_id="save-stages", scale=1, min_width=160)
+        files = gr.File(label="Strip (PNG) and arrays (npz)", visible=False, elem_id="stages-files")
+        presence = gr.HTML(padding=False, elem_id="presence")
+        with gr.Row():
+            before = gr.ImageSlider(
+                label="Initial mask, left, and refined mask, right", format="jpeg", interactive=False,
+                height=380, elem_id="before-after", max_height=380,
+            )  # fmt: skip
+        cards = gr.HTML(padding=False, elem_id="stage-cards", elem_classes="lfss-wide")
+    found = StagesTab(tab, picture, before, presence, cards)
+
+    @guarded
+    def refresh(key: str) -> dict[Any, Any]:
+        return found.shown(sessions.get(key))
+
+    @guarded
+    def choose(key: str, digest: str | None) -> dict[Any, Any]:
+        session = sessions.get(key)
+        if digest in session.doubts:
+            session.current = digest
+        return found.shown(session)
+
+    @guarded
+    def write(key: str) -> dict[str, Any]:
+        session = sessions.get(key)
+        if session.result(session.current) is None or session.current is None:
+            raise InputError("Run on the Segment tab first; then there is something to save.")
+        paths = [write_strip(session, session.current), write_arrays(session, session.current)]
+        return gr.update(value=[str(p) for p in paths], visible=True)
+
+    tab.select(refresh, session_id, found.outputs, **LIGHT)
+    picture.input(choose, [session_id, picture], found.outputs, **LIGHT)
+    save.click(write, session_id, files, **PRIVATE)
+    return found

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from demo.cards import stage_cards, with_points_on
+from demo.run import Settings, run
+from demo.session import Shown
+from demo.stages_tab import write_arrays, write_strip
+from lfss.images import Image
+from lfss.stages import Stage
+
+
+@pytest.fixture
+def done(service, session, photo):
+    session.label = "red"
+    session.add_supports([photo("s.png", seed=1)])
+    session.add_queries([photo("q <b>.png", seed=3, box=(60, 60, 200, 200))])
+    list(run(service, session, Settings()))
+    session.current = next(iter(session.doubts))
+    return session
+
+
+def test_every_stage_has_a_card_with_alt_text_and_a_sentence(done):
+    result = done.result(done.current)
+    shown = Shown(done.shown(done.current), (240, 320))
+    page = stage_cards(result.prediction.stages, shown, done.shown_supports(result.supports))
+    assert page.count("<figure") == len(result.prediction.stages)
+    assert page.count("<img") == page.count(" alt=")
+    assert page.count("<figcaption>") == page.count("<figure")
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+
+
+def test_points_fit_the_pictures_that_are_shown():
+    small = Image(np.zeros((50, 100, 3), np.uint8), "s")
+    stage = Stage("seeds", "Seeds", "points", (np.array([[400.0, 1000.0]]),))
+    (fitted,) = with_points_on([stage], [Shown(small, (500, 2000))])
+    assert np.allclose(fitted.supports[0], [[40, 50]])
+
+
+def test_the_strip_and_the_arrays_are_files_to_keep(done):
+    strip = PIL.Image.open(write_strip(done, done.current))
+    assert strip.width > strip.height
+    with np.load(write_arrays(done, done.current), allow_pickle=False) as arrays:
+        assert {"fcm.query", "rcm.query", "seeds.support.0", "prediction.query"} <= set(arrays.files)
+
+
+def test_supports_that_are_gone_are_left_out(done):
+    result = done.result(done.current)
+    done.pictures.pop(result.supports[0])
+    assert done.shown_supports(result.supports) == []
+    assert write_strip(done, done.current).exists()
