@@ -110,6 +110,11 @@ class EpisodeList:
     pool: str
     episodes: tuple[EpisodeSpec, ...]
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the stored list."""
+        return _sha256(self.text())
+
     def text(self) -> str:
         """The list as it is stored: a header, then an episode a line, as JSON."""
         lines = "".join(_line(asdict(episode)) for episode in self.episodes)

@@ -113,31 +113,22 @@ class ClassIoU:
         self.sums = np.zeros((len(self.classes), 7), np.int64)
 
     def update(self, class_name: str, prediction: Mask, truth: Mask, ignore: Mask | None = None) -> None:
-        """Count one episode.
-
-        Args:
-            class_name: what was asked for.
-            prediction, truth: (H, W) bool, at the picture's size.
-            ignore: (H, W) bool, pixels that do not count.
+        """Count one episode; arguments and errors as ``episode_sums``.
 
         Raises:
             UnknownName: a class that was not named at the start.
-            InputError: the masks differ in size.
+        """
+        self.add(class_name, episode_sums(prediction, truth, ignore, protocol=self.protocol))
+
+    def add(self, class_name: str, sums: npt.NDArray[np.int64]) -> None:
+        """Count one episode by its sums, (7,) int64 as ``episode_sums`` makes them.
+
+        Raises:
+            UnknownName: a class that was not named at the start.
         """
         if class_name not in self.classes:
             raise UnknownName("class", class_name, self.classes)
-        _check_masks(prediction, truth, ignore)
-        p, t = resize_mask(prediction, self.protocol), resize_mask(truth, self.protocol)
-        i = np.zeros_like(t) if ignore is None else resize_mask(ignore, self.protocol)
-        row = np.zeros(7, np.int64)
-        row[_FOREGROUND], row[_BACKGROUND] = overlap(p, t, i), overlap(~p, ~t, i)
-        row[_BOUNDARY] = boundary_overlap(p, t, i)
-        if self.protocol.counted == "present":
-            row[_FOREGROUND] *= (t & ~i).any()
-            row[_BOUNDARY] *= (t & ~i).any()
-            row[_BACKGROUND] *= (~t & ~i).any()
-        row[_EPISODES] = 1
-        self.sums[self.classes.index(class_name)] += row
+        self.sums[self.classes.index(class_name)] += sums
 
     def merge(self, other: ClassIoU) -> None:
         """Add the sums of another one, of the same classes and protocol.
@@ -171,6 +162,36 @@ class ClassIoU:
             boundary_miou=_mean(boundary, self.protocol),
             fb_iou=float(np.mean([foreground, background])),
         )
+
+
+def episode_sums(
+    prediction: Mask, truth: Mask, ignore: Mask | None = None, *, protocol: Protocol
+) -> npt.NDArray[np.int64]:
+    """What one episode adds to the sums of its class.
+
+    Args:
+        prediction, truth: (H, W) bool, at the picture's size.
+        ignore: (H, W) bool, pixels that do not count.
+        protocol: one of ``PROTOCOLS``.
+
+    Returns:
+        (7,), as ``ClassIoU.sums``.
+
+    Raises:
+        InputError: the masks differ in size.
+    """
+    _check_masks(prediction, truth, ignore)
+    p, t = resize_mask(prediction, protocol), resize_mask(truth, protocol)
+    i = np.zeros_like(t) if ignore is None else resize_mask(ignore, protocol)
+    sums = np.zeros(7, np.int64)
+    sums[_FOREGROUND], sums[_BACKGROUND] = overlap(p, t, i), overlap(~p, ~t, i)
+    sums[_BOUNDARY] = boundary_overlap(p, t, i)
+    if protocol.counted == "present":
+        sums[_FOREGROUND] *= (t & ~i).any()
+        sums[_BOUNDARY] *= (t & ~i).any()
+        sums[_BACKGROUND] *= (~t & ~i).any()
+    sums[_EPISODES] = 1
+    return sums
 
 
 def overlap(prediction: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[int, int]:

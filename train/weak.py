@@ -81,13 +81,13 @@ def known_box(mask: Mask, ignore: Mask | None = None, *, rule: BoxRule = "larges
     return _with_unknown(known, ignore)
 
 
-def scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int) -> tuple[Mask, Mask]:
+def scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int | str) -> tuple[Mask, Mask]:
     """A scribble on the object and one beside it.
 
     Args:
         mask: (H, W) bool, with at least one pixel.
         ignore: (H, W) bool; no scribble touches these.
-        seed: which part is scribbled on, where there are several.
+        seed: a number or text; which part is scribbled on, where there are several.
 
     Returns:
         (H, W) bool each. The first never leaves the mask and is never empty; the second never touches
@@ -109,7 +109,7 @@ def scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int) -> tuple[Mas
     return _scribble(part), beside
 
 
-def known_scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int) -> Trimap:
+def known_scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int | str) -> Trimap:
     """The trimap of scribbles: 1 and 0 under them, unknown elsewhere."""
     inside, outside = scribbles(mask, ignore, seed=seed)
     known = np.full(mask.shape, -1, np.int8)

@@ -1,0 +1,102 @@
+"""Read-outs: supports as a person would mark them, and the masks that bound a claim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lfss.images import Image
+from lfss.labels import parse_label
+from lfss.predictor import Predictor
+from tests.fakes import preset, scene
+from train.readouts import KINDS, READOUTS, Marked, enlarge, make_support, presence_without, read_outs
+
+BOX = (60, 80, 180, 220)
+
+
+def marked(seed: int = 0, colour: str = "red", box: tuple[int, int, int, int] = BOX) -> Marked:
+    mask = np.zeros((240, 320), np.bool_)
+    mask[box[0] : box[2], box[1] : box[3]] = True
+    pixels = scene(colour, box=box, seed=seed)
+    return Marked(Image(pixels, f"{colour}{seed}.png"), mask, np.zeros_like(mask))
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load(preset(), device="cpu")
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_each_kind_marks_what_it_says() -> None:
+    truth = marked()
+    given = {kind: make_support(truth, kind, seed=0).known for kind in KINDS}
+    assert given["label"] is None
+    assert set(np.unique(given["box"])) == {-1, 0}
+    assert set(np.unique(given["scribble"])) == {-1, 0, 1}
+    np.testing.assert_array_equal(given["mask"] == 1, truth.mask)
+    for known in (given["box"], given["scribble"], given["mask"]):
+        assert not (known[truth.mask] == 0).any()
+        assert not (known[~truth.mask] == 1).any()
+
+
+def test_a_box_around_everything_is_no_box() -> None:
+    whole = Marked(marked().image, np.ones((240, 320), np.bool_), np.zeros((240, 320), np.bool_))
+    assert make_support(whole, "box", seed=0).known is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plain_scene_is_segmented_by_every_readout_that_looks(predictor: Predictor, kind: str) -> None:
+    support, query = marked(0), marked(1, box=(30, 40, 150, 200))
+    prepared = predictor.prepare(parse_label("red"), [make_support(support, kind, seed=0)])
+    outcome = read_outs(predictor, prepared, query.image, [support])
+    assert list(outcome.masks) == list(READOUTS)
+    for name, mask in outcome.masks.items():
+        assert mask.shape == query.mask.shape
+        assert mask.dtype == np.bool_
+        if name != "all foreground":
+            assert iou(mask, query.mask) > 0.85, name
+    assert outcome.masks["all foreground"].all()
+
+
+def test_readouts_are_the_predictors_own(predictor: Predictor) -> None:
+    support, query = marked(0), marked(1)
+    prepared = predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)])
+    outcome = read_outs(predictor, prepared, query.image, [support])
+    for name, snap in (("final", False), ("final, edges", True)):
+        own = predictor.predict(prepared, query.image, assume_present=True, snap=snap).mask
+        np.testing.assert_array_equal(outcome.masks[name], own)
+
+
+def test_prototypes_equal_a_plain_loop(predictor: Predictor) -> None:
+    supports, query = [marked(0), marked(2, box=(0, 0, 100, 100))], marked(1)
+    prepared = predictor.prepare(parse_label("red"), [make_support(s, "label", seed=0) for s in supports])
+    outcome = read_outs(predictor, prepared, query.image, supports)
+    sides = []
+    for of_object in (True, False):
+        means = []
+        for k, support in enumerate(supports):
+            cells = torch.nn.functional.normalize(prepared.features[0][0, k], dim=0)
+            h, w = cells.shape[1:]
+            weight = np.zeros((h, w))
+            for r in range(240):
+                for c in range(320):
+                    weight[r * h // 240, c * w // 320] += support.mask[r, c] == of_object
+            weight = torch.from_numpy(weight).float()
+            means.append((cells * weight).sum((1, 2)) / weight.sum())
+        sides.append(torch.nn.functional.normalize(torch.stack(means).mean(0), dim=0))
+    episode = predictor.episode(prepared, query.image, assume_present=True)
+    cells = torch.nn.functional.normalize(episode.query_features[0][0], dim=0)
+    difference = torch.einsum("chw,c->hw", cells, sides[0] - sides[1])
+    expected = enlarge(difference, (240, 320)) > 0
+    assert (outcome.masks["prototype, true mask"] != expected).mean() < 0.005
+
+
+def test_presence_is_lower_where_the_object_is_not(predictor: Predictor) -> None:
+    support = marked(0)
+    prepared = predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)])
+    outcome = read_outs(predictor, prepared, marked(1).image, [support])
+    assert presence_without(predictor, prepared, marked(3, colour="blue").image) < outcome.presence

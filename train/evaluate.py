@@ -1,0 +1,209 @@
+"""Measure a preset over a stored list of episodes.
+
+    python -m train.evaluate --data ../shared/data/voc --layout voc --split val \
+        --classes cat,dog,horse --shots 1 --episodes 240 --preset mini --kind label --out results/label.json
+    python -m train.evaluate --data ../shared/data --group cat-cow --shots 5 --seed 0 1 2 --kind mask \
+        --out results/cat-cow-5.json
+
+Prints IoU by class for every read-out (``train.readouts``), writes it as JSON and draws it beside. The same
+command goes on where it was stopped. A result is called PASCAL-5i or COCO-20i only if the data shows the
+official counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lfss.errors import InputError, LfssError
+from lfss.predictor import Predictor
+
+from . import benchmark, report
+from .data import DataSet, check_counts, open_data, write_atomically
+from .episodes import EpisodeList, load_episodes, sample_episodes, save_episodes
+from .metrics import PROTOCOLS
+from .readouts import KINDS
+from .remember import Remembered
+from .scoring import Settings, evaluate, growth, presence_auc, tally
+from .splits import Fold, Rule, coco_fold, pascal_fold
+
+# How episodes are drawn under each protocol, by layout.
+_SAMPLING = {"native": "balanced", "hsnet": "hsnet", "panet": "panet"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    command = " ".join(["python -m train.evaluate", *(arguments or sys.argv[1:])])
+    try:
+        return _run(options, command)
+    except (LfssError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def title(data: DataSet, classes: Sequence[str], fold: Fold | None = None) -> str:
+    """What a result may be called: a published name only if the data shows the official counts."""
+    if fold is not None:
+        make = pascal_fold if data.layout == "voc" else partial(coco_fold, scheme="interleaved")
+        counts = check_counts(data, [make(i).novel for i in range(4)])
+        if counts and all(count.right for count in counts):
+            return fold.title
+    split = f", split {data.split}" if data.split else ""
+    return f"{len(classes)} classes of {len(data.samples)} pictures in '{data.name}'{split}"
+
+
+def _run(options: argparse.Namespace, command: str) -> int:
+    data, classes, name = _data(options)
+    if options.list:
+        lists = [load_episodes(options.list, data)]
+    else:
+        lists = [_episodes(options, data, classes, seed) for seed in options.seed]
+    digests = tuple(episodes.digest for episodes in lists)
+    settings = Settings(options.preset, options.kind, options.protocol, digests, options.presence)
+    print(f"{name}: {', '.join(lists[0].classes)}; {lists[0].shots}-shot, {options.kind}, {options.preset}")
+    if options.out.exists():
+        return _show_finished(options.out, settings)
+    begun = options.out.with_name(options.out.name + ".partial")
+    begun.parent.mkdir(parents=True, exist_ok=True)
+    predictor = Predictor.load(options.preset, device=options.device)
+    predictor = _remembering(predictor, options, lists)
+    records = evaluate(predictor, data, lists, settings, partial=begun, progress=True)
+    runs = [tally([r for r in records if r.seed == e.seed], e, settings.protocol) for e in lists]
+    table = report.summarise(runs)
+    result = {
+        "title": name,
+        "command": command,
+        "settings": asdict(settings),
+        "shots": lists[0].shots,
+        "seeds": [e.seed for e in lists],
+        "episodes": [len(e.episodes) for e in lists],
+        "mean": report.clean(table),
+        "runs": [report.as_json(run) for run in runs],
+        "presence_auc": presence_auc(records),
+        "seconds_per_episode": float(np.median([r.seconds for r in records])),
+        "torch": torch.__version__,
+        "device": predictor.device,
+    }
+    first = [r for r in records if r.seed == lists[0].seed]
+    report.draw(table, growth(first, lists[0], settings.protocol), options.out.with_suffix(".png"))
+    write_atomically(options.out, json.dumps(result, indent=1))
+    begun.unlink()
+    _print(result)
+    return 0
+
+
+def _remembering(
+    predictor: Predictor, options: argparse.Namespace, lists: Sequence[EpisodeList]
+) -> Predictor:
+    """The same predictor with encoders that compute each picture once."""
+    preset = predictor.preset
+    folder = options.cache / "encoded" / f"{preset.name}-{preset.size}"
+    remembered = Remembered(
+        predictor.encoders, size=preset.size, memory=int(options.memory * 2**30), folder=folder,
+        device=predictor.device,
+    )  # fmt: skip
+    pictures = {i for e in lists for spec in e.episodes for i in (spec.query, *spec.supports)}
+    print(
+        f"encoder outputs: {len(pictures)} pictures x {remembered.item_bytes / 2**20:.1f} MiB "
+        f"= {len(pictures) * remembered.item_bytes / 2**30:.2f} GiB in '{folder}'"
+    )
+    return Predictor(preset, remembered.encoders(), predictor.method, predictor.device)
+
+
+def _print(result: dict[str, Any]) -> None:
+    print(report.text_table(result["mean"]))
+    if result["presence_auc"] is not None:
+        print(f"presence, ROC AUC: {result['presence_auc']:.3f}")
+    print(f"{result['seconds_per_episode']:.2f} s an episode (median)")
+
+
+def _show_finished(out: Path, settings: Settings) -> int:
+    try:
+        result = json.loads(out.read_text(encoding="utf-8"))
+        same = result["settings"] == json.loads(json.dumps(asdict(settings)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"'{out}' exists and is no result of this command. Choose another --out.") from error
+    if not same:
+        raise InputError(f"'{out}' holds a result of other settings. Choose another --out, or remove it.")
+    _print(result)
+    return 0
+
+
+def _data(options: argparse.Namespace) -> tuple[DataSet, tuple[str, ...], str]:
+    """The pictures, the classes asked for, and what to call them."""
+    if options.group:
+        group = benchmark.pick_group(options.group)
+        data = benchmark.reporting_set(group, options.data, options.cache)
+        return data, benchmark.reported_classes(group, data), f"{benchmark.NAME}, {group.name}"
+    data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
+    if options.fold is not None:
+        if options.layout not in ("voc", "coco"):
+            raise InputError(f"The layout {options.layout} has no folds; give --classes.")
+        fold = (
+            pascal_fold(options.fold) if options.layout == "voc" else coco_fold(options.fold, options.scheme)
+        )
+        return data, fold.novel, title(data, fold.novel, fold)
+    if not options.classes:
+        raise InputError("Say what to segment: --classes cat,dog or --fold 1 or --group cat-cow.")
+    names = tuple(name.strip() for name in options.classes.split(","))
+    return data, names, title(data, names)
+
+
+def _episodes(options: argparse.Namespace, data: DataSet, classes: Sequence[str], seed: int) -> EpisodeList:
+    """The stored list of these settings, made on first use."""
+    rule: Rule = options.rule
+    protocol = _SAMPLING[options.protocol]
+    if protocol == "hsnet" and data.layout == "coco":
+        protocol = "hsnet-coco"
+    made = sample_episodes(
+        data, classes, shots=options.shots, count=options.episodes, seed=seed, protocol=protocol, rule=rule
+    )
+    path = options.cache / "episodes" / f"{data.name}-{options.shots}shot-{protocol}-{made.digest[:16]}.jsonl"
+    if not path.exists():
+        save_episodes(made, path)
+    return load_episodes(path, data)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train.evaluate", description="Measure a preset.")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a data set's folder; with --group, their parent"
+    )
+    parser.add_argument("--layout", default="voc", help="voc, coco, folder or fss")
+    parser.add_argument("--split", help="only this list of pictures")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--classes", help="names, separated by commas")
+    what.add_argument("--fold", type=int, help="fold 0 to 3 of PASCAL-5i (voc) or COCO-20i (coco)")
+    what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
+    parser.add_argument("--scheme", choices=("interleaved", "contiguous"), default="interleaved")
+    parser.add_argument("--rule", choices=("area", "grid"), default="area", help="see train.splits")
+    parser.add_argument("--shots", type=int, default=1)
+    parser.add_argument("--episodes", type=int, default=benchmark.EPISODES)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
+    parser.add_argument("--list", type=Path, help="a stored list of episodes")
+    parser.add_argument("--preset", default="mini")
+    parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="native")
+    parser.add_argument("--presence", action="store_true", help="also score pictures without the class")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--memory", type=float, default=2.0, help="GiB of encoder outputs in memory")
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--out", type=Path, required=True, help="a .json; a .png is drawn beside it")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""The loop over episodes: each one scored by all read-outs, written down at once, and never twice."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lfss.errors import InputError
+from lfss.images import Image
+from lfss.labels import parse_label
+from lfss.predictor import Predictor
+
+from .data import DataSet, write_atomically
+from .episodes import Draws, EpisodeList, EpisodeSpec
+from .metrics import PROTOCOLS, ClassIoU, Scores, episode_sums, roc_auc
+from .readouts import READOUTS, Kind, Marked, make_support, presence_without, read_outs
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a result depends on, besides the list of episodes.
+
+    Attributes:
+        preset: a name of ``lfss.presets``, or ``module:function``.
+        kind: how supports are marked.
+        protocol: how masks are scored (``train.metrics``).
+        lists: SHA-256 of each list of episodes.
+        presence: also score one picture without the class for every episode.
+    """
+
+    preset: str
+    kind: Kind
+    protocol: str
+    lists: tuple[str, ...]
+    presence: bool
+
+
+@dataclass(frozen=True)
+class Record:
+    """One scored episode: which, its sums by read-out, presence scores, seconds."""
+
+    seed: int
+    index: int
+    sums: dict[str, list[int]]
+    presence: tuple[float, float | None]
+    seconds: float
+
+
+def evaluate(
+    predictor: Predictor, data: DataSet, lists: Sequence[EpisodeList], settings: Settings, *,
+    partial: Path, progress: bool = False,
+) -> list[Record]:  # fmt: skip
+    """Score every episode, going on from a file of those already scored.
+
+    Args:
+        predictor: the model.
+        data: the pictures of the lists.
+        lists: one for each seed.
+        settings: must be those that ``partial`` was begun with.
+        partial: grows by a line an episode.
+        progress: show a bar with time left.
+
+    Raises:
+        InputError: ``partial`` belongs to other settings.
+    """
+    records = _resume(partial, settings)
+    done = {(record.seed, record.index) for record in records}
+    tasks = [(e.seed, i, spec) for e in lists for i, spec in enumerate(e.episodes)]
+    bar = tqdm(total=len(tasks), initial=len(done), unit="episode", disable=not progress)
+    with partial.open("a", encoding="utf-8") as file, bar:
+        for seed, index, spec in tasks:
+            if (seed, index) in done:
+                continue
+            record = score_episode(predictor, data, spec, settings, seed=seed, index=index)
+            records.append(record)
+            file.write(json.dumps(asdict(record)) + "\n")
+            file.flush()
+            bar.update()
+    return sorted(records, key=lambda record: (record.seed, record.index))
+
+
+def score_episode(
+    predictor: Predictor, data: DataSet, spec: EpisodeSpec, settings: Settings, *, seed: int, index: int
+) -> Record:
+    """Segment one episode in all ways and count it."""
+    start = time.perf_counter()
+    supports = [_marked(data, sample_id, spec.class_id) for sample_id in spec.supports]
+    given = [
+        make_support(marked, settings.kind, seed=f"{seed}|{sample_id}")
+        for marked, sample_id in zip(supports, spec.supports)
+    ]
+    prepared = predictor.prepare(parse_label(spec.class_name), given)
+    query = _marked(data, spec.query, spec.class_id)
+    outcome = read_outs(predictor, prepared, query.image, supports)
+    protocol = PROTOCOLS[settings.protocol]
+    sums = {
+        name: episode_sums(mask, query.mask, query.ignore, protocol=protocol).tolist()
+        for name, mask in outcome.masks.items()
+    }
+    absent = None
+    if settings.presence:
+        other = _picture_without(data, spec, Draws(f"absent|{seed}|{index}"))
+        absent = presence_without(predictor, prepared, other)
+    return Record(seed, index, sums, (outcome.presence, absent), time.perf_counter() - start)
+
+
+def tally(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> dict[str, Scores]:
+    """Scores of each read-out over one list."""
+    counters = {name: ClassIoU(episodes.classes, protocol) for name in READOUTS}
+    for record in records:
+        for name, sums in record.sums.items():
+            counters[name].add(episodes.episodes[record.index].class_name, np.array(sums, np.int64))
+    return {name: counter.compute() for name, counter in counters.items()}
+
+
+def presence_auc(records: Sequence[Record]) -> float | None:
+    """How well presence scores part pictures with the class from those without; None if not asked for."""
+    pairs = [record.presence for record in records if record.presence[1] is not None]
+    if not pairs:
+        return None
+    with_it, without = [p for p, _ in pairs], [float(a) for _, a in pairs if a is not None]
+    return roc_auc([*with_it, *without], [True] * len(with_it) + [False] * len(without))
+
+
+def growth(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> dict[str, list[float]]:
+    """mIoU of each read-out after each episode."""
+    counters = {name: ClassIoU(episodes.classes, protocol) for name in READOUTS}
+    means: dict[str, list[float]] = {name: [] for name in READOUTS}
+    for record in records:
+        for name, sums in record.sums.items():
+            counters[name].add(episodes.episodes[record.index].class_name, np.array(sums, np.int64))
+            means[name].append(counters[name].compute().miou)
+    return means
+
+
+def _marked(data: DataSet, sample_id: str, class_id: int) -> Marked:
+    sample = data.sample(sample_id)
+    return Marked(Image(sample.read_image(), sample.image.name), *sample.read_mask(class_id))
+
+
+def _picture_without(data: DataSet, spec: EpisodeSpec, draws: Draws) -> Image:
+    others = [s for s in data.samples if spec.class_id not in s.areas]
+    if not others:
+        raise InputError(f"Every picture of '{data.name}' shows {spec.class_name}; presence needs others.")
+    sample = draws.choice(others)
+    return Image(sample.read_image(), sample.image.name)
+
+
+def _resume(partial: Path, settings: Settings) -> list[Record]:
+    """Records of a file begun earlier; begins it otherwise."""
+    head = json.dumps(asdict(settings))
+    if not partial.exists():
+        write_atomically(partial, head + "\n")
+        return []
+    first, *lines = partial.read_text(encoding="utf-8").split("\n")
+    if first != head:
+        raise InputError(f"'{partial}' was begun with other settings. Choose another --out, or remove it.")
+    records = list(_records(lines))
+    whole = "".join(json.dumps(asdict(record)) + "\n" for record in records)
+    write_atomically(partial, head + "\n" + whole)  # without a line cut short
+    return records
+
+
+def _records(lines: Sequence[str]) -> Iterator[Record]:
+    for line in lines:
+        try:
+            content = json.loads(line)
+        except ValueError:
+            return
+        yield Record(**(content | {"presence": tuple(content["presence"])}))
