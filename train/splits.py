@@ -170,6 +170,7 @@ class Official:
 # Keys: (layout, split). VOC was counted on the official masks with these very rules. COCO: published
 # lists, interleaved folds; the lists for training name base classes, so their total minus each.
 OFFICIAL: dict[tuple[str, str], Official] = {
+    ("voc", "train"): Official(1464, {}),
     ("voc", "val"): Official(1449, {"area": (365, 467, 734, 357), "grid": (346, 450, 725, 345)}),
     ("voc", "trainaug"): Official(
         10582, {"area": (2374, 3504, 5997, 2141), "grid": (2286, 3434, 5883, 2079)}
