@@ -117,7 +117,8 @@ def match_probability(
     Returns:
         (N, h, w) in [0, 1]; 0.5 where the two are equally near.
     """
-    return (sharpness * (cosine_map(features, foreground) - cosine_map(features, background))).sigmoid()
+    near = cosine_map(features, torch.stack((foreground, background), 1))
+    return (sharpness * (near[:, 0] - near[:, 1])).sigmoid()
 
 
 class InitialMasks(NamedTuple):
@@ -170,9 +171,9 @@ def initial_masks(
     marked = (known + background).amax((2, 3)) > 0.5  # (B, K): this support carries a mark
 
     # Supports: unknown cells follow the text; beside marks, also likeness to what is marked.
-    flat = support_features.flatten(0, 1)
-    object_like = masked_average(unit(flat), known.flatten(0, 1))
-    other = masked_average(unit(flat), background.flatten(0, 1))
+    flat = unit(support_features.flatten(0, 1))
+    object_like = masked_average(flat, known.flatten(0, 1))
+    other = masked_average(flat, background.flatten(0, 1))
     likeness = match_probability(flat, object_like, other).view_as(known)
     both = (known.amax((2, 3)) > 0.5) & (background.amax((2, 3)) > 0.5)
     # A box says what is outside; most of its inside is object.
@@ -188,7 +189,7 @@ def initial_masks(
     weight = marked.float() + 1e-3  # label-only supports count where no other is there
 
     def mean(mask: Tensor) -> Tensor:
-        vectors = masked_average(unit(flat), mask.flatten(0, 1)).view(b, k, -1)
+        vectors = masked_average(flat, mask.flatten(0, 1)).view(b, k, -1)
         return (vectors * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
 
     object_mean, other_mean = mean(inside), mean(outside)

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, cosine_map, pool_cells, unit
+from ..similarity import EPS, cosine_map, lengths, pool_cells, unit
 
 Form = Literal["self-support", "literal"]
 
@@ -55,22 +55,22 @@ def background_similarity(
     Returns:
         (N, h, w) in [-1, 1]; -1 where an item has no background.
     """
-    h, w = mask.shape[-2:]
     ask = unit(features) if form == "self-support" else features
     cells = pool_cells(ask, ~mask, keys)
-    logits = temperature * torch.einsum("nchw,nmc->nhwm", ask, cells.vectors).flatten(1, 2)
+    product = cells.vectors @ ask.flatten(2)  # (N, m, n)
+    logits = temperature * product
     if form == "literal":
-        logits = torch.where(mask.flatten(1)[:, :, None], torch.zeros_like(logits), logits)
+        logits = logits.masked_fill(mask.flatten(1)[:, None], 0.0)
+        product = product / lengths(features).flatten(1)[:, None]
     # A pooled cell that stands for more background counts for more, as if it were repeated.
     log_weight = cells.weight.clamp_min(EPS).log().masked_fill(cells.weight <= EPS, -torch.inf)
     none = ~(cells.weight > EPS).any(1)
     log_weight = log_weight.masked_fill(none[:, None], 0.0)
-    attention = (logits + log_weight[:, None]).softmax(2)  # (N, n, m)
-    inner = torch.einsum("nchw,nmc->nhwm", unit(features), cells.vectors).flatten(1, 2)
+    attention = (logits + log_weight[..., None]).softmax(1)
     gram = cells.vectors @ cells.vectors.transpose(1, 2)  # (N, m, m)
-    length = ((attention @ gram) * attention).sum(2).clamp_min(EPS**2).sqrt()
-    similarity = (attention * inner).sum(2) / length
-    return similarity.view(-1, h, w).masked_fill(none[:, None, None], -1.0)
+    length = ((gram @ attention) * attention).sum(1).clamp_min(EPS**2).sqrt()
+    similarity = (attention * product).sum(1) / length
+    return similarity.view(mask.shape).masked_fill(none[:, None, None], -1.0)
 
 
 def refine(features: Tensor, mask: Tensor, prototype: Tensor, background: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, unit
+from ..similarity import EPS, lengths, unit
 
 
 class Seeds(NamedTuple):
@@ -159,26 +159,26 @@ def cluster(
         Centres in the scale of ``features`` made unit vectors; rows of invalid seeds are zero.
     """
     n, c, h, w = features.shape
-    cells = sigma * unit(features).flatten(2).transpose(1, 2)  # (N, n, C)
-    grid = torch.cartesian_prod(torch.arange(h, device=mask.device), torch.arange(w, device=mask.device)).to(
-        cells.dtype
-    )
-    places = grid[None].expand(n, -1, -1) / radius
+    cells = unit(features).flatten(2)  # (N, C, n)
+    rows, columns = torch.arange(h, device=mask.device), torch.arange(w, device=mask.device)
+    places = torch.cartesian_prod(rows, columns).to(cells.dtype).T.expand(n, -1, -1)  # (N, 2, n)
     start = seeds.points[..., 0] * w + seeds.points[..., 1]
-    centres = cells.gather(1, start[..., None].expand(-1, -1, c))
-    where = places.gather(1, start[..., None].expand(-1, -1, 2))
-    outside = ~mask.flatten(1)[:, None]
+    centres = cells.gather(2, start[:, None].expand(-1, c, -1)).transpose(1, 2)  # (N, P, C)
+    where = places.gather(2, start[:, None].expand(-1, 2, -1)).transpose(1, 2)
+    squares, outside = cells.square().sum(1)[:, None], ~mask.flatten(1)[:, None]
 
     def distance() -> Tensor:
-        return (_squared(centres, cells) + _squared(where, places)).sqrt()  # (N, P, n)
+        looks = squares + centres.square().sum(2, keepdim=True) - 2 * (centres @ cells)
+        steps = (where[..., None] - places[:, None]).square().sum(2)
+        return (sigma**2 * looks.clamp_min(0) + steps / radius**2).sqrt()  # (N, P, n)
 
     for _ in range(iterations):
         weight = (-distance()).masked_fill(outside, -torch.inf)
         weight = weight.softmax(2).nan_to_num(0.0)  # an item without any cell in its mask
-        centres, where = weight @ cells, weight @ places
+        centres, where = weight @ cells.transpose(1, 2), weight @ places.transpose(1, 2)
     nearest = distance().masked_fill(~seeds.valid[..., None], torch.inf).argmin(1)
     superpixels = nearest.masked_fill(outside[:, 0], -1).view(n, h, w)
-    return Clusters(centres / sigma * seeds.valid[..., None], superpixels)
+    return Clusters(centres * seeds.valid[..., None], superpixels)
 
 
 def association_map(features: Tensor, centres: Tensor, valid: Tensor) -> Tensor:
@@ -195,10 +195,4 @@ def association_map(features: Tensor, centres: Tensor, valid: Tensor) -> Tensor:
     directions = torch.nn.functional.normalize(centres, dim=-1, eps=EPS) * valid[..., None]
     # The mean of cosines is the cosine with the mean direction, not normalised: one product, not P.
     mean = directions.sum(1) / valid.sum(1, keepdim=True).clamp_min(1)
-    return torch.einsum("nchw,nc->nhw", unit(features), mean)
-
-
-def _squared(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances of (N, P, C) and (N, n, C): (N, P, n), at least 0."""
-    product = a @ b.transpose(1, 2)
-    return (a.square().sum(2)[:, :, None] + b.square().sum(2)[:, None] - 2 * product).clamp_min(0)
+    return torch.einsum("nchw,nc->nhw", features, mean) / lengths(features)

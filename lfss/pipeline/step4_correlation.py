@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, cosine_map, pool_cells, unit
+from ..similarity import EPS, cosine_map, lengths, pool_cells, unit
 
 
 def attention(
@@ -41,10 +41,9 @@ def attention(
         query's mask is empty; all 0 where all support masks are.
     """
     cells = pool_cells(unit(query), query_mask, queries)
-    shape = support_mask.shape
-    keys = unit(support.flatten(0, 1)).unflatten(0, shape[:2])
-    logits = torch.einsum("nmc,nkchw->nmkhw", unit(cells.vectors.transpose(1, 2)).transpose(1, 2), keys)
-    logits = logits.flatten(2) / temperature
+    shape, keys = support_mask.shape, support.transpose(1, 2)  # (N, C, K, h, w)
+    asks = unit(cells.vectors.transpose(1, 2)).transpose(1, 2)
+    logits = asks @ keys.flatten(2) / (temperature * lengths(keys).flatten(1))[:, None]
     logits = logits.masked_fill(~support_mask.flatten(1)[:, None], -torch.inf)
     weight = logits.softmax(2).nan_to_num(0.0)
     share = cells.weight / cells.weight.sum(1, keepdim=True).clamp_min(EPS)

@@ -264,7 +264,7 @@ def test_centres_lie_in_the_hull_of_the_masks_features(area):  # T-A13
 
 
 def test_permuting_seeds_permutes_the_centres():  # T-A13
-    features, area = noise(1, C, H, W), SHAPES["full"]
+    features, area = noise(1, C, H, W).double(), SHAPES["full"]
     seeds, order = spread(area), [3, 0, 4, 1, 2]
     turned = Seeds(seeds.points[:, order], seeds.valid[:, order])
     straight = cluster(features, area, seeds).centres
@@ -272,7 +272,7 @@ def test_permuting_seeds_permutes_the_centres():  # T-A13
 
 
 def test_mirroring_the_picture_with_its_seeds_keeps_the_centres():  # T-A13, places move with the cells
-    features, area = noise(1, C, H, W), SHAPES["islands"]
+    features, area = noise(1, C, H, W).double(), SHAPES["islands"]
     seeds = spread(area)
     points = torch.stack((seeds.points[..., 0], W - 1 - seeds.points[..., 1]), -1)
     mirrored = cluster(features.flip(3), area.flip(2), Seeds(points, seeds.valid))

@@ -41,11 +41,11 @@ def test_parameters_of_the_decoder_are_those_of_the_paper():
 
 
 def test_aspp_keeps_the_cells_and_sees_the_whole_picture():
-    aspp = Aspp(3, 4, rates=(1, 2)).eval()
-    x = noise(1, 3, H, W)
+    torch.manual_seed(0)
+    aspp, x = Aspp(3, 16, rates=(1, 2)), noise(1, 3, H, W)
     other = x.clone()
-    other[..., 0, 0] += 5
-    assert aspp(x).shape == (1, 4, H, W)
+    other[..., 0, 0] += 50  # too far from the other corner for any of the rates
+    assert aspp(x).shape == (1, 16, H, W)
     assert (aspp(x) != aspp(other))[..., -1, -1].any()
 
 
