@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ..drafts import Draft
 from ..errors import UnknownName
 from . import coco, coco_panoptic, coco_results, cvat, labelme, labelstudio, png, voc, yolo
+from .raster import Target
 
 Holds = Literal["exact masks", "holes", "parts", "overlaps", "score", "status", "absent"]
 
@@ -33,6 +34,8 @@ class Format:
         holds: what survives: every pixel, holes, several parts of one object as one, masks that
             overlap, the score, who made and who checked a mask, which labels are not in a picture.
         hint: how to import it.
+        polygons: the rule by which its readers fill polygons, for ``outlines.trace``; None where it
+            never writes any.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Format:
     read: Callable[..., list[Draft]] | None
     holds: frozenset[Holds]
     hint: str
+    polygons: Target | None = None
 
     @property
     def options(self) -> dict[str, inspect.Parameter]:
@@ -64,9 +68,11 @@ def format_of(name: str) -> Format:
     return FORMATS[name]
 
 
-def _format(name: str, title: str, module: Any, holds: str, hint: str) -> Format:
+def _format(
+    name: str, title: str, module: Any, holds: str, hint: str, *, polygons: Target | None = None
+) -> Format:
     kept: Any = frozenset(holds.split(", "))
-    return Format(name, title, module.write, getattr(module, "read", None), kept, hint)
+    return Format(name, title, module.write, getattr(module, "read", None), kept, hint, polygons)
 
 
 FORMATS: dict[str, Format] = {
@@ -79,6 +85,7 @@ FORMATS: dict[str, Format] = {
             "holes, parts, overlaps, score, status, absent",
             "Training programs and most tools take annotations/instances_default.json together with the "
             "folder of the pictures. FiftyOne, Roboflow and CVAT ('COCO 1.0') import it as it is.",
+            polygons="coco",
         ),
         _format(
             "coco-panoptic",
@@ -120,6 +127,7 @@ FORMATS: dict[str, Format] = {
             "exact masks, holes, parts, overlaps, score, status, absent",
             "Make a project, paste labeling_config.xml into Settings > Labeling Interface > Code, connect "
             "the folder of the pictures as local storage (without syncing it), then Import tasks.json alone.",
+            polygons="coco",
         ),
         _format(
             "labelme",
@@ -127,6 +135,7 @@ FORMATS: dict[str, Format] = {
             labelme,
             "exact masks, holes, parts, overlaps, score, status, absent",
             "Put the JSON files beside the pictures and open that folder in labelme 5.3 or newer.",
+            polygons="pillow",
         ),
         _format(
             "yolo",
@@ -135,6 +144,7 @@ FORMATS: dict[str, Format] = {
             "holes, overlaps",
             "Put the pictures into images/train, move some with their labels to val, set 'path' in data.yaml "
             "to this folder, and train with data=data.yaml.",
+            polygons="opencv",
         ),
         _format(
             "png",

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 
 from ..drafts import Draft
 from .coco import SUBSET, categories, image_entry, measures
-from .output import copy_pictures, new_folder, placed, write_json
+from .output import copy_pictures, new_folder, placed, write_json, write_png
 from .palette import colour_of
 from .provenance import describe
 from .survey import Picture, paint, survey
@@ -68,15 +67,15 @@ def _annotation(
     """Write the map of one picture and list its segments."""
     segments = paint(drafts, labels) if drafts else np.zeros(picture.size, np.int32)
     infos = []
-    for segment in np.unique(segments[segments > 0]).tolist():
+    for segment in (np.flatnonzero(np.bincount(segments.reshape(-1))[1:]) + 1).tolist():
         draft = drafts[segment - 1]
         said = {"id": segment, "category_id": labels.index(draft.label) + 1, "iscrowd": 0}
         infos.append(said | measures(segments == segment) | {"attributes": describe(draft)})
     name = f"{picture.stem}.png"
-    PIL.Image.fromarray(_as_colours(segments)).save(folder / name, format="PNG", compress_level=3)
+    write_png(folder / name, _as_colours(segments))
     return {"image_id": number, "file_name": name, "segments_info": infos}
 
 
 def _as_colours(segments: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     """(H, W, 3) RGB of segment numbers: R + 256 G + 65536 B."""
-    return np.stack([segments >> shift & 255 for shift in (0, 8, 16)], axis=2).astype(np.uint8)
+    return segments.astype("<i4").view(np.uint8).reshape(*segments.shape, 4)[..., :3]

@@ -20,7 +20,7 @@ from ..drafts import Draft, Status
 from ..errors import InputError, UnknownName
 from . import reading
 from .outlines import DETAIL, check_settings, trace
-from .output import copy_pictures, new_folder, placed, write_json
+from .output import as_png, copy_pictures, new_folder, placed, write_json
 from .provenance import describe, restore, sentence
 from .raster import draw
 from .rle import Mask, bounds
@@ -103,10 +103,8 @@ def _shape(draft: Draft, kind: Shapes, points: list[list[float]], group: int | N
 def _mask_shape(draft: Draft) -> dict[str, Any]:
     top, left, height, width = bounds(draft.mask)
     crop = draft.mask[top : top + height, left : left + width].view(np.uint8) * np.uint8(255)
-    png = io.BytesIO()
-    PIL.Image.fromarray(crop).save(png, format="PNG", compress_level=3)
     box = [[float(left), float(top)], [float(left + width - 1), float(top + height - 1)]]
-    return _shape(draft, "mask", box, None) | {"mask": base64.b64encode(png.getvalue()).decode("ascii")}
+    return _shape(draft, "mask", box, None) | {"mask": base64.b64encode(as_png(crop)).decode("ascii")}
 
 
 def _polygon_shapes(draft: Draft, group: int, detail: float, min_part: int) -> Iterator[dict[str, Any]]:

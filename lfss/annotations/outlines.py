@@ -85,24 +85,21 @@ def check_settings(detail: float, min_part: int) -> None:
 
 
 def _number_parts(mask: Mask, min_part: int) -> npt.NDArray[np.int32]:
-    """(H, W) numbers of the connected parts of at least ``min_part`` pixels, 0 elsewhere."""
+    """(H, W) numbers, from 1, of the connected parts of at least ``min_part`` pixels; 0 elsewhere."""
     numbers = np.asarray(cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[1], np.int32)
     if min_part == 1:
         return numbers
-    small = np.bincount(numbers.reshape(-1)) < min_part
-    return np.where(small, 0, np.arange(small.size, dtype=np.int32))[numbers]
+    large = np.bincount(numbers.reshape(-1)) >= min_part
+    large[0] = False
+    return (np.cumsum(large, dtype=np.int32) * large)[numbers]
 
 
 def _fit(numbers: npt.NDArray[np.int32], target: Target, detail: float) -> tuple[list[Points], Mask]:
     """A polygon for each numbered part, and all of them drawn."""
     found = parts(numbers, target, corners=detail == 0)
-    order = np.zeros(int(numbers.max()) + 1, np.int32)
-    order[[p.number for p in found]] = np.arange(1, len(found) + 1)
-    pixels = np.bincount(numbers.reshape(-1), minlength=order.size)[[p.number for p in found]]
-    allowed = LOSS * detail * pixels
+    allowed = LOSS * detail * np.bincount(numbers.reshape(-1))[1:]
     tolerance = np.where(allowed < 1, min(detail, _FINE), detail)
-    polygons = [simplify(p, t) for p, t in zip(found, tolerance)]
-    numbers = order[numbers]
+    polygons = [simplify(part, t) for part, t in zip(found, tolerance)]
     while True:
         drawn = draw(polygons, (numbers.shape[0], numbers.shape[1]), target)
         wrong = drawn != numbers
@@ -110,7 +107,7 @@ def _fit(numbers: npt.NDArray[np.int32], target: Target, detail: float) -> tuple
         again = np.flatnonzero((loss > allowed) & (tolerance > 0))
         if not again.size:
             return polygons, drawn > 0
-        finer = tolerance[again] / 2
-        tolerance[again] = np.where(tolerance[again] <= _FINE, 0, np.maximum(finer, _FINE))
+        finer = np.maximum(tolerance[again] / 2, _FINE)
+        tolerance[again] = np.where(tolerance[again] <= _FINE, 0, finer)
         for index in again:
             polygons[index] = simplify(found[index], tolerance[index])

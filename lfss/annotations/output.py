@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
@@ -142,6 +143,17 @@ def write_index_png(path: Path, index: npt.NDArray[np.uint8], palette: Sequence[
     picture = PIL.Image.fromarray(index)
     picture.putpalette([channel for colour in palette for channel in colour])
     picture.save(path, format="PNG", compress_level=3)
+
+
+def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """(H, W) grey or (H, W, 3) RGB as a PNG."""
+    path.write_bytes(as_png(pixels))
+
+
+def as_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """The bytes of a PNG of (H, W) grey or (H, W, 3) RGB: OpenCV's encoder is the fast one."""
+    ordered = pixels[..., ::-1] if pixels.ndim == 3 else pixels
+    return cv2.imencode(".png", np.ascontiguousarray(ordered))[1].tobytes()
 
 
 def copy_picture(picture: Picture, target: Path) -> None:

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
 
 from .. import decode
 from ..drafts import Draft, Status
 from ..errors import ExportError, InputError
 from ..images import MAX_MEGAPIXELS
 from . import reading
-from .output import copy_pictures, new_folder, placed, write_index_png, write_json
+from .output import copy_pictures, new_folder, placed, write_index_png, write_json, write_png
 from .palette import colour_of, colours, hexadecimal
 from .provenance import describe, restore
 from .survey import Picture, fold, paint, safe_name, survey, unique
@@ -99,7 +98,7 @@ def _write_separate(
         masks = [d.mask for d in shown if d.label == entry["name"]]
         if masks:
             mask = np.logical_or.reduce(masks).view(np.uint8) * np.uint8(255)
-            PIL.Image.fromarray(mask).save(folder / entry["folder"] / f"{picture.stem}.png", compress_level=3)
+            write_png(folder / entry["folder"] / f"{picture.stem}.png", mask)
 
 
 def _picture_entry(picture: Picture, shown: Sequence[Draft]) -> dict[str, Any]:

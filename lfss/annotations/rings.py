@@ -23,7 +23,7 @@ class Part(NamedTuple):
 
 
 def parts(numbers: npt.NDArray[np.int32], target: Target, *, corners: bool) -> list[Part]:
-    """Every connected part and its border.
+    """Every connected part and its border, by number.
 
     Args:
         numbers: (H, W) number of the part that a pixel belongs to, 0 outside.
@@ -33,11 +33,8 @@ def parts(numbers: npt.NDArray[np.int32], target: Target, *, corners: bool) -> l
     """
     edges = target == "coco"
     inside = (numbers > 0).view(np.uint8)
-    if edges:  # a pixel becomes 2 x 2, so that each of its sides has a border of its own
-        doubled = (2 * inside.shape[1], 2 * inside.shape[0])
-        inside = np.asarray(cv2.resize(inside, doubled, interpolation=cv2.INTER_NEAREST), np.uint8)
-    padded = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    contours, hierarchy = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    grid = _doubled(inside) if edges else np.pad(inside, 1)
+    contours, hierarchy = cv2.findContours(grid, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return []
     links = hierarchy[0].tolist()  # next, previous, first child, parent
@@ -54,7 +51,17 @@ def parts(numbers: npt.NDArray[np.int32], target: Target, *, corners: bool) -> l
             hole = links[hole][0]
         lines = _cut_open(rings[index], holes, numbers, target) if holes else [rings[index]]
         found.append(Part(int(numbers[y, x]), lines))
-    return found
+    return sorted(found, key=lambda part: part.number)
+
+
+def _doubled(inside: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Every pixel as 2 x 2, so that each of its sides has a border of its own, and a margin of zeros."""
+    height, width = inside.shape
+    rows = (inside * np.uint16(257)).view(np.uint8)  # both bytes of a number are the pixel
+    grid = np.zeros((2 * height + 2, 2 * width + 2), np.uint8)
+    grid[1:-1:2, 1:-1] = rows
+    grid[2:-1:2, 1:-1] = rows
+    return grid
 
 
 def _pixel_edges(borders: list[npt.NDArray[np.int32]], corners: bool) -> list[Points]:
@@ -78,7 +85,7 @@ def _cut_open(
     one or belongs to a hole that reaches further left, so all holes hang together in the end.
     """
     holes = sorted(holes, key=lambda ring: float(ring[:, 0].min()))
-    rings = [outer, *(np.roll(h, -h[:, 0].argmin(), axis=0) for h in holes)]
+    rings = [outer, *(_from(h, int(h[:, 0].argmin())) for h in holes)]
     children: list[list[tuple[int, int]]] = [[] for _ in rings]
     for child, (parent, place) in enumerate(_seen_to_the_left(rings, numbers, target), start=1):
         children[parent].append((place, child))
@@ -101,6 +108,10 @@ def _cut_open(
             parent, place = walk[-1]
             lines.append(np.stack((loop[0], loops[parent][place])))
     return lines
+
+
+def _from(ring: Points, start: int) -> Points:
+    return np.concatenate((ring[start:], ring[:start]))
 
 
 def _seen_to_the_left(
@@ -139,7 +150,7 @@ def simplify(part: Part, detail: float) -> Points:
         pieces = [half for line in part.lines for half in _halves(line)]
         kept = [cv2.approxPolyDP(p, detail, False)[:-1, 0] if len(p) > 2 else p[:-1] for p in pieces]
         points = np.concatenate(kept).astype(np.float32)
-        points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+        points = points[(points != _from(points, 1)).any(axis=1)]
     return np.concatenate((points, points[[-1] * (3 - len(points))])) if len(points) < 3 else points
 
 

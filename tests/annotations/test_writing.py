@@ -316,6 +316,7 @@ def test_a_format_says_what_it_takes_and_how_to_import_it(name: str) -> None:
     assert "labels" in form.options
     assert form.accepted({"labels": None, "no such": 1}) == {"labels": None}
     assert form.hint.endswith(".")
+    assert (form.polygons is not None) == ("detail" in form.options)
 
 
 def test_an_unknown_format_lists_the_known_ones() -> None:
