@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from . import __version__
 from .drafts import Draft, Origin
 from .errors import InputError, LfssError, WeightsError, WorkspaceError
 from .images import Image, read_image
@@ -102,7 +103,6 @@ def fill(
     prepared: Class,
     paths: Iterable[str | os.PathLike[str]],
     *,
-    model: str = "",
     settings: Mapping[str, str] | None = None,
     total: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -120,7 +120,6 @@ def fill(
         predict: the class and a picture to a prediction.
         prepared: the class.
         paths: read one by one, so a list of a million is welcome.
-        model: name and version for the origin of the drafts; the preset's name if not given.
         settings: further settings for the origin.
         total: number of files, for the time left; taken from ``paths`` where it has a length.
         on_progress: called after each file.
@@ -130,7 +129,7 @@ def fill(
         WeightsError: the model cannot be loaded, or does not fit the class.
     """
     progress = Progress(len(paths) if total is None and isinstance(paths, Sized) else total)
-    drafts = partial(propose, predict, prepared, model=model, settings=settings)
+    drafts = partial(propose, predict, prepared, settings=settings)
     for path in map(Path, paths):
         filled = _fill_one(workspace, prepared.label.text, path, drafts)
         progress.count(filled.outcome)
@@ -144,7 +143,6 @@ def draft_of(
     image: Image,
     *,
     supports: Sequence[str] = (),
-    model: str = "",
     settings: Mapping[str, str] | None = None,
 ) -> Draft:
     """The draft that proposes a prediction.
@@ -153,23 +151,23 @@ def draft_of(
         prediction: of that picture.
         image: the picture.
         supports: digests of the supports.
-        model: name and version; the preset's name if not given.
         settings: further settings.
     """
     label = prediction.label
     words = ", ".join(label.phrases)
     if label.distractors:
-        words += f" (not {', '.join(label.distractors)})"
+        words += f" (not: {', '.join(label.distractors)})"
+    presence = min(max(prediction.presence, 0.0), 1.0)
     return Draft(
         image_name=image.name,
         image_digest=image.digest,
         label=label.text,
         mask=prediction.mask,
-        score=confidence(prediction.score, prediction.mask, presence=prediction.presence),
-        presence=prediction.presence,
+        score=confidence(prediction.score, prediction.mask, presence=presence),
+        presence=presence,
         image_path=image.path,
         origin=Origin(
-            model=model or prediction.preset,
+            model=f"{prediction.preset} {__version__}",
             label=words,
             threshold=prediction.threshold,
             supports=tuple(supports),
@@ -179,13 +177,13 @@ def draft_of(
 
 
 def propose(
-    predict: Predict, prepared: Class, image: Image, *, model: str, settings: Mapping[str, str] | None
+    predict: Predict, prepared: Class, image: Image, *, settings: Mapping[str, str] | None
 ) -> tuple[Draft, npt.NDArray[np.float32]]:
     """The draft of a class on a picture, and the (H, W) score map that its mask was cut from."""
     prediction = predict(prepared, image)
     if prediction.mask.shape != image.size:
         raise ValueError(f"mask {prediction.mask.shape} for a picture of {image.size}")
-    draft = draft_of(prediction, image, supports=prepared.digests, model=model, settings=settings)
+    draft = draft_of(prediction, image, supports=prepared.digests, settings=settings)
     return draft, prediction.score
 
 

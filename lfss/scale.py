@@ -97,7 +97,6 @@ def fill_on_ray(
     cpus: float = 1,
     gpus: float = 0,
     start_seconds: float = 300,
-    model: str = "",
     settings: Mapping[str, str] | None = None,
     total: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -114,7 +113,7 @@ def fill_on_ray(
         cpus, gpus: what each worker takes of its machine.
         start_seconds: how long to wait for the workers to load the model; those that are ready by then
             begin without the others.
-        model, settings, total, on_progress: as in ``lfss.fill.fill``.
+        settings, total, on_progress: as in ``lfss.fill.fill``.
 
     Raises:
         InputError: the cluster has no room for a worker, or all workers died.
@@ -127,7 +126,7 @@ def fill_on_ray(
     team, label = _start(shared, count, cpus=cpus, gpus=gpus, seconds=start_seconds)
     files = (absolute(Path(path)) for path in paths)  # workers have folders of their own to count from
     try:
-        for filled in _Batch(workspace, team, label, files, shared=shared, about=(model, settings)).run():
+        for filled in _Batch(workspace, team, label, files, shared=shared, settings=settings).run():
             progress.count(filled.outcome)
             if on_progress:
                 on_progress(progress)
@@ -151,15 +150,13 @@ class _Worker:
         self._loaded = self._loaded or _ray().get(model[0])()
         return self._loaded[1].label.text
 
-    def segment(
-        self, model: list[Any], path: Path, name: str, settings: Mapping[str, str] | None
-    ) -> PackedDraft | str:
+    def segment(self, model: list[Any], path: Path, settings: Mapping[str, str] | None) -> PackedDraft | str:
         """The draft of a picture, or why there is none."""
         self.ready(model)
         assert self._loaded is not None
         try:
             stamp = stamp_of(path)
-            draft, scores = propose(*self._loaded, read_image(path), model=name, settings=settings)
+            draft, scores = propose(*self._loaded, read_image(path), settings=settings)
             return pack_draft(draft, scores, stamp=stamp)
         except WeightsError:
             raise
@@ -188,10 +185,10 @@ class _Batch:
         paths: Iterator[Path],
         *,
         shared: list[Any],
-        about: tuple[str, Mapping[str, str] | None],
+        settings: Mapping[str, str] | None,
     ):
         self.workspace, self.label, self.paths = workspace, label, paths
-        self.shared, self.about = shared, about
+        self.shared, self.settings = shared, settings
         self.places = deque(worker for _ in range(UNDER_WAY) for worker in team)
         self.calls: dict[Any, tuple[Any, _Job | None]] = {}  # in the order in which they were made
         self.again: deque[_Job] = deque()
@@ -204,7 +201,7 @@ class _Batch:
                     yield job
                 else:
                     worker = self.places.popleft()
-                    self.calls[worker.segment.remote(self.shared, job.path, *self.about)] = (worker, job)
+                    self.calls[worker.segment.remote(self.shared, job.path, self.settings)] = (worker, job)
             if not self.calls:
                 if self.places:
                     return

@@ -200,7 +200,7 @@ class Workspace:
             return [categories.add(connection, _label(label)) for label in labels]
 
     def labels(self) -> list[Category]:
-        """All labels in the order in which they were added."""
+        """All labels, the topmost last, which is the order that exports ask for."""
         with self._database.reading() as connection:
             return categories.every(connection)
 

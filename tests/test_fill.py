@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from samples import smooth_scores, write_photo
 
+from lfss import __version__
 from lfss.errors import InputError, NoForeground, WeightsMismatch, WorkspaceError
 from lfss.fill import Progress, draft_of, fill, read_list
 from lfss.images import read_image
@@ -58,15 +59,18 @@ def outcomes(filled):
 
 
 def test_a_batch_stores_what_was_predicted_and_who_made_it(workspace, photos):
-    (one, *_) = fill(workspace, partial(predict, threshold=0.4), FakeClass(), photos, model="fake 1.0")
+    (one, *_) = fill(
+        workspace, partial(predict, threshold=0.4), FakeClass(), photos, settings={"edges": "on"}
+    )
     image = read_image(photos[0])
     expected = predict(FakeClass(), image, threshold=0.4)
     kept = workspace.draft(image.digest, "dog")
     assert (kept.mask == expected.mask).all()
     assert kept.score == pytest.approx(confidence(expected.score, expected.mask))
     assert (kept.image_path, kept.status, kept.presence) == (photos[0], "proposed", 0.9)
-    assert (kept.origin.model, kept.origin.label) == ("fake 1.0", "dog, puppy (not cat)")
+    assert (kept.origin.model, kept.origin.label) == (f"fake {__version__}", "dog, puppy (not: cat)")
     assert (kept.origin.threshold, kept.origin.supports) == (0.4, ("a" * 64,))
+    assert kept.origin.settings == {"edges": "on"}
     assert (one.path, one.outcome, one.draft.image_digest) == (photos[0], "drafted", image.digest)
     assert workspace.rethreshold("dog", 0.6) == 6
 

@@ -391,8 +391,14 @@ def test_two_labels_never_share_a_colour(workspace):
     workspace.add_label("cat")
     with pytest.raises(WorkspaceError, match="share the colour"):
         workspace.change_label("cat", colour="#ff0000")
-    workspace.change_label("dog", colour="#ff0000", priority=9)
-    assert (workspace.labels()[0].colour, workspace.labels()[0].priority) == ("#ff0000", 9)
+    workspace.change_label("dog", colour="#ff0000")
+    assert workspace.labels()[0].colour == "#ff0000"
+
+
+def test_labels_are_listed_with_the_topmost_last(workspace):
+    workspace.add_labels(["sky", "tree", "bird"])
+    workspace.change_label("sky", priority=9)
+    assert [(c.name, c.priority) for c in workspace.labels()] == [("tree", 2), ("bird", 3), ("sky", 9)]
 
 
 @pytest.mark.parametrize("colour", ["red", "#12345", "#000000"])

@@ -5,7 +5,7 @@ PNG and a score map as JPEG for each picture, flushed to the disk one by one as 
 line of JSON. Pictures are imagined: masks and maps of one megapixel, smooth as a network's.
 
 With ``--ray``, the plain loop is compared with Ray workers on this machine. Without ``--preset`` the
-model is a stand-in that works for a set time on one core.
+model is a stand-in that keeps one core busy for a set time or, with ``--wait``, waits as for a GPU.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=2, help="most workers for --ray")
     parser.add_argument("--preset", help="model for --ray; a stand-in if not given")
     parser.add_argument("--seconds", type=float, default=0.2, help="work of the stand-in for each picture")
+    parser.add_argument("--wait", action="store_true", help="let it wait instead, as for a GPU of its own")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         return _ray_report(args, Path(folder)) if args.ray else _report(args.images, args.side, Path(folder))
@@ -172,9 +173,10 @@ def _resident() -> int:
 
 @dataclass(frozen=True)
 class StandIn:
-    """A model that works for a set time on one core, as a class and as what loads it."""
+    """A model that works or waits for a set time, as a class and as what loads it."""
 
     seconds: float
+    wait: bool
     label: Label = LABEL
     digests: tuple[str, ...] = ()
 
@@ -182,9 +184,14 @@ class StandIn:
         return self.predict, self
 
     def predict(self, prepared: StandIn, query: Image) -> Prediction:
-        until = time.process_time() + self.seconds
-        while time.process_time() < until:
-            scores = _scores(*query.size, seed=0)
+        clock = time.monotonic if self.wait else time.thread_time
+        until = clock() + self.seconds
+        scores = _scores(*query.size, seed=0)
+        while clock() < until:
+            if self.wait:
+                time.sleep(until - clock())
+            else:
+                scores = _scores(*query.size, seed=0)
         return Prediction(scores >= 0.5, scores, 0.9, (), self.label, "stand-in", 0.5, self.seconds)
 
 
@@ -192,12 +199,12 @@ def _ray_report(args: argparse.Namespace, folder: Path) -> int:
     import ray
 
     photos = sorted(args.photos.iterdir())[: args.count] if args.photos else _photos(folder, args.count)
-    load: Load = StandIn(args.seconds)
+    load: Load = StandIn(args.seconds, args.wait)
     if args.preset:
         from lfss.predictor import Support
 
         load = LoadPreset(args.preset, LABEL, [Support(read_image(photos[0]))])
-    model = args.preset or f"a stand-in that works {args.seconds:g} s"
+    model = args.preset or f"a stand-in that {'waits' if args.wait else 'works'} {args.seconds:g} s"
     print(f"{len(photos)} pictures, {model}, {os.cpu_count()} cores")
     predict, prepared = load()
     run = partial(_speed, photos)

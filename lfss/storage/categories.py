@@ -117,8 +117,10 @@ def change(
 
 
 def every(connection: sqlite3.Connection) -> list[Category]:
-    """All labels in the order in which they were added."""
-    rows = connection.execute("SELECT name, synonyms, distractors, colour, priority FROM labels ORDER BY id")
+    """All labels, the topmost last; of equal priority, in the order in which they were added."""
+    rows = connection.execute(
+        "SELECT name, synonyms, distractors, colour, priority FROM labels ORDER BY priority, id"
+    )
     return [
         Category(Label(name, tuple(json.loads(synonyms)), tuple(json.loads(distractors))), colour, priority)
         for name, synonyms, distractors, colour, priority in rows
