@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,9 @@ from lfss.images import read_image
 from lfss.labels import Label
 from lfss.storage import history
 from lfss.workspace import Workspace
+
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -44,6 +49,14 @@ def test_neither_torch_nor_gradio_is_imported_for_a_workspace():
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {n.split(".")[0] for n in names} & {"torch", "gradio", "lightning", "matplotlib"}
+
+
+def test_a_workspace_opens_without_loading_torch():
+    modules = "lfss.workspace, lfss.fill, lfss.scale"
+    heavy = "{'torch', 'gradio', 'matplotlib', 'ray'}"
+    code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"
 
 
 # Drafts
@@ -126,6 +139,17 @@ def test_a_new_proposal_replaces_an_earlier_one_unless_told_not_to(workspace):
     assert workspace.put_draft(a_draft(1, score=0.1))
     assert workspace.draft(digest_of(1), "dog").score == 0.1
     assert workspace.undo(digest_of(1), "dog").score == a_draft(1).score
+
+
+def test_the_same_draft_again_does_not_lengthen_the_history(workspace):
+    key = (digest_of(1), "dog")
+    assert workspace.put_draft(a_draft(1))
+    assert workspace.put_draft(a_draft(1))
+    assert len(workspace.history(*key)) == 1
+    assert workspace.put_draft(a_draft(1), smooth_scores(60, 80, 1))  # now with its map
+    assert workspace.put_draft(a_draft(1), smooth_scores(60, 80, 1))
+    assert len(workspace.history(*key)) == 2
+    assert workspace.rethreshold("dog", 0.7) == 1
 
 
 def test_a_mask_of_another_size_than_its_picture_is_refused(workspace):

@@ -155,13 +155,14 @@ from samples import a_draft
 from lfss.workspace import Workspace
 workspace = Workspace.open(sys.argv[1])
 for n in range(int(sys.argv[2]), int(sys.argv[3])):
-    workspace.put_draft(a_draft(n, size=(20, 30)))
+    workspace.put_draft(a_draft(n, size=(20, 30), presence=float(sys.argv[4])))
 print("done")
 """
 
 
 def test_two_processes_fill_one_new_workspace(tmp_path):
-    processes = [python("-c", TWO, str(tmp_path / "ws"), str(a), str(b)) for a, b in ((0, 25), (15, 40))]
+    ranges = (("0", "25", "0.8"), ("15", "40", "0.9"))  # start, end, and who is who
+    processes = [python("-c", TWO, str(tmp_path / "ws"), *some) for some in ranges]
     assert [p.communicate(timeout=60)[0] for p in processes] == ["done\n"] * 2
     with Workspace.open(tmp_path / "ws", create=False) as workspace:
         assert workspace.check() == []

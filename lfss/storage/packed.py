@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,15 @@ def put(connection: sqlite3.Connection, folder: Path, draft: PackedDraft, *, ove
     proposed = draft.content.status == "proposed"
     if now and (not overwrite or (proposed and now.content.status != "proposed")):
         return False
+    if now and _same(now.content, draft.content):
+        return True
     draft_id = now.draft_id if now else history.begin(connection, image_id, label_id)
     history.record(connection, draft_id, draft.content.status, draft.content)
     return True
+
+
+def _same(kept: Content, new: Content) -> bool:
+    """Whether storing anew would only lengthen the history."""
+    if new.run is not None and kept.run is None:
+        return False
+    return replace(kept, run=None) == replace(new, run=None)
