@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, cosine_map, masked_average, unit
+from ..similarity import EPS, cosine_map, masked_average
 
 
 def text_probability(logits: Tensor, foreground: int) -> Tensor:
@@ -171,9 +171,9 @@ def initial_masks(
     marked = (known + background).amax((2, 3)) > 0.5  # (B, K): this support carries a mark
 
     # Supports: unknown cells follow the text; beside marks, also likeness to what is marked.
-    flat = unit(support_features.flatten(0, 1))
-    object_like = masked_average(flat, known.flatten(0, 1))
-    other = masked_average(flat, background.flatten(0, 1))
+    flat = support_features.flatten(0, 1)
+    object_like = masked_average(flat, known.flatten(0, 1), directions=True)
+    other = masked_average(flat, background.flatten(0, 1), directions=True)
     likeness = match_probability(flat, object_like, other).view_as(known)
     both = (known.amax((2, 3)) > 0.5) & (background.amax((2, 3)) > 0.5)
     # A box says what is outside; most of its inside is object.
@@ -189,7 +189,7 @@ def initial_masks(
     weight = marked.float() + 1e-3  # label-only supports count where no other is there
 
     def mean(mask: Tensor) -> Tensor:
-        vectors = masked_average(flat, mask.flatten(0, 1)).view(b, k, -1)
+        vectors = masked_average(flat, mask.flatten(0, 1), directions=True).view(b, k, -1)
         return (vectors * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
 
     object_mean, other_mean = mean(inside), mean(outside)

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, cosine_map, lengths, pool_cells, unit
+from ..similarity import EPS, cosine_map, lengths, pool_cells
 
 Form = Literal["self-support", "literal"]
 
@@ -55,13 +55,11 @@ def background_similarity(
     Returns:
         (N, h, w) in [-1, 1]; -1 where an item has no background.
     """
-    ask = unit(features) if form == "self-support" else features
-    cells = pool_cells(ask, ~mask, keys)
-    product = cells.vectors @ ask.flatten(2)  # (N, m, n)
-    logits = temperature * product
-    if form == "literal":
-        logits = logits.masked_fill(mask.flatten(1)[:, None], 0.0)
-        product = product / lengths(features).flatten(1)[:, None]
+    literal = form == "literal"
+    cells = pool_cells(features, ~mask, keys, directions=not literal)
+    product = cells.vectors @ features.flatten(2)  # (N, m, n)
+    cosine = product / lengths(features).flatten(1)[:, None]
+    logits = temperature * (product.masked_fill(mask.flatten(1)[:, None], 0.0) if literal else cosine)
     # A pooled cell that stands for more background counts for more, as if it were repeated.
     log_weight = cells.weight.clamp_min(EPS).log().masked_fill(cells.weight <= EPS, -torch.inf)
     none = ~(cells.weight > EPS).any(1)
@@ -69,7 +67,7 @@ def background_similarity(
     attention = (logits + log_weight[..., None]).softmax(1)
     gram = cells.vectors @ cells.vectors.transpose(1, 2)  # (N, m, m)
     length = ((gram @ attention) * attention).sum(1).clamp_min(EPS**2).sqrt()
-    similarity = (attention * product).sum(1) / length
+    similarity = (attention * cosine).sum(1) / length
     return similarity.view(mask.shape).masked_fill(none[:, None, None], -1.0)
 
 

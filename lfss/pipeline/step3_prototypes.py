@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, lengths, unit
+from ..similarity import EPS, lengths
 
 
 class Seeds(NamedTuple):
@@ -159,23 +159,23 @@ def cluster(
         Centres in the scale of ``features`` made unit vectors; rows of invalid seeds are zero.
     """
     n, c, h, w = features.shape
-    cells = unit(features).flatten(2)  # (N, C, n)
+    cells, length = features.flatten(2), lengths(features).flatten(1)[:, None]  # (N, C, n), (N, 1, n)
     rows, columns = torch.arange(h, device=mask.device), torch.arange(w, device=mask.device)
     places = torch.cartesian_prod(rows, columns).to(cells.dtype).T.expand(n, -1, -1)  # (N, 2, n)
-    start = seeds.points[..., 0] * w + seeds.points[..., 1]
-    centres = cells.gather(2, start[:, None].expand(-1, c, -1)).transpose(1, 2)  # (N, P, C)
-    where = places.gather(2, start[:, None].expand(-1, 2, -1)).transpose(1, 2)
-    squares, outside = cells.square().sum(1)[:, None], ~mask.flatten(1)[:, None]
+    start = (seeds.points[..., 0] * w + seeds.points[..., 1])[:, None]
+    centres = (cells.gather(2, start.expand(-1, c, -1)) / length.gather(2, start)).transpose(1, 2)
+    where = places.gather(2, start.expand(-1, 2, -1)).transpose(1, 2)  # (N, P, 2)
+    squares, outside = (length > EPS).to(cells.dtype), ~mask.flatten(1)[:, None]
 
     def distance() -> Tensor:
-        looks = squares + centres.square().sum(2, keepdim=True) - 2 * (centres @ cells)
+        looks = squares + centres.square().sum(2, keepdim=True) - 2 * (centres @ cells) / length
         steps = (where[..., None] - places[:, None]).square().sum(2)
         return (sigma**2 * looks.clamp_min(0) + steps / radius**2).sqrt()  # (N, P, n)
 
     for _ in range(iterations):
         weight = (-distance()).masked_fill(outside, -torch.inf)
         weight = weight.softmax(2).nan_to_num(0.0)  # an item without any cell in its mask
-        centres, where = weight @ cells.transpose(1, 2), weight @ places.transpose(1, 2)
+        centres, where = (weight / length) @ cells.transpose(1, 2), weight @ places.transpose(1, 2)
     nearest = distance().masked_fill(~seeds.valid[..., None], torch.inf).argmin(1)
     superpixels = nearest.masked_fill(outside[:, 0], -1).view(n, h, w)
     return Clusters(centres * seeds.valid[..., None], superpixels)

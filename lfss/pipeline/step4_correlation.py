@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, cosine_map, lengths, pool_cells, unit
+from ..similarity import EPS, cosine_map, lengths, pool_cells
 
 
 def attention(
@@ -40,10 +40,12 @@ def attention(
         (N, K, h, w), at least 0, summing to 1 over all shots, 0 outside the masks. Uniform where the
         query's mask is empty; all 0 where all support masks are.
     """
-    cells = pool_cells(unit(query), query_mask, queries)
-    shape, keys = support_mask.shape, support.transpose(1, 2)  # (N, C, K, h, w)
-    asks = unit(cells.vectors.transpose(1, 2)).transpose(1, 2)
-    logits = asks @ keys.flatten(2) / (temperature * lengths(keys).flatten(1))[:, None]
+    cells = pool_cells(query, query_mask, queries, directions=True)
+    asks = torch.nn.functional.normalize(cells.vectors, dim=2, eps=EPS)
+    # Shot by shot: laying the cells of all shots side by side would copy the features.
+    length = lengths(support.transpose(1, 2)).flatten(2)  # (N, K, n)
+    logits = asks[:, None] @ support.flatten(3) / (temperature * length)[:, :, None]
+    logits = logits.transpose(1, 2).flatten(2)  # (N, m, K * n)
     logits = logits.masked_fill(~support_mask.flatten(1)[:, None], -torch.inf)
     weight = logits.softmax(2).nan_to_num(0.0)
     share = cells.weight / cells.weight.sum(1, keepdim=True).clamp_min(EPS)
@@ -51,7 +53,7 @@ def attention(
     plain = support_mask.flatten(1).to(mean.dtype)
     plain = plain / plain.sum(1, keepdim=True).clamp_min(1)
     empty = cells.weight.sum(1, keepdim=True) <= EPS
-    return torch.where(empty, plain, mean).view(shape)
+    return torch.where(empty, plain, mean).view(support_mask.shape)
 
 
 def focused_prototype(support: Tensor, weight: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ def focused_prototype(support: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (N, C).
     """
-    return torch.einsum("nkchw,nkhw->nc", support, weight)
+    return torch.einsum("nkchw,nkhw->nkc", support, weight).sum(1)
 
 
 def correlation_maps(query: Tensor, query_mask: Tensor, prototype: Tensor) -> tuple[Tensor, Tensor]:
