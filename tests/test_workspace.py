@@ -21,7 +21,6 @@ from lfss.labels import Label
 from lfss.storage import history
 from lfss.workspace import Workspace
 
-
 ROOT = Path(__file__).parents[1]
 
 
