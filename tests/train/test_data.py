@@ -306,9 +306,8 @@ def test_coco_sizes_are_compared_before_any_outline_is_drawn(tmp_path: Path) -> 
 
 def test_counts_of_an_official_split_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [{CAT: block()}, {DOG: block()}, {DOG: block(0, 0, 20)}]
-    data = open_data(
-        write_voc(tmp_path / "voc", {"val": entries}), "voc", split="val", cache=tmp_path / "cache"
-    )
+    root = write_voc(tmp_path / "voc", {"val": entries})
+    data = open_data(root, "voc", split="val", cache=tmp_path / "cache")
     folds = [pascal_fold(i).novel for i in range(4)]
     wrong = check_counts(data, folds)
     assert [c.found for c in wrong[:5]] == [3, 0, 1, 1, 0]
