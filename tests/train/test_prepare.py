@@ -173,17 +173,10 @@ def test_download_and_check_from_the_command_line(
     md5 = hashlib.md5(server.content).hexdigest()
     monkeypatch.setitem(prepare.ARCHIVES, "voc", (Archive(server.url, md5, gives),))
     official = splits.Official(2, {"area": (0, 1, 1, 0)})
-    monkeypatch.setattr(splits, "OFFICIAL", {})
-    monkeypatch.setitem(prepare.check_counts.__globals__["OFFICIAL"], ("voc", "val"), official)
-    command = [
-        "voc",
-        "--root",
-        str(tmp_path / "voc"),
-        "--cache",
-        str(tmp_path / "cache"),
-        "--download",
-        "--check",
-    ]
+    monkeypatch.setitem(splits.OFFICIAL, ("voc", "val"), official)
+    monkeypatch.setitem(splits.OFFICIAL, ("voc", "train"), splits.Official(2, {}))
+    command = ["voc", "--root", str(tmp_path / "voc"), "--cache", str(tmp_path / "cache")]
+    command += ["--download", "--check"]
     assert main(command) == 0
     said = capsys.readouterr().out
     assert "val: 2 pictures" in said
