@@ -21,8 +21,6 @@ except ImportError:
 from demo.service import Service
 from demo.session import Sessions
 
-MAX_UPLOAD = "2gb"
-
 
 def arguments() -> argparse.Namespace:
     """What was typed after ``python app.py``."""
@@ -48,7 +46,7 @@ def main() -> None:
     service = Service(chosen.preset, device=chosen.device, models_dir=chosen.models)
     service.start()  # loads while the page is built
     sessions = Sessions(chosen.workspace)
-    from demo.page import CSS, build, theme
+    from demo.page import build, launch_options
 
     page = build(service, sessions)
     page.queue(default_concurrency_limit=16, max_size=128)
@@ -57,12 +55,8 @@ def main() -> None:
             server_name=chosen.host,
             server_port=chosen.port,
             share=chosen.share,
-            theme=theme(),
-            css_paths=CSS,
-            ssr_mode=False,
-            max_file_size=MAX_UPLOAD,
             mcp_server=chosen.mcp,
-            footer_links=["api"],
+            **launch_options(),
         )
     finally:
         sessions.close()

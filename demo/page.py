@@ -11,11 +11,13 @@ import gradio as gr
 
 from . import example
 from .handlers import LIGHT, MODEL, guarded
+from .review_tab import KEYS, build_review
 from .segment_tab import build_segment, first_look
 from .service import Service
 from .session import Sessions
 from .stages_tab import build_stages
 
+MAX_UPLOAD = "2gb"
 CSS = Path(__file__).parent.parent / "assets" / "style.css"
 
 # A tab keeps its session over a reload; another tab gets another one.
@@ -55,6 +57,18 @@ def status_line(service: Service) -> str:
     return f'<p class="lfss-status" role="status">Model <b>{name}</b> on {device} · pictures stay here</p>'
 
 
+def launch_options() -> dict[str, Any]:
+    """What ``launch`` of the page needs."""
+    return {
+        "theme": theme(),
+        "css_paths": CSS,
+        "js": KEYS,
+        "ssr_mode": False,
+        "max_file_size": MAX_UPLOAD,
+        "footer_links": ["api"],
+    }
+
+
 def build(service: Service, sessions: Sessions) -> gr.Blocks:
     """The whole page.
 
@@ -75,6 +89,7 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
             with gr.Tab("Segment", id="segment"):
                 segment = build_segment(service, sessions, session_id)
             build_stages(sessions, session_id)
+            build_review(service, sessions, session_id)
 
         @guarded
         def enter(sent: str, request: gr.Request) -> dict[Any, Any]:

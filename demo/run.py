@@ -21,26 +21,13 @@ from lfss.stages import Prediction, Stage
 
 from .results import compact
 from .service import Service, class_key
-from .session import Session
+from .session import Session, Settings
 from .uploads import Upload
 
 if TYPE_CHECKING:
     from lfss.predictor import Prepared, Support
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a person chooses for a run.
-
-    Attributes:
-        threshold: score from which a pixel belongs to the mask, in [0, 1].
-        assume_present: every query is known to show the object.
-    """
-
-    threshold: float = 0.5
-    assume_present: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +106,7 @@ def run(
     if not wanted:
         raise InputError("Add at least one picture to search in, under step 3.")
     todo = [q for q in wanted if session.made.get(q.path, ("", ""))[0] != key]
-    session.failures = []
+    session.failures, session.settings = [], settings
     start = time.monotonic()
     for number, upload in enumerate(todo):
         if session.cancel.is_set():

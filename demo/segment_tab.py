@@ -15,9 +15,9 @@ from lfss.images import SUFFIXES
 from . import views
 from .cards import stage_cards
 from .handlers import LIGHT, MODEL, PRIVATE, guarded
-from .run import Settings, Update, label_of, run
+from .run import Update, label_of, run
 from .service import Service
-from .session import Session, Sessions, Shown
+from .session import Session, Sessions, Settings, Shown
 from .supports_panel import (
     SupportsPanel,
     build_supports,
@@ -99,7 +99,7 @@ def query_cards(session: Session, digest: str, stages: Any) -> str:
 def picks(session: Session) -> list[tuple[str, str]]:
     """Small pictures of the latest results: file and name."""
     digests = list(session.doubts)[-MAX_PICKS:]
-    return [(str(session.thumbnail(d)), session.pictures[d].name) for d in digests]
+    return [(str(session.result_thumbnail(d)), session.pictures[d].name) for d in digests]
 
 
 def query_notes(session: Session, refused: list[str]) -> str:
@@ -122,6 +122,12 @@ def summary(session: Session, done: int, total: int, seconds: float) -> str:
     else:
         pictures = "picture" if done == 1 else "pictures"
         lines = [f"Done: {done} {pictures} in {views.duration(seconds)}."]
+    absent = sum(not session.found.get(d, True) for d in session.doubts)
+    if absent and done:
+        lines.append(
+            f"In {absent} of {len(session.doubts)} the model does not see it, so their masks are empty. If you "
+            "know that it is there, tick 'Every picture shows it' and run again."
+        )
     failed = [f"{reason}" for _, reason in session.failures[:5]]
     if len(session.failures) > 5:
         failed.append(f"{len(session.failures) - 5} more could not be read.")
@@ -135,7 +141,7 @@ def build_segment(service: Service, sessions: Sessions, session_id: gr.State) ->
             supports = build_supports(service, sessions, session_id)
             gr.Markdown("### 3 · Choose where to look")
             drop = gr.File(
-                label="Drop pictures, or a zip of them", file_count="multiple", height=120,
+                label="Drop pictures, or a zip of them", file_count="multiple", height=140,
                 file_types=[*sorted(SUFFIXES), ".zip"], elem_id="queries",
             )  # fmt: skip
             with gr.Row():
@@ -193,7 +199,7 @@ def _wire_queries(
             return {drop: None}
         if session.example:
             session.queries, session.example = [], False
-            session.doubts, session.made, session.current = {}, {}, None
+            session.forget_results()
         refused = session.add_queries(files)
         return {drop: None, tab.queries: query_notes(session, refused)} | tab.result_of(session, 0.5, 0.45)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import shutil
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfss.errors import InputError, LfssError
+from lfss.figures import save_png_atomic
 from lfss.images import Image, read_image
 from lfss.workspace import Workspace
 
@@ -43,6 +45,19 @@ class PictureFile:
     def read(self) -> Image:
         """Decode it."""
         return read_image(self.path, name=self.name)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person chooses for a run.
+
+    Attributes:
+        threshold: score from which a pixel belongs to the mask, in [0, 1].
+        assume_present: every query is known to show the object.
+    """
+
+    threshold: float = 0.5
+    assume_present: bool = False
 
 
 class Shown(NamedTuple):
@@ -85,14 +100,18 @@ class Session:
         pictures: every picture of the session by digest.
         class_pictures: small pictures of the supports of ``class_file``, by digest.
         doubts: how doubtful each result is, by digest, in [0, 1].
+        found: whether the model sees the object, by digest.
         made: which class and settings made the result of a file, and its digest.
         failures: file name and reason of queries that could not be segmented.
         class_file: a saved class that stands in for label and supports.
         readings: what each support takes to be its object, (h, w) bool; empty if not known.
         agreements: of each support with the others; empty if not known.
         example: the worked example is still what is shown.
+        settings: of the last run.
         cancel: set to stop a run at its next step.
         current: digest of the picture that is looked at.
+        reviewed: digest of the draft that is under review.
+        trail, undone: digests of the drafts that were changed, and whose change was taken back, in order.
     """
 
     folder: Path
@@ -104,14 +123,19 @@ class Session:
     pictures: dict[str, PictureFile] = field(default_factory=dict)
     class_pictures: dict[str, Shown] = field(default_factory=dict)
     doubts: dict[str, float] = field(default_factory=dict)
+    found: dict[str, bool] = field(default_factory=dict)
     made: dict[Path, tuple[str, str]] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
     class_file: Path | None = None
     readings: tuple[npt.NDArray[np.bool_], ...] = ()
     agreements: tuple[float, ...] = ()
     example: bool = False
+    settings: Settings = field(default_factory=Settings)
     cancel: threading.Event = field(default_factory=threading.Event)
     current: str | None = None
+    reviewed: str | None = None
+    trail: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
     touched: float = field(default_factory=time.monotonic)
     _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
     _result: tuple[str, results.Result] | None = None
@@ -149,7 +173,7 @@ class Session:
         return refused
 
     def register(self, upload: Upload, image: Image | None = None) -> PictureFile:
-        """Remember a picture by its digest; it is read unless ``image`` holds it already.
+        """Remember a picture by its digest, with its thumbnail; read it unless ``image`` holds it.
 
         Raises:
             ImageError: it cannot be read.
@@ -157,6 +181,9 @@ class Session:
         image = image or read_image(upload.path, name=upload.name)
         picture = PictureFile(upload.path, upload.name, image.size, image.digest)
         self.pictures[picture.digest] = picture
+        path = self._thumbnails() / f"{picture.digest}.png"
+        if not path.exists():
+            save_png_atomic(path, shrunk(image.pixels, THUMBNAIL_SIDE))
         return picture
 
     def picture(self, digest: str) -> PictureFile:
@@ -217,8 +244,8 @@ class Session:
         folder = self.folder / "results"
         folder.mkdir(exist_ok=True)
         results.save(result, folder / f"{digest}.npz")
-        (folder / f"{digest}.jpg").unlink(missing_ok=True)
-        self.doubts[digest], self._result = doubt, (digest, result)
+        self.doubts[digest], self.found[digest] = doubt, result.present
+        self._result = (digest, result)
 
     def result(self, digest: str | None) -> results.Result | None:
         """The result of a picture; None if it has not been segmented in this session."""
@@ -228,16 +255,36 @@ class Session:
             self._result = (digest, results.load(self.result_path(digest)))
         return self._result[1]
 
-    def thumbnail(self, digest: str) -> Path:
-        """A small picture of a result with its mask, as a file that is written once."""
-        path = self.folder / "results" / f"{digest}.jpg"
-        result = self.result(digest)
-        if result is None or path.exists():
-            return path
-        pixels = shrunk(self.shown(digest).pixels, THUMBNAIL_SIDE)
-        mask = result.mask(result.prediction.threshold, (pixels.shape[0], pixels.shape[1]))
-        write_jpeg(path, shown_mask(pixels, mask))
+    def small(self, digest: str) -> npt.NDArray[np.uint8]:
+        """The picture at the size of a thumbnail, (h, w, 3); decoded in full the first time only."""
+        path = self._thumbnails() / f"{digest}.png"
+        if not path.exists():
+            save_png_atomic(path, shrunk(self.picture(digest).read().pixels, THUMBNAIL_SIDE))
+        return read_image(path).pixels
+
+    def thumbnail(self, digest: str, mask: npt.NDArray[np.bool_], version: str) -> Path:
+        """A small picture with a mask over it, as a file; written once for each version of the mask."""
+        path = self.thumbnail_path(digest, version)
+        if not path.exists():
+            write_jpeg(path, shown_mask(self.small(digest), mask))
         return path
+
+    def result_thumbnail(self, digest: str) -> Path:
+        """A small picture of a result of this session."""
+        stamp = str(self.result_path(digest).stat().st_mtime_ns)
+        path = self.thumbnail_path(digest, stamp)
+        result = None if path.exists() else self.result(digest)
+        return path if result is None else self.thumbnail(digest, result.prediction.mask, stamp)
+
+    def thumbnail_path(self, digest: str, version: str) -> Path:
+        """Where ``thumbnail`` puts a version; it need not be there yet."""
+        key = hashlib.sha256(version.encode()).hexdigest()[:16]
+        return self._thumbnails() / f"{digest}-{key}.jpg"
+
+    def _thumbnails(self) -> Path:
+        folder = self.folder / "thumbnails"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def result_path(self, digest: str) -> Path:
         """The npz file of a result."""
@@ -246,12 +293,16 @@ class Session:
     def clear(self) -> None:
         """Forget supports, queries and results; drafts stay."""
         self.supports, self.queries, self.failures = [], [], []
-        self.doubts, self.made = {}, {}
         self.readings = self.agreements = ()
-        self.class_file, self.example, self.current = None, False, None
-        self.class_pictures = {}
+        self.class_file, self.example, self.class_pictures = None, False, {}
         self.label = self.not_words = ""
+        self.forget_results()
         self.release()
+
+    def forget_results(self) -> None:
+        """Forget what was segmented; drafts stay."""
+        self.doubts, self.found, self.made = {}, {}, {}
+        self.current = self._result = None
 
     def release(self) -> None:
         """Free what is kept in memory only to be quick."""

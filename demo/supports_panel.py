@@ -87,8 +87,8 @@ def support_pictures(session: Session) -> list[tuple[npt.NDArray[np.uint8], str]
             pixels = views.shown_marks(pixels, known)
         if i < len(session.readings):
             pixels = views.shown_mask(pixels, session.readings[i], opacity=0.3)
-        agrees = f" · agrees {session.agreements[i]:.2f}" if i < len(session.agreements) else ""
-        pictures.append((pixels, f"{item.picture.name} · {item.note}{agrees}"))
+        agrees = f"agrees {session.agreements[i]:.2f} · " if i < len(session.agreements) else ""
+        pictures.append((pixels, f"{agrees}{item.note} · {item.picture.name}"))
     return pictures
 
 
@@ -180,7 +180,7 @@ def build_supports(service: Service, sessions: Sessions, session_id: gr.State) -
         label="Drop one to five photos that show it",
         file_count="multiple",
         file_types=sorted(SUFFIXES),
-        height=120,
+        height=140,
         elem_id="supports",
     )
     with gr.Accordion("Paste a picture or use the webcam", open=False):
@@ -259,29 +259,27 @@ def _wire_words(panel: SupportsPanel, service: Service, sessions: Sessions, sess
     @guarded
     def typed(key: str, label: str, not_words: str) -> str:
         session = sessions.get(key)
-        if label != session.label:
-            session.class_file = None
+        if (label, not_words) != (session.label, session.not_words):
+            session.class_file, session.readings, session.agreements = None, (), ()
         session.label, session.not_words = label, not_words
         return word_notes(service, label, not_words)
 
     @guarded
-    def settled(key: str) -> dict[Any, Any]:
+    def settled(key: str, label: str, not_words: str) -> dict[Any, Any]:
         session = sessions.get(key)
+        if (label, not_words) == (session.label, session.not_words) and session.readings:
+            return {panel.gallery: gr.skip(), panel.notes: gr.skip()}
+        session.label, session.not_words = label, not_words
         extra = look(service, session)
         return {
             panel.gallery: support_pictures(session),
             panel.notes: views.notes([*extra, *support_notes(session)]),
         }
 
+    inputs = [session_id, panel.label, panel.not_words]
     for box in (panel.label, panel.not_words):
-        box.input(
-            typed,
-            [session_id, panel.label, panel.not_words],
-            panel.words,
-            trigger_mode="always_last",
-            **LIGHT,
-        )
-        box.blur(settled, session_id, [panel.gallery, panel.notes], **{**MODEL, **LIGHT})
+        box.input(typed, inputs, panel.words, trigger_mode="always_last", **LIGHT)
+        box.blur(settled, inputs, [panel.gallery, panel.notes], **{**MODEL, **LIGHT})
 
 
 def _wire_supports(

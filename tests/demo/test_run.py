@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demo.run import Settings, prepare, run
+from demo.run import prepare, run
+from demo.session import Settings
 from lfss.errors import InputError, LabelError, SupportError
 
 

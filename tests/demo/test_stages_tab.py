@@ -5,8 +5,8 @@ import PIL.Image
 import pytest
 
 from demo.cards import stage_cards, with_points_on
-from demo.run import Settings, run
-from demo.session import Shown
+from demo.run import run
+from demo.session import Settings, Shown
 from demo.stages_tab import write_arrays, write_strip
 from lfss.images import Image
 from lfss.stages import Stage

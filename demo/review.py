@@ -1,0 +1,209 @@
+"""Going through drafts: lists by doubt, decisions, repairs, undo, and teaching from what was checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lfss import morphology
+from lfss.drafts import Draft, Status
+from lfss.errors import InputError
+from lfss.storage.listing import Row
+
+from .run import label_of
+from .session import MAX_SUPPORTS, Session, SupportItem
+from .uploads import Upload
+
+Mask = npt.NDArray[np.bool_]
+
+STATES: dict[str, Status | None] = {
+    "All": None,
+    "To do": "proposed",
+    "Edited": "edited",
+    "Accepted": "accepted",
+    "Object absent": "absent",
+}
+NAMES: dict[Status, str] = {
+    "proposed": "draft",
+    "edited": "edited",
+    "accepted": "accepted",
+    "rejected": "rejected",
+    "absent": "object absent",
+}
+ORDERS = ("Most doubtful first", "Name", "As added")
+MAX_TRAIL = 500
+SAME = 0.98  # IoU from which a mask that was made again counts as unchanged
+
+REPAIRS: dict[str, Callable[[Mask, npt.NDArray[np.uint8], int], Mask]] = {
+    "Grow": lambda mask, _pixels, radius: morphology.grow(mask, radius),
+    "Shrink": lambda mask, _pixels, radius: morphology.shrink(mask, radius),
+    "Fill holes": lambda mask, _pixels, _radius: morphology.fill_holes(mask),
+    "Keep largest": lambda mask, _pixels, _radius: morphology.keep_largest(mask),
+    "Remove specks": lambda mask, _pixels, _radius: morphology.remove_specks(mask),
+    "Snap to edges": lambda mask, pixels, _radius: morphology.snap_to_edges(mask, pixels),
+}
+
+
+class View(NamedTuple):
+    """Which drafts are listed, and in which order."""
+
+    label: str | None
+    state: str = "To do"
+    order: str = ORDERS[0]
+
+
+def labels(session: Session) -> list[str]:
+    """Labels that have drafts, or may get some."""
+    return [category.name for category in session.workspace.labels()]
+
+
+def doubt_of(session: Session, row: Row) -> float:
+    """From the stages where this session made the draft, else from its score; unknown is most doubtful."""
+    if row.digest in session.doubts:
+        return session.doubts[row.digest]
+    return 1.0 if row.score is None else 1 - row.score
+
+
+def listed(session: Session, view: View) -> list[Row]:
+    """The drafts of a view, in order."""
+    if view.label is None or view.label not in labels(session):
+        return []
+    order = "name" if view.order == "Name" else "added"
+    rows = session.workspace.overview(view.label, STATES.get(view.state), order=order)  # type: ignore[arg-type]
+    if view.order == ORDERS[0]:
+        rows.sort(key=lambda row: -doubt_of(session, row))
+    return rows
+
+
+def neighbour(rows: Sequence[Row], digest: str | None, step: int) -> str | None:
+    """The draft so many places after one; the first where that one is not listed, None in an empty list."""
+    if not rows:
+        return None
+    places = {row.digest: i for i, row in enumerate(rows)}
+    if digest not in places:
+        return rows[0].digest
+    return rows[min(max(places[digest] + step, 0), len(rows) - 1)].digest
+
+
+def draft_of(session: Session, view: View) -> Draft:
+    """The draft under review.
+
+    Raises:
+        InputError: none is chosen.
+    """
+    found = None
+    if view.label and session.reviewed and session.workspace.has_draft(session.reviewed, view.label):
+        found = session.workspace.draft(session.reviewed, view.label)
+    if found is None:
+        raise InputError("Choose a draft first: click its picture.")
+    return found
+
+
+def decide(session: Session, view: View, status: Status) -> None:
+    """Set the state of the draft under review and go on to the next one."""
+    draft = draft_of(session, view)
+    rows = listed(session, view)
+    onward = neighbour(rows, draft.image_digest, 1)
+    session.workspace.set_status(draft.image_digest, draft.label, status)
+    _changed(session, draft.image_digest)
+    session.reviewed = onward
+
+
+def change(session: Session, view: View, mask: Mask) -> None:
+    """Give the draft under review another mask, (H, W) bool."""
+    draft = draft_of(session, view)
+    if np.array_equal(draft.mask, mask):
+        return
+    session.workspace.edit_mask(draft.image_digest, draft.label, mask)
+    _changed(session, draft.image_digest)
+
+
+def repair(session: Session, view: View, name: str, radius: int) -> None:
+    """Apply one of ``REPAIRS`` at full resolution."""
+    draft = draft_of(session, view)
+    pixels = session.picture(draft.image_digest).read().pixels
+    change(session, view, REPAIRS[name](draft.mask, pixels, radius))
+
+
+def undo(session: Session, view: View, *, back: bool) -> bool:
+    """Take back the latest change, or do again what was taken back; its draft comes under review.
+
+    Returns:
+        Whether there was anything to do.
+    """
+    if view.label is None:
+        return False
+    here, there = (session.trail, session.undone) if back else (session.undone, session.trail)
+    digest = here.pop() if here else session.reviewed
+    if digest is None or not session.workspace.has_draft(digest, view.label):
+        return False
+    step = session.workspace.undo if back else session.workspace.redo
+    if step(digest, view.label) is None:
+        return False
+    there.append(digest)
+    session.reviewed = digest
+    return True
+
+
+def teach(session: Session, view: View) -> SupportItem:
+    """Make the draft under review a support with its mask.
+
+    Raises:
+        InputError: it has not been checked, shows no object, or another label is typed.
+    """
+    draft = draft_of(session, view)
+    if draft.status not in ("accepted", "edited"):
+        raise InputError("Accept or correct this draft first: a support must be right.")
+    if not draft.mask.any():
+        raise InputError("The mask is empty, so there is nothing to learn from it.")
+    if session.class_file:
+        raise InputError("A saved class cannot learn more. Add its supports as pictures, then teach.")
+    if label_of(session).text != draft.label:
+        raise InputError(f"The label in use is '{session.label}'. Type '{draft.label}' on the Segment tab.")
+    places = [i for i, s in enumerate(session.supports) if s.picture.digest == draft.image_digest]
+    if not places and len(session.supports) >= MAX_SUPPORTS:
+        raise InputError(f"There are {MAX_SUPPORTS} supports already. Remove one first.")
+    if not places:
+        session.supports.append(SupportItem(session.picture(draft.image_digest)))
+        places = [len(session.supports) - 1]
+    session.mark(places[0], draft.mask.astype(np.int8), "taught")
+    return session.supports[places[0]]
+
+
+def unchecked(session: Session, label: str) -> list[Upload]:
+    """The pictures whose drafts nobody has checked yet, to be segmented again."""
+    if label not in labels(session):
+        return []
+    rows = session.workspace.overview(label, "proposed")
+    return [Upload(session.picture(row.digest).path, row.name) for row in rows]
+
+
+def thumbnails(session: Session, rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Files and captions for a gallery."""
+    return [(str(thumbnail(session, row)), caption(session, row)) for row in rows]
+
+
+def thumbnail(session: Session, row: Row) -> Path:
+    """The picture with its draft, small."""
+    version = f"{row.label} {row.status} {row.made} {row.threshold}"
+    path = session.thumbnail_path(row.digest, version)
+    if path.exists():
+        return path
+    draft = session.workspace.draft(row.digest, row.label)
+    assert draft is not None
+    return session.thumbnail(row.digest, draft.mask, version)
+
+
+def caption(session: Session, row: Row) -> str:
+    """``doubt 0.31 · draft · name``."""
+    return f"doubt {doubt_of(session, row):.2f} · {NAMES[row.status]} · {row.name}"
+
+
+def _changed(session: Session, digest: str) -> None:
+    session.trail.append(digest)
+    del session.trail[:-MAX_TRAIL]
+    session.undone.clear()

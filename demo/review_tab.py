@@ -1,0 +1,165 @@
+"""Review: drafts sorted by doubt, decided by key or button, corrected at full resolution, and taught from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from . import review
+from .handlers import LIGHT, guarded
+from .review import View
+from .review_edit import wire_editing, wire_repairs, wire_teaching
+from .review_view import PAGE, ReviewTab
+from .service import Service
+from .session import Session, Sessions
+
+# Keys press the buttons of this tab, never while somebody types, and only while the tab is open.
+KEYS = """() => {
+  const keys = {a: 'accept', x: 'absent', e: 'edit', j: 'next', k: 'previous', ArrowRight: 'next',
+                ArrowLeft: 'previous', z: 'undo', y: 'redo'};
+  document.addEventListener('keydown', event => {
+    const at = event.target;
+    const typing = at.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(at.tagName);
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
+    if (at.closest && at.closest('#edit-editor')) return;
+    const button = document.getElementById('review-' + keys[event.key]);
+    if (button && button.offsetParent) { event.preventDefault(); button.click(); }
+  });
+}"""
+
+BUTTONS = {
+    "accept": "Accept",
+    "absent": "Object absent",
+    "edit": "Edit",
+    "previous": "Previous",
+    "next": "Next",
+    "undo": "Undo",
+    "redo": "Redo",
+}
+HINT = (
+    "Keys: **a** accept · **x** object absent · **e** edit · **j k** or arrows: next, previous · "
+    "**z** undo · **y** redo"
+)
+
+
+def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> ReviewTab:
+    """Lay out and wire the tab."""
+    with gr.Tab("Review", id="review") as opened, gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320):
+            with gr.Row():
+                label = gr.Dropdown(label="Label", choices=[], elem_id="review-label", min_width=140)
+                order = gr.Dropdown(
+                    list(review.ORDERS), value=review.ORDERS[0], label="Order", elem_id="review-order",
+                    min_width=140,
+                )  # fmt: skip
+            state = gr.Radio(list(review.STATES), value="To do", label="Show", elem_id="review-state")
+            tally = gr.HTML(elem_id="review-counts", padding=False)
+            gallery = gr.Gallery(
+                label="Drafts", columns=3, height="auto", allow_preview=False, object_fit="contain",
+                interactive=False, elem_id="review-gallery", buttons=[],
+            )  # fmt: skip
+        with gr.Column(scale=7, min_width=320):
+            picture = gr.Image(
+                label="Draft", format="jpeg", interactive=False, height=460, elem_id="review-picture",
+                alt_text="The picture with its draft mask", buttons=["fullscreen"],
+            )  # fmt: skip
+            facts = gr.HTML(elem_id="review-facts", padding=False)
+            with gr.Row():
+                buttons = {
+                    name: gr.Button(text, elem_id=f"review-{name}", size="sm", min_width=80)
+                    for name, text in BUTTONS.items()
+                }
+            gr.Markdown(HINT, elem_classes="lfss-hint")
+            with gr.Group(visible=False, elem_id="editing") as editing:
+                gr.Markdown("Blue adds to the mask, orange takes away.", elem_classes="lfss-hint")
+                editor = gr.ImageEditor(
+                    type="numpy", image_mode="RGBA", sources=(), transforms=(), layers=False, height=520,
+                    show_label=False, elem_id="edit-editor", buttons=[],
+                )  # fmt: skip
+                apply = gr.Button("Apply strokes", variant="primary", elem_id="apply-strokes")
+            with gr.Row():
+                repairs = [
+                    gr.Button(
+                        name, size="sm", min_width=90, elem_id=f"repair-{name.lower().replace(' ', '-')}"
+                    )
+                    for name in review.REPAIRS
+                ]
+            radius = gr.Slider(1, 50, 4, step=1, label="Grow and shrink by (pixels)", elem_id="radius")
+            with gr.Row():
+                teach = gr.Button("Use as support", size="sm", elem_id="teach")
+                again = gr.Button("Run the unchecked drafts again", size="sm", elem_id="run-again")
+            lesson = gr.HTML(elem_id="lesson", padding=False)
+    tab = ReviewTab(opened, label, state, order, tally, gallery, picture, facts, editing)
+    _wire_list(tab, sessions, session_id)
+    _wire_buttons(tab, sessions, session_id, buttons)
+    wire_editing(tab, sessions, session_id, buttons["edit"], editor, apply)
+    wire_repairs(tab, sessions, session_id, repairs, radius)
+    wire_teaching(tab, service, sessions, session_id, teach, again, lesson)
+    return tab
+
+
+def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None:
+    @guarded
+    def refresh(key: str, *view: str) -> dict[Any, Any]:
+        return tab.shown(sessions.get(key), View(*view))
+
+    @guarded
+    def relist(key: str, *view: str) -> dict[Any, Any]:
+        session = sessions.get(key)
+        session.reviewed = None
+        return tab.shown(session, View(*view))
+
+    @guarded
+    def choose(key: str, label: str, state: str, order: str, event: gr.SelectData) -> dict[Any, Any]:
+        session, view = sessions.get(key), View(label, state, order)
+        rows = review.listed(session, view)
+        places = {row.digest: i for i, row in enumerate(rows)}
+        start = places.get(session.reviewed or "", 0) // PAGE * PAGE
+        if 0 <= start + event.index < len(rows):
+            session.reviewed = rows[start + event.index].digest
+        return tab.current(session, view) | {tab.editing: gr.update(visible=False)}
+
+    inputs = [session_id, *tab.view]
+    tab.tab.select(refresh, inputs, tab.outputs, **LIGHT)
+    for choice in tab.view:
+        choice.input(relist, inputs, tab.outputs, **LIGHT)
+    tab.gallery.select(choose, inputs, [tab.picture, tab.facts, tab.editing], **LIGHT)
+
+
+def _wire_buttons(
+    tab: ReviewTab, sessions: Sessions, session_id: gr.State, buttons: dict[str, gr.Button]
+) -> None:
+    def acting(act: Callable[[Session, View], Any]) -> Callable:
+        @guarded
+        def handle(key: str, *view: str) -> dict[Any, Any]:
+            session = sessions.get(key)
+            act(session, View(*view))
+            return tab.shown(session, View(*view))
+
+        return handle
+
+    def go(step: int) -> Callable[[Session, View], None]:
+        def move(session: Session, view: View) -> None:
+            session.reviewed = review.neighbour(review.listed(session, view), session.reviewed, step)
+
+        return move
+
+    def history(back: bool) -> Callable[[Session, View], None]:
+        def step(session: Session, view: View) -> None:
+            if not review.undo(session, view, back=back):
+                gr.Info("There is nothing to take back." if back else "There is nothing to do again.")
+
+        return step
+
+    acts: dict[str, Callable[[Session, View], Any]] = {
+        "accept": lambda session, view: review.decide(session, view, "accepted"),
+        "absent": lambda session, view: review.decide(session, view, "absent"),
+        "previous": go(-1),
+        "next": go(1),
+        "undo": history(True),
+        "redo": history(False),
+    }
+    for name, act in acts.items():
+        buttons[name].click(acting(act), [session_id, *tab.view], tab.outputs, **LIGHT)

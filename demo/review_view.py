@@ -1,0 +1,95 @@
+"""What the review tab shows: the list of drafts, and the one under review."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from . import review, views
+from .review import View
+from .session import Session
+
+PAGE = 36  # thumbnails at a time
+
+
+@dataclass(frozen=True)
+class ReviewTab:
+    """Components of the tab."""
+
+    tab: gr.Tab
+    label: gr.Dropdown
+    state: gr.Radio
+    order: gr.Dropdown
+    counts: gr.HTML
+    gallery: gr.Gallery
+    picture: gr.Image
+    facts: gr.HTML
+    editing: gr.Group
+
+    @property
+    def view(self) -> list[Any]:
+        """Inputs that say which drafts are listed."""
+        return [self.label, self.state, self.order]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What ``shown`` fills."""
+        return [self.label, self.counts, self.gallery, self.picture, self.facts, self.editing]
+
+    def shown(self, session: Session, view: View) -> dict[Any, Any]:
+        """List and current draft as the workspace has them."""
+        names = review.labels(session)
+        if view.label not in names:
+            view = view._replace(label=names[0] if names else None)
+        rows = review.listed(session, view)
+        digests = [row.digest for row in rows]
+        chosen = session.reviewed if self._exists(session, view) else None
+        if chosen is None and rows:
+            chosen = session.reviewed = digests[0]
+        place = digests.index(chosen) if chosen in digests else None
+        start = (place or 0) // PAGE * PAGE
+        page = rows[start : start + PAGE]
+        return {
+            self.label: gr.update(choices=names, value=view.label),
+            self.counts: counts(session, view, start, len(rows)),
+            self.gallery: gr.update(
+                value=review.thumbnails(session, page),
+                selected_index=None if place is None else place - start,
+            ),
+            **self.current(session, view),
+            self.editing: gr.update(visible=False),
+        }
+
+    def current(self, session: Session, view: View) -> dict[Any, Any]:
+        """The draft under review alone."""
+        if not self._exists(session, view):
+            text = "No drafts in this list." if review.labels(session) else "Run first: drafts will be here."
+            return {self.picture: None, self.facts: views.notes([text])}
+        draft = review.draft_of(session, view)
+        image = session.shown(draft.image_digest)
+        line = (
+            f"{draft.image_name} · {review.NAMES[draft.status]} · mask covers {draft.mask.mean():.1%}"
+            f" · {draft.size[1]} × {draft.size[0]} pixels"
+        )
+        sure = "" if draft.presence is None else f"The model was {draft.presence:.0%} sure that it is there."
+        pixels = views.shown_mask(image.pixels, draft.mask)
+        return {self.picture: pixels, self.facts: views.notes([line, sure], kind="facts")}
+
+    @staticmethod
+    def _exists(session: Session, view: View) -> bool:
+        digest = session.reviewed
+        return bool(view.label and digest and session.workspace.has_draft(digest, view.label))
+
+
+def counts(session: Session, view: View, start: int, total: int) -> str:
+    """How many drafts are in which state, and which part of the list is shown."""
+    if view.label is None:
+        return ""
+    found = session.workspace.stats().drafts.get(view.label, {})
+    checked = sum(n for status, n in found.items() if status != "proposed")
+    lines = [f"{checked} of {sum(found.values())} checked."]
+    if total > PAGE:
+        lines.append(f"Shown: {start + 1} to {min(start + PAGE, total)} of {total}; next and previous go on.")
+    return views.notes(lines)
