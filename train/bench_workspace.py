@@ -66,8 +66,8 @@ def _report(count: int, side: int, folder: Path) -> int:
     ours, plain, grown = folder / "workspace", folder / "plain", []
     filling = _timed(lambda: grown.append(_fill(ours, drafts(), count)))
     _line("fill", filling, _timed(lambda: _fill_plain(plain, drafts())), count)
-    seconds = _timed(lambda: _open(ours))
-    _line("open, count, list all", seconds, _timed(lambda: _open_plain(plain)), 1)
+    seconds = min(_timed(lambda: _open(ours)) for _ in range(3))
+    _line("open, count, list all", seconds, min(_timed(lambda: _open_plain(plain)) for _ in range(3)), 1)
     with Workspace.open(ours, create=False) as workspace:
         reading = _timed(lambda: grown.append(_watched(workspace.drafts(), count)))
         _line("read all masks", reading, _timed(lambda: _read_plain(plain)), count)
