@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from lfss.errors import InputError, UnknownName
 from lfss.images import read_image
+from lfss.weights import write_atomically
 
 from .classmaps import ClassMap, Crowd, measure, read_label
 from .layouts import MaskFile, Shapes, Source, scan
@@ -168,7 +168,7 @@ def open_data(
     if table is None:
         bar = tqdm(listing.sources, desc=f"{name}: measuring masks", unit="mask", disable=not progress)
         table = {source.id: measure(source) for source in bar}
-        write_atomically(path, json.dumps({"version": _INDEX_VERSION, "key": key, "classes": table}))
+        write_text(path, json.dumps({"version": _INDEX_VERSION, "key": key, "classes": table}))
     samples = tuple(_sample(source, table[source.id], crowd) for source in listing.sources)
     return DataSet(name, layout, split or "", listing.classes, samples)
 
@@ -198,14 +198,10 @@ def check_counts(data: DataSet, folds: Sequence[Sequence[str]]) -> list[Count]:
     return counts
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees all of it or nothing."""
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, and its folder, so that a reader sees all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8", newline="\n"
-    ) as file:
-        file.write(text)
-    Path(file.name).replace(path)
+    write_atomically(path, lambda part: part.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def _sample(source: Source, table: dict[str, list[int]], crowd: Crowd) -> Sample:

@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from lfss.errors import InputError, UnknownName
 
-from .data import DataSet, write_atomically
+from .data import DataSet, write_text
 from .splits import Rule
 
 FORMAT = "lfss-episodes 1"
@@ -162,7 +162,7 @@ def sample_episodes(
 
 def save_episodes(episodes: EpisodeList, path: Path) -> None:
     """Store a list, atomically."""
-    write_atomically(path, episodes.text())
+    write_text(path, episodes.text())
 
 
 def load_episodes(path: Path, data: DataSet | None = None) -> EpisodeList:

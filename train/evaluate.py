@@ -28,7 +28,7 @@ from lfss.errors import InputError, LfssError
 from lfss.predictor import Predictor
 
 from . import benchmark, report
-from .data import DataSet, check_counts, open_data, write_atomically
+from .data import DataSet, check_counts, open_data, write_text
 from .episodes import EpisodeList, load_episodes, sample_episodes, save_episodes
 from .metrics import PROTOCOLS
 from .readouts import KINDS
@@ -99,7 +99,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
     }
     first = [r for r in records if r.seed == lists[0].seed]
     report.draw(table, growth(first, lists[0], settings.protocol), options.out.with_suffix(".png"))
-    write_atomically(options.out, json.dumps(result, indent=1))
+    write_text(options.out, json.dumps(result, indent=1))
     begun.unlink()
     _print(result)
     return 0

@@ -16,7 +16,7 @@ from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.predictor import Predictor
 
-from .data import DataSet, write_atomically
+from .data import DataSet, write_text
 from .episodes import Draws, EpisodeList, EpisodeSpec
 from .metrics import PROTOCOLS, ClassIoU, Scores, episode_sums, roc_auc
 from .readouts import READOUTS, Kind, Marked, make_support, presence_without, read_outs
@@ -156,14 +156,14 @@ def _resume(partial: Path, settings: Settings) -> list[Record]:
     """Records of a file begun earlier; begins it otherwise."""
     head = json.dumps(asdict(settings))
     if not partial.exists():
-        write_atomically(partial, head + "\n")
+        write_text(partial, head + "\n")
         return []
     first, *lines = partial.read_text(encoding="utf-8").split("\n")
     if first != head:
         raise InputError(f"'{partial}' was begun with other settings. Choose another --out, or remove it.")
     records = list(_records(lines))
     whole = "".join(json.dumps(asdict(record)) + "\n" for record in records)
-    write_atomically(partial, head + "\n" + whole)  # without a line cut short
+    write_text(partial, head + "\n" + whole)  # without a line cut short
     return records
 
 
