@@ -71,8 +71,9 @@ class ClassifierText(nn.Module):
     name = "imagenet-classifiers"
     logit_scale = 6.0
 
-    def __init__(self) -> None:
+    def __init__(self, *, spread: bool = True) -> None:
         super().__init__()
+        self.spread = spread
         t = teachers_module()
         self.vit = t.load_teacher("vit_tiny16")
         self.mobilenet = t.load_teacher("mobilenetv2", output_stride=16)
@@ -125,7 +126,7 @@ class ClassifierText(nn.Module):
         features = self.vit.features(t.resize_longest(pixels, 448))["block8"]
         size = features.shape[-2:]
         seed = _unit_range(_enlarge(a, size)) + _unit_range(_enlarge(b, size))
-        refined = _spread(_unit_range(seed), features)
+        refined = _spread(_unit_range(seed), features) if self.spread else seed
         return 2 * _unit_range(refined) - 1
 
     def _gather(self, score: Tensor, reduce: Callable[..., Tensor]) -> Tensor:
@@ -174,9 +175,10 @@ def _spread(maps: Tensor, features: Tensor, power: float = 4, steps: int = 2) ->
     return x.transpose(1, 2).unflatten(2, features.shape[-2:])
 
 
-def _preset(name: str, backbone: str, levels: tuple[str, ...]) -> Preset:
+def _preset(name: str, backbone: str, levels: tuple[str, ...], *, spread: bool = True) -> Preset:
     def load(device: str, models_dir: Path | None) -> Encoders:
-        return Encoders(ClassifierText().to(device), TeacherBackbone(backbone, levels).eval().to(device))
+        text = ClassifierText(spread=spread).to(device)
+        return Encoders(text, TeacherBackbone(backbone, levels).eval().to(device))
 
     return Preset(
         name=name,
@@ -190,6 +192,11 @@ def _preset(name: str, backbone: str, levels: tuple[str, ...]) -> Preset:
 def vit() -> Preset:
     """ViT-Ti/16 tokens: the best matcher among the teachers."""
     return _preset("teachers-vit", "vit_tiny16", ("block8", "block11"))
+
+
+def vit_raw() -> Preset:
+    """As ``vit``, the text evidence as rough as the classifiers give it, like MaskCLIP's."""
+    return _preset("teachers-vit-raw", "vit_tiny16", ("block8", "block11"), spread=False)
 
 
 def resnet50() -> Preset:
