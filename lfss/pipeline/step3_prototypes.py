@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, lengths
+from ..similarity import EPS, lengths, unit
 
 
 class Seeds(NamedTuple):
@@ -159,25 +159,33 @@ def cluster(
         Centres in the scale of ``features`` made unit vectors; rows of invalid seeds are zero.
     """
     n, c, h, w = features.shape
-    cells, length = features.flatten(2), lengths(features).flatten(1)[:, None]  # (N, C, n), (N, 1, n)
-    rows, columns = torch.arange(h, device=mask.device), torch.arange(w, device=mask.device)
-    places = torch.cartesian_prod(rows, columns).to(cells.dtype).T.expand(n, -1, -1)  # (N, 2, n)
-    start = (seeds.points[..., 0] * w + seeds.points[..., 1])[:, None]
-    centres = (cells.gather(2, start.expand(-1, c, -1)) / length.gather(2, start)).transpose(1, 2)
-    where = places.gather(2, start.expand(-1, 2, -1)).transpose(1, 2)  # (N, P, 2)
-    squares, outside = (length > EPS).to(cells.dtype), ~mask.flatten(1)[:, None]
+    # Only cells of the mask count, so the m cells of the largest mask are gathered first.
+    area = mask.flatten(1)
+    most = max(1, int(area.sum(1).max()))
+    index = area.int().argsort(dim=1, descending=True, stable=True)[:, :most]  # (N, m)
+    outside = ~area.gather(1, index)[:, None]
+    start = seeds.points[..., 0] * w + seeds.points[..., 1]  # (N, P)
+
+    def take(which: Tensor) -> tuple[Tensor, Tensor]:
+        looks = features.flatten(2).gather(2, which[:, None].expand(-1, c, -1))
+        return unit(looks), torch.stack((which // w, which % w), 1).to(looks.dtype)
+
+    cells, places = take(index)  # (N, C, m), (N, 2, m)
+    centres, where = (x.transpose(1, 2) for x in take(start))  # (N, P, C), (N, P, 2)
+    squares = cells.square().sum(1)[:, None]
 
     def distance() -> Tensor:
-        looks = squares + centres.square().sum(2, keepdim=True) - 2 * (centres @ cells) / length
+        looks = squares + centres.square().sum(2, keepdim=True) - 2 * (centres @ cells)
         steps = (where[..., None] - places[:, None]).square().sum(2)
-        return (sigma**2 * looks.clamp_min(0) + steps / radius**2).sqrt()  # (N, P, n)
+        return (sigma**2 * looks.clamp_min(0) + steps / radius**2).sqrt()  # (N, P, m)
 
     for _ in range(iterations):
         weight = (-distance()).masked_fill(outside, -torch.inf)
         weight = weight.softmax(2).nan_to_num(0.0)  # an item without any cell in its mask
-        centres, where = (weight / length) @ cells.transpose(1, 2), weight @ places.transpose(1, 2)
+        centres, where = weight @ cells.transpose(1, 2), weight @ places.transpose(1, 2)
     nearest = distance().masked_fill(~seeds.valid[..., None], torch.inf).argmin(1)
-    superpixels = nearest.masked_fill(outside[:, 0], -1).view(n, h, w)
+    nearest = nearest.masked_fill(outside[:, 0], -1)
+    superpixels = torch.full_like(area, -1, dtype=torch.int64).scatter(1, index, nearest).view(n, h, w)
     return Clusters(centres * seeds.valid[..., None], superpixels)
 
 
