@@ -1,0 +1,108 @@
+"""The portable decoder and the maps that it reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from lfss.methods import Episode, Lfss, LfssConfig
+from lfss.methods.portable import CELLS, NAMES, PICTURE
+from lfss.pipeline import PortableDecoder
+from tests.masks import coin, noise
+
+B, K, H, W = 2, 2, 8, 9
+CHANNELS = (6, 4)
+
+
+def episode(*, scale: float = 1.0, channels: tuple[int, int] = CHANNELS) -> Episode:
+    """Random features on two levels with marked supports, and a small picture."""
+    fine, coarse = channels
+    return Episode(
+        support_logits=noise(B, K, 3, 5, 5, seed=1),
+        query_logits=noise(B, 3, 5, 5, seed=2),
+        foreground=1,
+        support_features=(scale * noise(B, K, fine, H, W, seed=3), noise(B, K, coarse, 4, 5, seed=4)),
+        query_features=(scale * noise(B, fine, H, W, seed=5), noise(B, coarse, 4, 5, seed=6)),
+        support_known=coin(B, K, H, W, seed=7, share=0.4).float(),
+        support_unknown=torch.zeros(B, K, H, W),
+        query_picture=noise(B, 3, PICTURE, PICTURE, seed=8).sigmoid(),
+    )
+
+
+def maps(given: Episode, channels: tuple[int, int] = CHANNELS) -> Tensor:
+    """What the portable decoder would read."""
+    *_, last = Lfss(channels, LfssConfig(keep_maps=True)).eval().steps(given)
+    return last.tensors["maps"]
+
+
+def test_there_is_one_map_for_each_name_within_its_range():
+    made = maps(episode())
+    assert made.shape == (B, len(NAMES), CELLS, CELLS)
+    assert made.isfinite().all()
+    assert made.abs().max() <= 3
+
+
+def test_keeping_the_maps_does_not_change_the_logits():
+    given = episode()
+    assert torch.equal(Lfss(CHANNELS)(given), Lfss(CHANNELS, LfssConfig(keep_maps=True))(given))
+
+
+def test_the_maps_do_not_depend_on_the_length_of_features():
+    torch.testing.assert_close(maps(episode(scale=50.0)), maps(episode()), atol=1e-3, rtol=1e-3)
+
+
+def test_the_maps_have_one_shape_whatever_the_network():
+    assert maps(episode(channels=(9, 3)), (9, 3)).shape == maps(episode()).shape
+
+
+@pytest.mark.parametrize("area", ["empty", "full"])
+def test_empty_and_full_supports_give_finite_maps(area):
+    known = torch.full((B, K, H, W), float(area == "full"))
+    assert maps(replace(episode(), support_known=known)).isfinite().all()
+
+
+def test_an_untrained_decoder_is_the_training_free_read_out():
+    torch.manual_seed(0)
+    given = episode()
+    with torch.no_grad():
+        logits = Lfss(CHANNELS, LfssConfig(decoder="portable")).eval()(given)
+        plain = Lfss(CHANNELS).eval()(given)
+    assert logits.shape == (B, PICTURE, PICTURE)
+    enlarged = torch.nn.functional.interpolate(plain[:, None], (CELLS, CELLS), mode="bilinear")
+    expected = torch.nn.functional.interpolate(enlarged, (PICTURE, PICTURE), mode="bilinear")[:, 0]
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_without_a_picture_the_decoder_says_what_is_missing():
+    with pytest.raises(ValueError, match="query_picture"):
+        Lfss(CHANNELS, LfssConfig(decoder="portable"))(replace(episode(), query_picture=None))
+
+
+def test_every_parameter_gets_a_gradient_once_the_head_has_moved():
+    """The head starts at zero, so the first step reaches the head alone."""
+    torch.manual_seed(0)
+    decoder = PortableDecoder(maps=3, width=8)
+    given = (noise(2, 3, 10, 10), noise(2, 10, 10, seed=1), noise(2, 3, 20, 20, seed=2).sigmoid())
+    truth = coin(2, 20, 20).float()
+    optimizer = torch.optim.SGD(decoder.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.binary_cross_entropy_with_logits(decoder(*given), truth).backward()
+        optimizer.step()
+    for name, parameter in decoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_the_decoder_corrects_and_does_not_change_its_inputs():
+    torch.manual_seed(0)
+    decoder = PortableDecoder(maps=3, width=8)
+    torch.nn.init.normal_(decoder.head.weight)
+    given = (noise(2, 3, 10, 10), noise(2, 10, 10, seed=1), noise(2, 3, 20, 20, seed=2).sigmoid())
+    before = [t.clone() for t in given]
+    assert decoder(*given).shape == (2, 20, 20)
+    for a, b in zip(given, before):
+        assert torch.equal(a, b)
