@@ -10,6 +10,9 @@ from typing import Any
 import gradio as gr
 
 from . import example
+from .about_tab import build_about
+from .api import build_api
+from .export_tab import build_export
 from .handlers import LIGHT, MODEL, guarded
 from .review_tab import KEYS, build_review
 from .segment_tab import build_segment, first_look
@@ -90,6 +93,9 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
                 segment = build_segment(service, sessions, session_id)
             build_stages(sessions, session_id)
             build_review(service, sessions, session_id)
+            build_export(sessions, session_id)
+            build_about(service)
+        build_api(service, sessions)
 
         @guarded
         def enter(sent: str, request: gr.Request) -> dict[Any, Any]:

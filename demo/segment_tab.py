@@ -125,8 +125,8 @@ def summary(session: Session, done: int, total: int, seconds: float) -> str:
     absent = sum(not session.found.get(d, True) for d in session.doubts)
     if absent and done:
         lines.append(
-            f"In {absent} of {len(session.doubts)} the model does not see it, so their masks are empty. If you "
-            "know that it is there, tick 'Every picture shows it' and run again."
+            f"In {absent} of {len(session.doubts)} the model does not see it, so their masks are empty. "
+            "If you know that it is there, tick 'Every picture shows it' and run again."
         )
     failed = [f"{reason}" for _, reason in session.failures[:5]]
     if len(session.failures) > 5:

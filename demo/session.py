@@ -30,6 +30,7 @@ from .views import shown_mask, shrunk, write_jpeg
 MAX_SUPPORTS = 20
 SHOWN_PICTURES = 8  # decoded pictures that a session keeps at the size of a screen
 THUMBNAIL_SIDE = 256
+CALL, CALL_SECONDS = "call-", 3600.0  # folders for single calls of programs, and how long they stay
 IDLE_SECONDS = 6 * 3600.0
 
 
@@ -361,6 +362,13 @@ class Sessions:
                 self._pages[page] = session_id
         return session_id, session
 
+    def temporary(self) -> Session:
+        """A session for one call of a program, with a workspace of its own."""
+        with self._lock:
+            self._sweep()
+        folder = Path(tempfile.mkdtemp(prefix=CALL, dir=self.root))
+        return Session(folder, Workspace.open(folder / "workspace"))
+
     def get(self, session_id: str) -> Session:
         """The session of an id.
 
@@ -398,3 +406,6 @@ class Sessions:
             if session.workspace is not self._shared:
                 session.workspace.close()
             shutil.rmtree(session.folder, ignore_errors=True)
+        for folder in self.root.glob(f"{CALL}*"):
+            if time.time() - folder.stat().st_mtime > CALL_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

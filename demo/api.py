@@ -1,0 +1,127 @@
+"""The endpoints for programs: prepare a class, segment a picture, export many. Each call stands alone.
+
+Pictures and files come and go through file components, so a path from outside is never opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lfss.annotations import FORMATS
+from lfss.errors import InputError
+from lfss.figures import save_png_atomic
+from lfss.images import read_image
+from lfss.stages import Prediction
+
+from .export_tab import STATES, export
+from .handlers import MODEL, guarded
+from .run import run
+from .service import Service
+from .session import Sessions, Settings
+from .supports_panel import save_class
+
+PUBLIC = {**MODEL, "api_visibility": "public"}
+
+
+def build_api(service: Service, sessions: Sessions) -> None:
+    """Add the endpoints to the page; nothing of them is seen there."""
+
+    @guarded
+    def prepare_class(label: str, not_words: str, supports: list[str] | None) -> str:
+        session = sessions.temporary()
+        session.label, session.not_words = label or "", not_words or ""
+        _strict(session.add_supports(supports or []))
+        return str(save_class(service, session))
+
+    @guarded
+    def segment(
+        image: str | None, class_file: str | None, threshold: float, assume_present: bool
+    ) -> tuple[str, dict[str, Any]]:
+        session = sessions.temporary()
+        settings = _settings(threshold, assume_present)
+        if not image:
+            raise InputError("Send a picture to segment.")
+        query = read_image(image)
+        prediction = None
+        prepared = service.load_class(_class(class_file))
+        for step in service.segment(
+            prepared, query, threshold=settings.threshold, assume_present=settings.assume_present
+        ):
+            prediction = step if isinstance(step, Prediction) else None
+        assert prediction is not None
+        path = session.folder / "mask.png"
+        save_png_atomic(path, prediction.mask)
+        facts = {
+            "label": prediction.label.text,
+            "presence": round(prediction.presence, 4),
+            "area": float(prediction.mask.mean()),
+            "preset": prediction.preset,
+            "seconds": round(prediction.seconds, 4),
+        }
+        return str(path), facts
+
+    @guarded
+    def export_all(
+        images: list[str] | None, class_file: str | None, form: str, threshold: float, assume_present: bool
+    ) -> str:
+        session = sessions.temporary()
+        session.class_file = _class(class_file)
+        if form not in FORMATS:
+            raise InputError(f"There is no format '{form}'. Known: {', '.join(FORMATS)}.")
+        _strict(session.add_queries(images or []))
+        for _ in run(service, session, _settings(threshold, assume_present)):
+            pass
+        _strict([reason for _, reason in session.failures])
+        names = [category.name for category in session.workspace.labels()]
+        return str(export(session, names, list(STATES), [form], images=False))
+
+    with gr.Row(visible=False):
+        label, not_words = gr.Textbox(label="Label"), gr.Textbox(label="Words that are something else")
+        supports = gr.File(label="Supports: photos that show it", file_count="multiple")
+        saved = gr.File(label="Class")
+        image = gr.File(label="Picture")
+        images = gr.File(label="Pictures, or a zip of them", file_count="multiple")
+        class_file = gr.File(label="Class, from /prepare_class")
+        threshold = gr.Number(0.5, label="Threshold, from 0 to 1")
+        present = gr.Checkbox(label="Every picture shows it")
+        form = gr.Textbox("coco", label=f"Format: {', '.join(FORMATS)}")
+        mask, facts = gr.File(label="Mask (PNG, 0 and 255)"), gr.JSON(label="Facts")
+        bundle = gr.File(label="Bundle (zip)")
+        start = gr.Button()
+    start.click(
+        prepare_class, [label, not_words, supports], saved, api_name="prepare_class",
+        api_description="Make a class file for the other endpoints from a label and photos that show it.",
+        **PUBLIC,
+    )  # fmt: skip
+    start.click(
+        segment, [image, class_file, threshold, present], [mask, facts], api_name="segment",
+        api_description="Find the object of a class in one picture: a mask at its full size, and facts.",
+        **PUBLIC,
+    )  # fmt: skip
+    start.click(
+        export_all, [images, class_file, form, threshold, present], bundle, api_name="export",
+        api_description="Segment many pictures and write them in the format of an annotation tool, as a zip.",
+        **PUBLIC,
+    )  # fmt: skip
+
+
+def _class(file: str | None) -> Path:
+    if not file:
+        raise InputError("Send a class file; /prepare_class makes one.")
+    return Path(file)
+
+
+def _settings(threshold: float, assume_present: bool) -> Settings:
+    if not isinstance(threshold, int | float) or not 0 < threshold < 1:
+        raise InputError(f"The threshold lies between 0 and 1; {threshold!r} came.")
+    return Settings(float(threshold), bool(assume_present))
+
+
+def _strict(refused: Sequence[str]) -> None:
+    """A program wants all or nothing, told by the first reason."""
+    if refused:
+        raise InputError(refused[0])

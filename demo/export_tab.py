@@ -1,0 +1,114 @@
+"""Export: drafts in the formats of other tools, as one zip."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from lfss.annotations import FORMATS
+from lfss.annotations.bundle import write_bundle
+from lfss.drafts import Draft, Status
+from lfss.errors import InputError
+
+from . import views
+from .handlers import LIGHT, PRIVATE, guarded
+from .session import Session, Sessions
+
+STATES: dict[str, Status] = {
+    "Accepted": "accepted",
+    "Edited": "edited",
+    "Object absent": "absent",
+    "Drafts nobody has checked": "proposed",
+}
+CHECKED = ["Accepted", "Edited", "Object absent"]
+
+
+def wanted(session: Session, labels: Sequence[str], states: Sequence[str]) -> list[Draft]:
+    """The drafts of these labels and states, a label after the other."""
+    status = [STATES[state] for state in states if state in STATES]
+    known = {category.name for category in session.workspace.labels()}
+    return [
+        draft
+        for name in labels
+        if name in known and status
+        for draft in session.workspace.drafts(name, status)
+    ]
+
+
+def counted(session: Session, labels: Sequence[str], states: Sequence[str]) -> str:
+    """How many drafts an export would hold, as HTML."""
+    found = session.workspace.stats().drafts
+    status = {STATES[state] for state in states if state in STATES}
+    total = sum(n for name in labels for s, n in found.get(name, {}).items() if s in status)
+    left = sum(found.get(name, {}).get("proposed", 0) for name in labels)
+    lines = [f"{total} drafts will be exported." if total != 1 else "1 draft will be exported."]
+    if left and "proposed" not in status:
+        lines.append(f"{left} drafts nobody has checked stay out.")
+    if not found:
+        lines = ["There is nothing to export yet. Run and review first."]
+    return views.notes(lines)
+
+
+def export(
+    session: Session, labels: Sequence[str], states: Sequence[str], formats: Sequence[str], *, images: bool
+) -> Path:
+    """Write the bundle.
+
+    Raises:
+        InputError: nothing is chosen, or nothing matches.
+        ExportError: it cannot be written.
+    """
+    if not formats:
+        raise InputError("Choose at least one format.")
+    drafts = wanted(session, labels, states)
+    if not drafts:
+        raise InputError("No draft matches this choice. Review some first, or tick more states.")
+    out = session.folder / "exports" / f"lfss-export-{secrets.token_hex(3)}.zip"
+    out.parent.mkdir(exist_ok=True)
+    return write_bundle(drafts, out, formats=list(formats), labels=list(labels), images=images)
+
+
+def build_export(sessions: Sessions, session_id: gr.State) -> None:
+    """Lay out and wire the tab."""
+    # Results without a ground truth to match make no sense here.
+    choices = [(form.title, name) for name, form in FORMATS.items() if name != "coco-results"]
+    with gr.Tab("Export", id="export") as tab, gr.Row(equal_height=False):
+        with gr.Column(min_width=320):
+            labels = gr.CheckboxGroup([], label="Labels", elem_id="export-labels")
+            states = gr.CheckboxGroup(
+                list(STATES), value=CHECKED, label="Which drafts", elem_id="export-states"
+            )
+            counts = gr.HTML(elem_id="export-counts", padding=False)
+        with gr.Column(min_width=320):
+            formats = gr.CheckboxGroup(choices, value=["coco"], label="Formats", elem_id="export-formats")
+            images = gr.Checkbox(label="Put the pictures in too", elem_id="export-images")
+            write = gr.Button("Export", variant="primary", elem_id="export")
+            out = gr.File(label="Bundle", visible=False, elem_id="export-file")
+            hints = gr.HTML(elem_id="export-hints", padding=False)
+
+    @guarded
+    def refresh(key: str, chosen: list[str]) -> tuple[Any, str]:
+        session = sessions.get(key)
+        names = [category.name for category in session.workspace.labels()]
+        return gr.update(choices=names, value=names), counted(session, names, chosen)
+
+    @guarded
+    def recount(key: str, names: list[str], chosen: list[str]) -> str:
+        return counted(sessions.get(key), names, chosen)
+
+    @guarded
+    def make(
+        key: str, names: list[str], chosen: list[str], kinds: list[str], with_images: bool
+    ) -> tuple[Any, str]:
+        path = export(sessions.get(key), names, chosen, kinds, images=with_images)
+        lines = [f"{FORMATS[kind].title}: {FORMATS[kind].hint}" for kind in kinds]
+        return gr.update(value=str(path), visible=True), views.notes(lines)
+
+    tab.select(refresh, [session_id, states], [labels, counts], **LIGHT)
+    for choice in (labels, states):
+        choice.input(recount, [session_id, labels, states], counts, **LIGHT)
+    write.click(make, [session_id, labels, states, formats, images], [out, hints], **PRIVATE)

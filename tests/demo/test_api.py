@@ -1,0 +1,163 @@
+"""The whole app over HTTP: its endpoints, what they refuse, and eight clients at once."""
+
+from __future__ import annotations
+
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import PIL.Image
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from demo import build
+from demo.page import launch_options
+from demo.service import Service
+from demo.session import Sessions
+from tests.fakes import scene
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory) -> Iterator[str]:
+    service = Service("tests.fakes:preset", device="cpu")
+    sessions = Sessions(root=tmp_path_factory.mktemp("sessions"))
+    page = build(service, sessions)
+    page.queue(default_concurrency_limit=16)
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield address
+    page.close()
+    sessions.close()
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> Client:
+    return Client(url, verbose=False)
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def file(name: str, pixels: np.ndarray | bytes) -> dict:
+        path = tmp_path / name
+        if isinstance(pixels, bytes):
+            path.write_bytes(pixels)
+        else:
+            PIL.Image.fromarray(pixels).save(path)
+        return handle_file(str(path))
+
+    return file
+
+
+def a_class(client: Client, write, label: str = "red", colour: str = "red") -> str:
+    return client.predict(
+        label, "", [write(f"s-{colour}.png", scene(colour, seed=1))], api_name="/prepare_class"
+    )
+
+
+def test_only_the_three_endpoints_are_public(client):
+    described = client.view_api(return_format="dict", print_info=False)
+    assert set(described["named_endpoints"]) == {"/prepare_class", "/segment", "/export"}
+    assert not described["unnamed_endpoints"]
+
+
+def test_a_class_is_prepared_and_finds_its_object(client, write):
+    saved = a_class(client, write)
+    query = write("q.png", scene(seed=2, box=(40, 50, 200, 260)))
+    mask, facts = client.predict(query, handle_file(saved), 0.5, False, api_name="/segment")
+    found = np.asarray(PIL.Image.open(mask)) > 0
+    expected = np.zeros((240, 320), bool)
+    expected[40:200, 50:260] = True
+    assert (found & expected).sum() / (found | expected).sum() > 0.95
+    assert facts["label"] == "red"
+
+
+def test_many_pictures_become_a_bundle(client, write, tmp_path):
+    archive = tmp_path / "set.zip"
+    with zipfile.ZipFile(archive, "w") as z:
+        for i in range(2):
+            PIL.Image.fromarray(scene(seed=30 + i)).save(tmp_path / f"{i}.png")
+            z.write(tmp_path / f"{i}.png", f"day/{i}.png")
+    saved = a_class(client, write)
+    bundle = client.predict(
+        [handle_file(str(archive))], handle_file(saved), "coco", 0.5, False, api_name="/export"
+    )
+    assert any(n.startswith("coco/") for n in zipfile.ZipFile(bundle).namelist())
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "content", "told"),
+    [
+        ("", "a.png", None, "Type a label"),
+        ("x" * 10_000, "a.png", None, "at most 200"),
+        ("<script>alert(1)</script>, red", "a.png", None, None),
+        ("red", "a.svg", b"<svg/>", "no picture of a known kind"),
+        ("red", "a.png", b"not a picture", "a.png"),
+    ],
+)
+def test_bad_input_is_told_in_one_sentence(client, write, label, name, content, told):
+    file = write(name, scene(seed=1) if content is None else content)
+    if told is None:
+        assert client.predict(label, "", [file], api_name="/prepare_class")
+        return
+    with pytest.raises(AppError, match=told) as caught:
+        client.predict(label, "", [file], api_name="/prepare_class")
+    assert "Traceback" not in str(caught.value)
+    assert "<script>" not in str(caught.value)
+
+
+def test_a_path_on_the_server_is_not_opened(url, tmp_path):
+    secret = tmp_path / "secret.png"
+    PIL.Image.fromarray(scene()).save(secret)
+    sent = {"path": str(secret), "meta": {"_type": "gradio.FileData"}}
+    called = httpx.post(f"{url}gradio_api/call/prepare_class", json={"data": ["red", "", [sent]]})
+    answer = httpx.get(f"{url}gradio_api/call/prepare_class/{called.json()['event_id']}", timeout=30)
+    assert "event: error" in answer.text
+    assert "safetensors" not in answer.text
+
+
+def odd_pictures(folder: Path) -> list[Path]:
+    """A 16-bit TIFF, a rotated phone photo, an animation, and names that trip programs."""
+    pixels = scene(seed=40, size=(120, 200), box=(20, 30, 100, 150))
+    paths = [folder / n for n in ("deep.tif", "phone.jpg", "moving.gif", 'it\'s "q" 🐕 \u202egpj.png')]
+    PIL.Image.fromarray(pixels[..., 0].astype(np.uint16) * 257).save(paths[0])
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    PIL.Image.fromarray(pixels).save(paths[1], exif=exif, quality=95)
+    frames = [PIL.Image.fromarray(np.roll(pixels, 10 * i, 1)) for i in range(3)]
+    frames[0].save(paths[2], save_all=True, append_images=frames[1:])
+    PIL.Image.fromarray(pixels).save(paths[3])
+    return paths
+
+
+def test_odd_pictures_give_masks_of_their_upright_size(client, write, tmp_path):
+    saved = a_class(client, write)
+    for path, size in zip(odd_pictures(tmp_path), [(200, 120), (120, 200), (200, 120), (200, 120)]):
+        mask, _ = client.predict(handle_file(str(path)), handle_file(saved), 0.5, True, api_name="/segment")
+        assert PIL.Image.open(mask).size == size, path.name
+
+
+def test_eight_clients_at_once_each_get_their_own_result(url, write):
+    boxes = [(20 + 10 * i, 30, 120 + 10 * i, 200) for i in range(8)]
+    colours = ["red", "blue"] * 4
+    supports = [write(f"s{i}.png", scene(colours[i], seed=i)) for i in range(8)]
+    queries = [write(f"q{i}.png", scene(colours[i], seed=50 + i, box=boxes[i])) for i in range(8)]
+    found: dict[int, np.ndarray] = {}
+
+    def work(i: int) -> None:
+        client = Client(url, verbose=False)
+        saved = client.predict(colours[i], "", [supports[i]], api_name="/prepare_class")
+        mask, _ = client.predict(queries[i], handle_file(saved), 0.5, False, api_name="/segment")
+        found[i] = np.asarray(PIL.Image.open(mask)) > 0
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for i, (top, left, bottom, right) in enumerate(boxes):
+        expected = np.zeros((240, 320), bool)
+        expected[top:bottom, left:right] = True
+        assert (found[i] & expected).sum() / (found[i] | expected).sum() > 0.9
