@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -78,4 +79,5 @@ def _annotation(
 
 def _as_colours(segments: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
     """(H, W, 3) RGB of segment numbers: R + 256 G + 65536 B."""
-    return segments.astype("<i4").view(np.uint8).reshape(*segments.shape, 4)[..., :3]
+    octets = segments.astype("<i4").view(np.uint8).reshape(*segments.shape, 4)
+    return np.asarray(cv2.cvtColor(octets, cv2.COLOR_RGBA2RGB), np.uint8)

@@ -27,6 +27,8 @@ LOSS = 0.02  # of a part's pixels that may come out wrong, for each pixel of det
 
 _FINE = 0.25  # a detail below a pixel centre's distance to the border: hardly ever costs a pixel
 
+_FEW = 4  # wrong pixels allowed: below this the full detail is seldom enough, and not worth trying
+
 
 @dataclass(frozen=True, eq=False)
 class Outline:
@@ -98,7 +100,7 @@ def _fit(numbers: npt.NDArray[np.int32], target: Target, detail: float) -> tuple
     """A polygon for each numbered part, and all of them drawn."""
     found = parts(numbers, target, corners=detail == 0)
     allowed = LOSS * detail * np.bincount(numbers.reshape(-1))[1:]
-    tolerance = np.where(allowed < 1, min(detail, _FINE), detail)
+    tolerance = np.where(allowed < _FEW, min(detail, _FINE), detail)
     polygons = [simplify(part, t) for part, t in zip(found, tolerance)]
     while True:
         drawn = draw(polygons, (numbers.shape[0], numbers.shape[1]), target)

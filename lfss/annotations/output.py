@@ -152,8 +152,8 @@ def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
 
 def as_png(pixels: npt.NDArray[np.uint8]) -> bytes:
     """The bytes of a PNG of (H, W) grey or (H, W, 3) RGB: OpenCV's encoder is the fast one."""
-    ordered = pixels[..., ::-1] if pixels.ndim == 3 else pixels
-    return cv2.imencode(".png", np.ascontiguousarray(ordered))[1].tobytes()
+    ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    return cv2.imencode(".png", ordered)[1].tobytes()
 
 
 def copy_picture(picture: Picture, target: Path) -> None:

@@ -99,7 +99,9 @@ def _cut_open(
         ring, place = walk.pop()
         loop = loops[ring]
         stop, child = children[ring].pop() if children[ring] else (len(loop) - 1, -1)
-        if stop > place:
+        if stop - place == len(loop) - 1:
+            lines += _halves(loop)
+        elif stop > place:
             lines.append(loop[place : stop + 1])
         if child >= 0:
             lines.append(np.stack((loop[stop], loops[child][0])))
@@ -108,6 +110,13 @@ def _cut_open(
             parent, place = walk[-1]
             lines.append(np.stack((loop[0], loops[parent][place])))
     return lines
+
+
+def _halves(loop: Points) -> tuple[Points, Points]:
+    """A closed loop cut at the point furthest from its start: its ends alone do not say where it runs."""
+    away = loop - loop[0]
+    far = int((away * away).sum(axis=1).argmax())
+    return loop[: far + 1], loop[far:]
 
 
 def _from(ring: Points, start: int) -> Points:
@@ -124,10 +133,14 @@ def _seen_to_the_left(
         outside = np.flatnonzero(numbers[int(y), : int(x) + (target != "coco")] == 0)
         seen.append((outside[-1] + 1 if outside.size else 0, y))
     wide = 2 * numbers.shape[1] + 3
+    wanted, which = np.unique(_code(np.asarray(seen), wide), return_inverse=True)
     codes = _code(np.concatenate(rings), wide)
-    order = np.argsort(codes, kind="stable")
+    nearest = np.minimum(np.searchsorted(wanted, codes), len(wanted) - 1)
+    places = np.flatnonzero(wanted[nearest] == codes)[::-1]
     # Where borders share a point, the ring that comes first: it hangs together with the outer one.
-    index = order[np.searchsorted(codes[order], _code(np.asarray(seen), wide))]
+    first = np.zeros(len(wanted), np.int64)
+    first[nearest[places]] = places
+    index = first[which]
     lengths = np.array([len(r) for r in rings])
     starts = np.cumsum(lengths) - lengths
     ring = np.searchsorted(starts, index, side="right") - 1
@@ -147,16 +160,7 @@ def simplify(part: Part, detail: float) -> Points:
     if len(part.lines) == 1:
         points = np.asarray(cv2.approxPolyDP(part.lines[0], detail, True), np.float32)[:, 0]
     else:
-        pieces = [half for line in part.lines for half in _halves(line)]
-        kept = [cv2.approxPolyDP(p, detail, False)[:-1, 0] if len(p) > 2 else p[:-1] for p in pieces]
+        kept = [cv2.approxPolyDP(p, detail, False)[:-1, 0] if len(p) > 2 else p[:-1] for p in part.lines]
         points = np.concatenate(kept).astype(np.float32)
         points = points[(points != _from(points, 1)).any(axis=1)]
     return np.concatenate((points, points[[-1] * (3 - len(points))])) if len(points) < 3 else points
-
-
-def _halves(line: Points) -> list[Points]:
-    """A line that ends where it starts, cut at its far end: its ends alone do not say where it runs."""
-    if len(line) < 3 or (line[0] != line[-1]).any():
-        return [line]
-    far = int(((line - line[0]) ** 2).sum(axis=1).argmax())
-    return [line[: far + 1], line[far:]]

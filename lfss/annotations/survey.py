@@ -213,5 +213,5 @@ def paint(drafts: Sequence[Draft], labels: Sequence[str]) -> npt.NDArray[np.int3
     """
     canvas = np.zeros(drafts[0].size, np.int32)
     for place in sorted(range(len(drafts)), key=lambda p: labels.index(drafts[p].label)):
-        canvas[drafts[place].mask] = place + 1
+        np.copyto(canvas, place + 1, where=drafts[place].mask)
     return canvas

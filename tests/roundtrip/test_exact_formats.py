@@ -31,7 +31,7 @@ FLAT = [
     ("coco-panoptic", "datumaro", {"layout": "coco_panoptic"}),
     ("voc", "datumaro", {"layout": "voc_segmentation"}),
 ]
-quick = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def names_of(drafts: list[Draft], *, stems: bool) -> dict[int, str]:

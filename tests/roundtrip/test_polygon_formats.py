@@ -77,7 +77,7 @@ def test_holes_and_parts_of_the_hard_scene_come_back(
 def test_random_parts_above_100_pixels_come_back_at_half_a_pixel(
     readers, name: str, options: dict, check: str, arguments: dict, stems: bool
 ) -> None:
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(masks(), min_size=3, max_size=5))
     def holds(drawn: list[np.ndarray]) -> None:
         with tempfile.TemporaryDirectory() as work:
