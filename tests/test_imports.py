@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Absolute names of everything that a file imports, wherever in it the statement stands."""
     package = module_of(path).rpartition(".")[0]
