@@ -231,4 +231,4 @@ def test_memory_does_not_grow_with_the_number_of_pictures(workspace, tmp_path):
         return reached
 
     peak(0, 5)  # imports and caches
-    assert peak(20, 220) < 1.3 * peak(5, 20) + 100_000
+    assert peak(20, 140) < 1.3 * peak(5, 20) + 100_000
