@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .images import halve
+
 SOLVE_SIDE = 320
 APPLY_SIDE = 1024
 
@@ -88,10 +90,11 @@ def to_pixels(
     small, large = _fit(full, SOLVE_SIDE), _fit(full, APPLY_SIDE)
     score = _sigmoid(cv2.resize(logits, small, interpolation=cv2.INTER_CUBIC))
     guide = _unit_colours(pixels, large)
-    coarse = cv2.resize(guide, small, interpolation=cv2.INTER_AREA)
+    coarse = np.asarray(cv2.resize(guide, small, interpolation=cv2.INTER_AREA), np.float32)
     slope, offset = guided_filter(coarse, score, radius=radius, eps=eps)
     out = np.einsum("hwc,hwc->hw", cv2.resize(slope, large), guide) + cv2.resize(offset, large)
-    return np.clip(out if large == full else cv2.resize(out, full), 0, 1).astype(np.float32, copy=False)
+    out = np.asarray(out if large == full else cv2.resize(out, full), np.float32)
+    return np.clip(out, 0, 1, out=out)
 
 
 def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -105,5 +108,5 @@ def _sigmoid(x: npt.NDArray) -> Floats:
 
 
 def _unit_colours(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> Floats:
-    shrunk = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    shrunk = cv2.resize(halve(pixels, min(size)), size, interpolation=cv2.INTER_AREA)
     return np.asarray(shrunk, np.float32) / np.float32(255)

@@ -180,12 +180,24 @@ def resize_to(image: Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np
     Returns:
         (3, S, S) float32 in [0, 1].
     """
-    pixels = image.pixels if isinstance(image, Image) else image
+    pixels = halve(image.pixels if isinstance(image, Image) else image, size)
     height, width = pixels.shape[:2]
     # OpenCV averages only where both axes shrink, so each axis gets the filter it needs.
     shrunk = cv2.resize(pixels, (min(size, width), min(size, height)), interpolation=cv2.INTER_AREA)
     square = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(square.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+
+
+def halve(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """Average 2 x 2 pixels again and again while the short side stays at least twice ``side``.
+
+    What is shrunk further anyway gets there several times faster this way. An odd side ends it, so that
+    nothing shifts.
+    """
+    while min(pixels.shape[:2]) >= 4 * side and not (pixels.shape[0] % 2 or pixels.shape[1] % 2):
+        size = (pixels.shape[1] // 2, pixels.shape[0] // 2)
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return pixels
 
 
 def list_images(

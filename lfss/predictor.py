@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ from .encoders import VisionLanguage
 from .errors import InputError, NoForeground, SupportError, WeightsMismatch
 from .images import Image, resize_to
 from .labels import Label, competitors
-from .methods import PICTURE, Episode, Lfss, Method, Step
+from .methods import PICTURE, Episode, Lfss, Step, SupportSide
 from .presets import Encoders, Preset, find_preset
 from .reasoning import make_stage, stages_of
 from .stages import Prediction, Stage
@@ -108,6 +108,7 @@ class Prepared:
         logits, features, known, unknown: the support side of an Episode with B = 1.
         names, digests, sizes: of the support pictures; sizes are (H, W) in pixels.
         thumbnails: (h, w, 3) uint8 pictures of the supports, for people.
+        side: what the method makes of the supports alone; not saved, made again after loading.
     """
 
     label: Label
@@ -124,6 +125,7 @@ class Prepared:
     digests: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
     thumbnails: tuple[npt.NDArray[np.uint8], ...]
+    side: SupportSide | None = None
 
     def picture(self, index: int) -> Tensor:
         """(1, 3, 100, 100) in [0, 1] of one support, as ``Episode.query_picture`` wants it."""
@@ -202,7 +204,7 @@ class Predictor:
         prediction = predictor.predict(prepared, read_image("b.jpg"))
     """
 
-    def __init__(self, preset: Preset, encoders: Encoders, method: Method, device: str):
+    def __init__(self, preset: Preset, encoders: Encoders, method: Lfss, device: str):
         self.preset, self.encoders, self.method, self.device = preset, encoders, method, device
 
     @classmethod
@@ -246,7 +248,7 @@ class Predictor:
         cells = features[0].shape[-2:]
         shares = [_cell_shares(s.known, (cells[0], cells[1])) for s in supports]
         known, unknown = (torch.from_numpy(np.stack(x))[None].to(self.device) for x in zip(*shares))
-        return Prepared(
+        prepared = Prepared(
             label=label,
             preset=self.preset.name,
             text=text,
@@ -262,6 +264,13 @@ class Predictor:
             sizes=tuple(s.image.size for s in supports),
             thumbnails=tuple(_thumbnail(s.image) for s in supports),
         )
+        with torch.inference_mode():
+            if self.preset.method.circle:
+                alone = self._support_episode(prepared)
+                pictures = torch.stack([prepared.picture(i) for i in range(len(supports))], 1)
+                alone, _ = self.method.circle(alone, pictures)
+                prepared = replace(prepared, known=alone.support_known, unknown=alone.support_unknown)
+            return replace(prepared, side=self.method.support_side(self._support_episode(prepared)))
 
     def steps(self, prepared: Prepared, query: Image, *, assume_present: bool = False) -> Iterator[Step]:
         """The method's own steps, as tensors, for code that wants more than pictures."""
@@ -312,7 +321,7 @@ class Predictor:
         assert logits is not None
         score = to_pixels(logits, query.pixels, snap=snap)
         yield make_stage("score", query=score)
-        yield make_stage("prediction", query=(score >= threshold) & present)
+        yield make_stage("prediction", query=score >= (threshold if present else np.inf))
 
     def predict(
         self,
@@ -345,17 +354,26 @@ class Predictor:
                 f"'{self.preset.name}'. Choose that preset, or prepare the class again."
             )
         dense, features = self._encode(query)
+        return replace(
+            self._support_episode(prepared),
+            query_logits=self._logits(dense, prepared.text),
+            query_features=features,
+            query_present=assume_present,
+            query_picture=torch.from_numpy(resize_to(query, PICTURE))[None].to(self.device),
+        )
+
+    def _support_episode(self, prepared: Prepared) -> Episode:
+        """The support side of an Episode; the first support stands in for the query."""
         return Episode(
             support_logits=prepared.logits,
-            query_logits=self._logits(dense, prepared.text),
+            query_logits=prepared.logits[:, 0],
             foreground=prepared.foreground,
             support_features=prepared.features,
-            query_features=features,
+            query_features=tuple(f[:, 0] for f in prepared.features),
             support_known=prepared.known,
             support_unknown=prepared.unknown,
             text_trust=prepared.text_trust,
-            query_present=assume_present,
-            query_picture=torch.from_numpy(resize_to(query, PICTURE))[None].to(self.device),
+            support_side=prepared.side,
         )
 
     @torch.inference_mode()

@@ -70,7 +70,7 @@ def variants(levels: int) -> Iterator[Variant]:
         yield Variant(f"alpha {alpha} instead of 0.5", replace(full, alpha=alpha))
     for t in (0.5, 5.0, 20.0):
         yield Variant(f"refiner's temperature {t:g} instead of 2", replace(full, refine_temperature=t))
-    yield Variant("Eq. 4 as printed", replace(full, refine_form="literal"))
+    yield Variant("Eq. 4 as printed", replace(full, refine_form="literal", refine_temperature=1.0))
     yield Variant("Eq. 12 as printed (map of the support)", replace(full, geometry="literal"))
     yield Variant("attention temperature 0.1 instead of 1", replace(full, attention_temperature=0.1))
     yield Variant("nothing pooled (50 x 50 with 50 x 50)", replace(full, cells=64))
@@ -82,7 +82,7 @@ def variants(levels: int) -> Iterator[Variant]:
 @torch.inference_mode()
 def masks_of(variant: Variant, episode: Episode, query: Image) -> dict[str, np.ndarray]:
     """(H, W) bool for each of ``COLUMNS``."""
-    changed = variant.change(episode)
+    changed = replace(variant.change(episode), support_side=None)
     method = Lfss(tuple(f.shape[2] for f in changed.support_features), variant.config).eval()
     t = {step.key: step.tensors for step in method.steps(changed)}
     logits = t["prediction"]["logits"][0].float().cpu().numpy()

@@ -32,7 +32,7 @@ from lfss.methods.portable import CELLS, NAMES
 from lfss.predictor import Predictor, Support
 from lfss.presets import find_preset
 
-from .data import DataSet, Sample, open_data, write_atomically
+from .data import DataSet, Sample, open_data, write_text
 from .distill_data import fraction, split_rule
 from .episodes import Draws, EpisodeSpec, sample_episodes
 from .weak import known_box, known_mask, known_scribbles
@@ -113,7 +113,7 @@ def run_task(task: Task, data: DataSet, predictor: Predictor) -> tuple[dict[str,
         supports.append(Support(Image(sample.read_image(), sample.image.name, sample.image), known))
     prepared = predictor.prepare(parse_label(e.class_name), supports)
     if not task.word and task.kind != "label":
-        prepared = replace(prepared, text_trust=0.0)
+        prepared = replace(prepared, text_trust=0.0, side=None)
     query = data.sample(e.query)
     image = Image(query.read_image(), query.image.name, query.image)
     *_, last = predictor.steps(prepared, image, assume_present=True)
@@ -159,7 +159,7 @@ def make_maps(config: dict[str, Any], *, data: Path, preset: str, out: Path, cac
         if i % 50 == 49 or i == n - 1:
             for array in arrays.values():
                 array.flush()
-            write_atomically(out / "about.json", json.dumps({**about, "done": i + 1}))
+            write_text(out / "about.json", json.dumps({**about, "done": i + 1}))
     return out
 
 
@@ -173,7 +173,7 @@ def _open(out: Path, shapes: dict[str, Any], about: dict[str, Any]) -> tuple[dic
         done = earlier["done"]
     else:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(about))
+        write_text(path, json.dumps(about))
     mode = "r+" if done else "w+"
     return {
         k: np.lib.format.open_memmap(out / f"{k}.npy", mode=mode, dtype=t, shape=s)

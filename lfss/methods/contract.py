@@ -7,6 +7,23 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ..pipeline import SupportMasks
+
+
+@dataclass(frozen=True, eq=False)
+class SupportSide:
+    """What a method makes of the supports alone, so that many queries need it made only once.
+
+    Attributes:
+        features: (B, K, C, h, w), all levels side by side.
+        first: step 1.
+        background: (B, K, h, w) cosine of each cell with the background of its own picture (Eq. 4).
+    """
+
+    features: Tensor
+    first: SupportMasks
+    background: Tensor
+
 
 @dataclass(frozen=True, eq=False)
 class Episode:
@@ -26,6 +43,7 @@ class Episode:
         text_trust: how far the text may be believed, in [0, 1]; 0 for a word the tower does not know.
         query_present: the query is known to show the object, so its first mask is never empty.
         query_picture: (B, 3, 100, 100) in [0, 1], for decoders that look at colours; else None.
+        support_side: what the method made of these supports earlier; made anew if None.
     """
 
     support_logits: Tensor
@@ -38,6 +56,7 @@ class Episode:
     text_trust: float = 1.0
     query_present: bool = True
     query_picture: Tensor | None = None
+    support_side: SupportSide | None = None
 
 
 @dataclass(frozen=True, eq=False)

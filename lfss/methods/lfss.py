@@ -28,9 +28,10 @@ from ..pipeline import (
     seed_count,
     shared_prototype,
     shift_seeds,
+    support_masks,
 )
-from ..similarity import cosine_map, masked_average, resize_map, unit
-from .contract import Episode, Method, Step
+from ..similarity import cosine_map, lengths, masked_average, resize_map
+from .contract import Episode, Method, Step, SupportSide
 from .portable import CELLS, NAMES, portable_maps
 
 
@@ -96,20 +97,17 @@ class Lfss(Method):
         """Yield the five steps of the paper."""
         c = self.config
         b, k = episode.support_known.shape[:2]
+        side = episode.support_side or self.support_side(episode)
         query = side_by_side(episode.query_features)
-        support = side_by_side([f.flatten(0, 1) for f in episode.support_features])
+        support = side.features.flatten(0, 1)
         cells = (query.shape[-2], query.shape[-1])
 
         # Step 1: what the text says, and what a person marked.
         first = initial_masks(
-            support.unflatten(0, (b, k)),
+            side.first,
             query,
-            support_logits=resize_map(episode.support_logits, cells),
-            query_logits=resize_map(episode.query_logits, cells),
-            foreground=episode.foreground,
-            known=episode.support_known,
-            unknown=episode.support_unknown,
-            text_trust=episode.text_trust,
+            resize_map(episode.query_logits, cells),
+            episode.foreground,
             query_present=episode.query_present,
         )
         yield Step(
@@ -131,8 +129,10 @@ class Lfss(Method):
             shared = shared_prototype(
                 self._object(support, support_mask, b), masked_average(query, query_mask), c.alpha
             )
-            support_mask = self._refine(support, support_mask, shared.repeat_interleave(k, 0))
-            query_mask = self._refine(query, query_mask, shared)
+            support_mask = refine(
+                support, support_mask, shared.repeat_interleave(k, 0), side.background.flatten(0, 1)
+            )
+            query_mask = refine(query, query_mask, shared, self._background(query, query_mask))
             decided = (episode.support_unknown < 0.5).flatten(0, 1)  # what a person said stays
             support_mask = torch.where(decided, first.support_mask.flatten(0, 1), support_mask)
         yield Step("refined_mask", {"support": support_mask.unflatten(0, (b, k)), "query": query_mask})
@@ -173,10 +173,8 @@ class Lfss(Method):
             queries=c.cells,
         )
         rcm, fcm = correlation_maps(query, query_mask, focused_prototype(shots, weight))
-        background = (
-            cosine_map(query, self._object(support, ~support_mask, b))
-            + cosine_map(query, masked_average(query, ~query_mask))
-        ) / 2
+        behind = (self._object(support, ~support_mask, b), masked_average(query, ~query_mask))
+        background = cosine_map(query, torch.stack(behind, 1)).mean(1)
         yield Step("correlation", {"attention": weight, "rcm": rcm, "fcm": fcm, "background": background})
 
         # Step 5: logits.
@@ -192,7 +190,8 @@ class Lfss(Method):
         )
         made: dict[str, Tensor] = {}
         if self.decoder is not None:
-            logits = self.decoder(query, torch.stack((association, rcm, fcm if c.ccm else rcm), 1))
+            raw = torch.cat([resize_map(f, cells) for f in episode.query_features], 1)
+            logits = self.decoder(raw, torch.stack((association, rcm, fcm if c.ccm else rcm), 1))
         elif c.decoder == "portable" or c.keep_maps:
             made["maps"] = portable_maps(
                 first=first,
@@ -215,8 +214,32 @@ class Lfss(Method):
             logits = self.portable(made["maps"], made["read_out"], episode.query_picture)
         yield Step("prediction", {"logits": logits, **made})
 
-    def circle(self, episode: Episode) -> tuple[Episode, Tensor]:
+    def support_side(self, episode: Episode) -> SupportSide:
+        """What of steps 1 and 2 does not depend on the query."""
+        b, k = episode.support_known.shape[:2]
+        flat = side_by_side([f.flatten(0, 1) for f in episode.support_features])
+        features = flat.unflatten(0, (b, k))
+        first = support_masks(
+            features,
+            resize_map(episode.support_logits, (flat.shape[-2], flat.shape[-1])),
+            episode.foreground,
+            known=episode.support_known,
+            unknown=episode.support_unknown,
+            text_trust=episode.text_trust,
+        )
+        # A support whose every cell is known is not refined.
+        needed = self.config.refine and bool((episode.support_unknown >= 0.5).any())
+        background = (
+            self._background(flat, first.mask.flatten(0, 1)) if needed else torch.zeros_like(flat[:, 0])
+        )
+        return SupportSide(features, first, background.unflatten(0, (b, k)))
+
+    def circle(self, episode: Episode, pictures: Tensor | None = None) -> tuple[Episode, Tensor]:
         """Segment every support as if it were the query, supported by itself (Eq. 20, first pass).
+
+        Args:
+            episode: its supports; the query is not looked at.
+            pictures: (B, K, 3, 100, 100), for decoders that look at colours.
 
         Returns:
             The episode with full support masks, cut at 0.5 and detached, what a person marked kept;
@@ -232,27 +255,33 @@ class Lfss(Method):
             support_known=episode.support_known.flatten(0, 1)[:, None],
             support_unknown=episode.support_unknown.flatten(0, 1)[:, None],
             text_trust=episode.text_trust,
+            query_picture=None if pictures is None else pictures.flatten(0, 1),
         )
-        logits = self(alone).unflatten(0, (b, k))
+        cells = (episode.support_known.shape[-2], episode.support_known.shape[-1])
+        logits = resize_map(self(alone), cells).unflatten(0, (b, k))
         mask = never_empty((logits > 0).flatten(0, 1), logits.flatten(0, 1)).view_as(logits)
         known = episode.support_known + episode.support_unknown * mask.detach()
-        return replace(episode, support_known=known, support_unknown=torch.zeros_like(known)), logits
+        changed = replace(
+            episode, support_known=known, support_unknown=torch.zeros_like(known), support_side=None
+        )
+        return changed, logits
 
     def _object(self, support: Tensor, mask: Tensor, b: int) -> Tensor:
         """Mean over shots of each support's masked average: (B*K, C, h, w) -> (B, C)."""
         return masked_average(support, mask).unflatten(0, (b, -1)).mean(1)
 
-    def _refine(self, features: Tensor, mask: Tensor, prototype: Tensor) -> Tensor:
+    def _background(self, features: Tensor, mask: Tensor) -> Tensor:
         c = self.config
-        background = background_similarity(
+        return background_similarity(
             features, mask, temperature=c.refine_temperature, keys=c.cells, form=c.refine_form
         )
-        return refine(features, mask, prototype, background)
 
 
 def side_by_side(levels: Sequence[Tensor]) -> Tensor:
     """All levels at the finest level's cells, each cell of each level scaled so that the whole has unit
     length: (N, C_i, h_i, w_i) -> (N, sum C_i, h, w)."""
     size = (levels[0].shape[-2], levels[0].shape[-1])
-    parts = [unit(resize_map(level, size)) for level in levels]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, 1) * len(parts) ** -0.5
+    share = len(levels) ** -0.5
+    parts = [resize_map(level, size) for level in levels]
+    parts = [part * (share / lengths(part))[:, None] for part in parts]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

@@ -2,6 +2,7 @@
 
 from .step1_initial_mask import (
     InitialMasks,
+    SupportMasks,
     argmax_mask,
     initial_masks,
     match_probability,
@@ -9,6 +10,7 @@ from .step1_initial_mask import (
     never_empty,
     presence,
     soft_iou,
+    support_masks,
     text_probability,
 )
 from .step2_refine import Form, background_similarity, refine, shared_prototype
@@ -33,6 +35,7 @@ __all__ = [
     "InitialMasks",
     "PortableDecoder",
     "Seeds",
+    "SupportMasks",
     "argmax_mask",
     "association_map",
     "attention",
@@ -53,5 +56,6 @@ __all__ = [
     "shared_prototype",
     "shift_seeds",
     "soft_iou",
+    "support_masks",
     "text_probability",
 ]

@@ -121,6 +121,22 @@ def match_probability(
     return (sharpness * (near[:, 0] - near[:, 1])).sigmoid()
 
 
+class SupportMasks(NamedTuple):
+    """What step 1 makes of the supports; nothing of it depends on the query.
+
+    ``probability`` (B, K, h, w) in [0, 1], ``mask`` its bool mask, ``text`` what the text alone says;
+    ``object`` and ``other`` (B, C) prototypes of the masks and of what is beside them, marked supports
+    first; ``match_share`` (B,) the part of a query's map that should come from matching with these.
+    """
+
+    probability: Tensor
+    mask: Tensor
+    text: Tensor
+    object: Tensor
+    other: Tensor
+    match_share: Tensor
+
+
 class InitialMasks(NamedTuple):
     """What step 1 knows of both sides.
 
@@ -138,73 +154,88 @@ class InitialMasks(NamedTuple):
     match_share: Tensor
 
 
-def initial_masks(
-    support_features: Tensor,
-    query_features: Tensor,
-    *,
-    support_logits: Tensor,
-    query_logits: Tensor,
+def support_masks(
+    features: Tensor,
+    logits: Tensor,
     foreground: int,
+    *,
     known: Tensor,
     unknown: Tensor,
     text_trust: float = 1.0,
-    query_present: bool = True,
-) -> InitialMasks:
-    """First masks of supports and query.
+) -> SupportMasks:
+    """First masks of the supports, and how far matching with them can be trusted.
 
-    A support cell that a person marked keeps what was said of it; the others follow the text, and the
-    marks' own appearance where there are marks on both sides. The query follows the text, and matching
-    with the supports as far as matching explains the marks better than the text does.
+    A cell that a person marked keeps what was said of it; the others follow the text, and the marks' own
+    appearance where there are marks on both sides. Matching is trusted as far as it explains the marks
+    better than the text does.
 
     Args:
-        support_features: (B, K, C, h, w); query_features: (B, C, h, w).
-        support_logits: (B, K, V, h, w); query_logits: (B, V, h, w), on the same cells.
+        features: (B, K, C, h, w); logits: (B, K, V, h, w), on the same cells.
         foreground: how many of the V phrases name the label.
         known, unknown: (B, K, h, w), the share of each cell known to be object, and not known.
         text_trust: in [0, 1]; 0 for a word the tower does not know.
-        query_present: the query is known to show the object, so its mask is never empty.
     """
     b, k = known.shape[:2]
-    support_text = text_probability(support_logits.flatten(0, 1), foreground).view_as(known)
-    query_text = text_probability(query_logits, foreground)
+    text = text_probability(logits.flatten(0, 1), foreground).view_as(known)
     background = (1 - known - unknown).clamp_min(0)
     marked = (known + background).amax((2, 3)) > 0.5  # (B, K): this support carries a mark
 
-    # Supports: unknown cells follow the text; beside marks, also likeness to what is marked.
-    flat = support_features.flatten(0, 1)
+    flat = features.flatten(0, 1)
     object_like = masked_average(flat, known.flatten(0, 1), directions=True)
-    other = masked_average(flat, background.flatten(0, 1), directions=True)
-    likeness = match_probability(flat, object_like, other).view_as(known)
+    other_like = masked_average(flat, background.flatten(0, 1), directions=True)
+    likeness = match_probability(flat, object_like, other_like).view_as(known)
     both = (known.amax((2, 3)) > 0.5) & (background.amax((2, 3)) > 0.5)
     # A box says what is outside; most of its inside is object.
     likeness = torch.where(both[..., None, None], likeness, torch.full_like(likeness, 0.75))
     trust = torch.full((b * k,), text_trust, device=known.device)
     marked_flat = marked.flatten().to(trust.dtype)
-    guess = mix(support_text.flatten(0, 1), likeness.flatten(0, 1), trust, marked_flat).view_as(known)
-    support = known + unknown * guess
-    support_mask = never_empty((support > 0.5).flatten(0, 1), support.flatten(0, 1)).view_as(known)
+    guess = mix(text.flatten(0, 1), likeness.flatten(0, 1), trust, marked_flat).view_as(known)
+    probability = known + unknown * guess
+    # An object smaller than a cell never fills one by half: then its fullest cells are taken.
+    fullest = probability.amax((2, 3), keepdim=True)
+    level = torch.where(marked[..., None, None], (fullest / 2).clamp(max=0.5), torch.full_like(fullest, 0.5))
+    mask = never_empty((probability > level).flatten(0, 1), probability.flatten(0, 1)).view_as(known)
 
-    # Query: text, and matching as far as it explains the marked supports better than text does.
-    inside, outside = support_mask.float(), (~support_mask).float()
     weight = marked.float() + 1e-3  # label-only supports count where no other is there
 
-    def mean(mask: Tensor) -> Tensor:
-        vectors = masked_average(flat, mask.flatten(0, 1), directions=True).view(b, k, -1)
+    def mean(side: Tensor) -> Tensor:
+        vectors = masked_average(flat, side.flatten(0, 1), directions=True).view(b, k, -1)
         return (vectors * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
 
-    object_mean, other_mean = mean(inside), mean(outside)
-    query_match = match_probability(query_features, object_mean, other_mean)
-    own = match_probability(
-        flat, object_mean.repeat_interleave(k, 0), other_mean.repeat_interleave(k, 0)
-    ).view_as(known)
-    valid = (marked[..., None, None] * (1 - unknown * (1 - unknown))).expand_as(known)
-    text_fit = soft_iou(support_text, support, valid) * text_trust
-    match_fit = soft_iou(own, support, valid) * marked.float().mean(1)
+    inside, outside = mean(mask), mean(~mask)
+    own = match_probability(flat, inside.repeat_interleave(k, 0), outside.repeat_interleave(k, 0)).view_as(
+        known
+    )
+    valid = marked[..., None, None].expand_as(known)
+    text_fit = soft_iou(text, probability, valid) * text_trust
+    match_fit = soft_iou(own, probability, valid) * marked.float().mean(1)
     # Squares, so that the better source leads instead of being averaged away.
     share = match_fit.square() / (match_fit.square() + text_fit.square()).clamp_min(EPS)
     share = torch.where(marked.any(1), share, torch.zeros_like(share))
-    query = mix(query_text, query_match, 1 - share, share)
-    query_mask = query > 0.5
+    return SupportMasks(probability, mask, text, inside, outside, share)
+
+
+def initial_masks(
+    supports: SupportMasks,
+    query_features: Tensor,
+    query_logits: Tensor,
+    foreground: int,
+    *,
+    query_present: bool = True,
+) -> InitialMasks:
+    """Adds the query: text, and matching with the supports by their ``match_share``.
+
+    Args:
+        supports: of ``support_masks``.
+        query_features: (B, C, h, w); query_logits: (B, V, h, w), on the same cells.
+        foreground: how many of the V phrases name the label.
+        query_present: the query is known to show the object, so its mask is never empty.
+    """
+    text = text_probability(query_logits, foreground)
+    match = match_probability(query_features, supports.object, supports.other)
+    share = supports.match_share
+    query = mix(text, match, 1 - share, share)
+    mask = query > 0.5
     if query_present:
-        query_mask = never_empty(query_mask, query)
-    return InitialMasks(support, query, support_mask, query_mask, support_text, query_text, share)
+        mask = never_empty(mask, query)
+    return InitialMasks(supports.probability, query, supports.mask, mask, supports.text, text, share)

@@ -17,6 +17,7 @@ from lfss.pipeline import (
     never_empty,
     presence,
     soft_iou,
+    support_masks,
     text_probability,
 )
 from tests.masks import assert_mask, coin, mask, noise
@@ -141,6 +142,21 @@ def picture(area: Tensor, wrong: Tensor = OTHER) -> Tensor:
     return torch.eye(3)[colours].permute(0, 3, 1, 2) + 0.01 * noise(1, 3, *area.shape[1:])
 
 
+def both_sides(
+    support_features: Tensor,
+    query_features: Tensor,
+    *,
+    support_logits: Tensor,
+    query_logits: Tensor,
+    foreground: int,
+    query_present: bool = True,
+    **marks,
+) -> InitialMasks:
+    """Step 1 in one go: supports, then query."""
+    supports = support_masks(support_features, support_logits, foreground, **marks)
+    return initial_masks(supports, query_features, query_logits, foreground, query_present=query_present)
+
+
 def first_masks(**changes) -> InitialMasks:
     """One label-only support; the text believes in the object and, wrongly, in the island."""
     believed = torch.where(OBJECT | OTHER, 3.0, -3.0)
@@ -155,7 +171,7 @@ def first_masks(**changes) -> InitialMasks:
         "unknown": torch.ones(1, 1, H, W),
     }
     given |= changes
-    return initial_masks(given.pop("support_features"), given.pop("query_features"), **given)
+    return both_sides(given.pop("support_features"), given.pop("query_features"), **given)
 
 
 def full(area: Tensor) -> dict[str, Tensor]:
@@ -279,7 +295,7 @@ def test_several_shots_do_not_depend_on_their_order():
     unknown[:, 0], known[:, 0] = 1, 0
 
     def run(order: list[int]) -> InitialMasks:
-        return initial_masks(
+        return both_sides(
             features[:, order],
             noise(2, 5, H, W, seed=2),
             support_logits=logits[:, order],
