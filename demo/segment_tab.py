@@ -216,6 +216,14 @@ def _wire_queries(
         session.clear()
         return tab.shown(service, session)
 
+    @guarded
+    def follow(key: str) -> dict[Any, Any]:
+        """Put away what is left of the worked example once own supports are there."""
+        session = sessions.get(key)
+        return {tab.queries: query_notes(session, []), **tab.result_of(session, 0.5, 0.45)}
+
+    for event in tab.supports.added:
+        event.then(follow, session_id, [tab.queries, *tab.looks], **LIGHT)
     for source in (drop, folder):
         source.upload(add, [session_id, source], [drop, tab.queries, *tab.looks], **PRIVATE)
     clear.click(remove_all, session_id, tab.queries, **LIGHT)

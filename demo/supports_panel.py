@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class SupportsPanel:
     gallery: gr.Gallery
     notes: gr.HTML
     marking: gr.Group
+    added: list[Any] = field(default_factory=list)  # events after which the supports are others
 
     @property
     def outputs(self) -> list[Any]:
@@ -287,20 +288,22 @@ def _wire_supports(
     paste: gr.Image,
 ) -> None:  # fmt: skip
     @guarded
-    def add(key: str, files: Any) -> dict[Any, Any]:
+    def add(key: str, files: Any, label: str, not_words: str) -> dict[Any, Any]:
         session = sessions.get(key)
         if not files:
             return {drop: None}
+        session.label, session.not_words = label, not_words  # what was typed last may still be on its way
         if session.example:
             leave_example(session)
-        session.class_file = None
+        session.class_file, session.class_pictures = None, {}
         refused = session.add_supports(files if isinstance(files, list) else [files])
         extra = [*refused, *look(service, session)]
         return {drop: None, paste: None} | panel.shown(service, session, extra=extra)
 
     outputs = [drop, paste, *panel.outputs]
-    drop.upload(add, [session_id, drop], outputs, **MODEL)
-    paste.input(add, [session_id, paste], outputs, **MODEL)
+    typed = [panel.label, panel.not_words]
+    panel.added.append(drop.upload(add, [session_id, drop, *typed], outputs, **MODEL))
+    panel.added.append(paste.input(add, [session_id, paste, *typed], outputs, **MODEL))
 
 
 def leave_example(session: Session) -> None:
