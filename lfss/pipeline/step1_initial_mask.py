@@ -206,7 +206,8 @@ def support_masks(
     own = match_probability(flat, inside.repeat_interleave(k, 0), outside.repeat_interleave(k, 0)).view_as(
         known
     )
-    valid = marked[..., None, None].expand_as(known)
+    # A cell that nobody marked is a guess itself, made partly from the text: it says less.
+    valid = marked[..., None, None] * (1 - 0.7 * unknown)
     text_fit = soft_iou(text, probability, valid) * text_trust
     match_fit = soft_iou(own, probability, valid) * marked.float().mean(1)
     # Squares, so that the better source leads instead of being averaged away.
