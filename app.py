@@ -13,11 +13,6 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-try:  # present on Spaces alone, and must be imported before torch
-    import spaces
-except ImportError:
-    spaces = None
-
 from demo.service import Service
 from demo.session import Sessions
 

@@ -68,7 +68,13 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
             facts = gr.HTML(elem_id="review-facts", padding=False)
             with gr.Row():
                 buttons = {
-                    name: gr.Button(text, elem_id=f"review-{name}", size="sm", min_width=80)
+                    name: gr.Button(
+                        text,
+                        elem_id=f"review-{name}",
+                        size="sm",
+                        min_width=110 if " " in text else 80,
+                        variant="primary" if name == "accept" else "secondary",
+                    )
                     for name, text in BUTTONS.items()
                 }
             gr.Markdown(HINT, elem_classes="lfss-hint")

@@ -250,9 +250,10 @@ def build_supports(service: Service, sessions: Sessions, session_id: gr.State) -
 
     gallery.select(choose, session_id, [chosen, editor, marking], **LIGHT)
     kind.change(lambda how: HOW_TO_MARK[how], kind, help_text, **LIGHT)
-    use.click(use_marks, [session_id, chosen, editor, kind], panel.outputs, **MODEL)
-    unmark.click(use_none, [session_id, chosen], panel.outputs, **MODEL)
-    remove.click(take_away, [session_id, chosen], panel.outputs, **MODEL)
+    waiting = {**MODEL, "show_progress_on": gallery}
+    use.click(use_marks, [session_id, chosen, editor, kind], panel.outputs, **waiting)
+    unmark.click(use_none, [session_id, chosen], panel.outputs, **waiting)
+    remove.click(take_away, [session_id, chosen], panel.outputs, **waiting)
     return panel
 
 
@@ -301,9 +302,9 @@ def _wire_supports(
         return {drop: None, paste: None} | panel.shown(service, session, extra=extra)
 
     outputs = [drop, paste, *panel.outputs]
-    typed = [panel.label, panel.not_words]
-    panel.added.append(drop.upload(add, [session_id, drop, *typed], outputs, **MODEL))
-    panel.added.append(paste.input(add, [session_id, paste, *typed], outputs, **MODEL))
+    typed, waiting = [panel.label, panel.not_words], {**MODEL, "show_progress_on": panel.gallery}
+    panel.added.append(drop.upload(add, [session_id, drop, *typed], outputs, **waiting))
+    panel.added.append(paste.input(add, [session_id, paste, *typed], outputs, **waiting))
 
 
 def leave_example(session: Session) -> None:

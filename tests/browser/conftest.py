@@ -52,9 +52,8 @@ def page(browser, url: str) -> Iterator:
     """A page that shows the worked example; fails the test if it asks anybody else for anything."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     strangers: list[str] = []
-    page.on(
-        "request", lambda r: None if r.url.startswith((url, "data:", "blob:")) else strangers.append(r.url)
-    )
+    own = (url, "data:", "blob:")
+    page.on("request", lambda r: None if r.url.startswith(own) else strangers.append(r.url))
     page.set_default_timeout(30_000)
     page.goto(url)
     page.wait_for_selector("#progress .lfss-done")
