@@ -91,10 +91,7 @@ def plan(queries: Sequence[Path], out: Path) -> list[Job]:
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"'{out}' is a file. Name a folder for the results.")
-    files = [f for f in list_images(queries) if not f.name.lower().endswith(_ENDINGS)]
-    if not files:
-        places = ", ".join(f"'{query}'" for query in queries)
-        raise ImageError(f"There is no picture in {places}. Name a folder with photos.")
+    files = list_queries(queries)
     try:
         base = Path(os.path.commonpath([_absolute(q if q.is_dir() else q.parent) for q in queries]))
     except ValueError as error:
@@ -107,6 +104,19 @@ def plan(queries: Sequence[Path], out: Path) -> list[Job]:
         alone = taken[str(stem).casefold()] == 1
         jobs.append(Job(file, name.as_posix(), out / (stem if alone else name)))
     return jobs
+
+
+def list_queries(queries: Sequence[Path]) -> list[Path]:
+    """Pictures in folders and files, in counting order, without results of earlier runs among them.
+
+    Raises:
+        ImageError: a path does not exist, a folder cannot be read, or there is no picture.
+    """
+    files = [f for f in list_images(queries) if not f.name.lower().endswith(_ENDINGS)]
+    if not files:
+        places = ", ".join(f"'{query}'" for query in queries[:5])
+        raise ImageError(f"There is no picture in {places}. Name a folder with photos.")
+    return files
 
 
 def run(

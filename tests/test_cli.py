@@ -17,7 +17,8 @@ import PIL.Image
 import pytest
 
 from lfss import batch, figures
-from lfss.__main__ import main
+from lfss.__main__ import COMMANDS, main
+from lfss.commands import console
 from lfss.errors import LabelError, NoForeground, SupportError, UnknownName, WeightsUnavailable
 from lfss.images import Image
 from lfss.labels import Label
@@ -72,10 +73,12 @@ class FakePredictor:
         self.label, self.supports = label, list(supports)
         return "prepared"
 
-    def predict(self, prepared: str, query: Image, *, threshold: float, assume_present: bool) -> Prediction:
+    def predict(
+        self, prepared: str, query: Image, *, threshold: float, assume_present: bool, snap: bool
+    ) -> Prediction:
         assert prepared == "prepared"
         self.seen.append(query.name)
-        self.options = {"threshold": threshold, "assume_present": assume_present}
+        self.options = {"threshold": threshold, "assume_present": assume_present, "snap": snap}
         self.before(query)
         score = query.pixels.max(axis=2).astype(np.float32) / 255
         cells = score[::4, ::4]
@@ -90,11 +93,12 @@ class FakePredictor:
 def model(monkeypatch) -> FakePredictor:
     fake = FakePredictor()
     module = types.ModuleType("lfss.predictor")
-    module.__dict__.update(Predictor=fake, Support=FakeSupport)
+    module.__dict__.update(Predictor=fake, Support=FakeSupport, Prepared=None)
     monkeypatch.setitem(sys.modules, "lfss.predictor", module)
     # Imported anew with the fake, and forgotten afterwards.
-    monkeypatch.setitem(sys.modules, "lfss.hints", None)
-    del sys.modules["lfss.hints"]
+    for name in ("lfss.hints", "lfss.commands.classes"):
+        monkeypatch.setitem(sys.modules, name, None)
+        del sys.modules[name]
     return fake
 
 
@@ -151,7 +155,9 @@ def test_results_mirror_the_folders_and_the_table_tells_each(place, model, capsy
 def test_label_threshold_and_presence_reach_the_model(place, model):
     assert segment("--not", "cat, wolf", "--threshold", "0.3", "--assume-present", label="dog, puppy") == 0
     assert model.label == Label("dog", ("puppy",), ("cat", "wolf"))
-    assert model.options == {"threshold": 0.3, "assume_present": True}
+    assert model.options == {"threshold": 0.3, "assume_present": True, "snap": True}
+    assert segment("--no-snap", out="plain") == 0
+    assert model.options == {"threshold": 0.5, "assume_present": False, "snap": False}
 
 
 def test_stages_write_a_strip_and_arrays_without_pickle(place, model):
@@ -214,7 +220,11 @@ def test_asking_for_stages_later_computes_what_lacks_them(place, model):
 
 def test_results_of_other_settings_are_not_mixed(place, model, capsys):
     assert segment() == 0
-    for more, words in ((("--threshold", "0.7"), "threshold"), (("--box", "s1.png=1,1,9,9"), "supports")):
+    for more, words in (
+        (("--threshold", "0.7"), "threshold"),
+        (("--no-snap",), "snap"),
+        (("--box", "s1.png=1,1,9,9"), "supports"),
+    ):
         assert segment(*more) == 2
         assert words in capsys.readouterr().err
     assert segment(label="cat") == 2
@@ -413,6 +423,14 @@ def bad_inputs() -> dict[str, tuple[str, str]]:
         "support folder without pictures": (base.replace("s1.png", "void"), "at least one photo"),
         "support is no picture": (base.replace("s1.png", "void/note.txt"), "not a picture"),
         "out is a file": (base.replace("--out out", "--out s2.png"), "is a file"),
+        "no support": (base.replace("--support s1.png", ""), "at least one photo"),
+        "no target": (base.replace("--out out", ""), "Say where results go"),
+        "no query": (base.replace("--query photos", ""), "Say which pictures"),
+        "engine without a workspace": (f"{base} --engine ray", "--workspace"),
+        "list of what is not there": (
+            base.replace("--query photos", "--list void/note.txt"),
+            "no file or folder 'nothing'",
+        ),
         "unknown preset": (f"{base} --preset piaa", "no preset 'piaa'. Known: mini, full"),
     }
 
@@ -436,11 +454,15 @@ def test_bad_inputs_are_one_sentence_and_exit_2(case, json_too, place, model, ca
     [
         "",
         "dance",
-        "segment --label dog --query photos --out out",
+        "segment --support s1.png --query photos --out out",
+        "segment --label dog --class dog.safetensors --query photos --out out",
+        "segment --label dog --support s1.png --query photos --out out --workspace ws",
+        "segment --label dog --support s1.png --query photos --list photos.txt --out out",
         "segment --label dog --support --query photos --out out",
         "segment --label dog --support s1.png --query photos --out out --threshold 1.5",
         "segment --label dog --support s1.png --query photos --out out --threshold nan",
         "segment --label dog --support s1.png --query photos --out out --threshold x",
+        "segment --label dog --support s1.png --query photos --workspace ws --workers 0",
     ],
 )
 def test_bad_flags_exit_2(line, place, model, capsys):
@@ -473,9 +495,7 @@ def test_errors_of_prepare_are_refused(place, model, monkeypatch):
 
 
 def test_progress_goes_to_stderr_with_the_time_left(place, model, monkeypatch, capsys):
-    import lfss.__main__ as cli
-
-    monkeypatch.setattr(cli, "_TELL_EVERY", 0.0)
+    monkeypatch.setattr(console, "TELL_EVERY", 0.0)
     assert segment("--json") == 0
     captured = capsys.readouterr()
     json.loads(captured.out)
@@ -519,9 +539,13 @@ def test_models_lists_the_presets_and_whether_their_weights_are_here(tmp_path, m
     assert "weights from the Hugging Face hub" in text
 
 
-def test_help_answers_without_torch():
-    code = "import sys, lfss.__main__ as cli\ntry: cli.main(['segment', '--help'])\nexcept SystemExit: pass\n"
-    check = "heavy = {'torch', 'cv2', 'matplotlib', 'gradio'} & set(sys.modules); assert not heavy, heavy"
+@pytest.mark.parametrize("command", ["", "segment", "workspace", "models"])
+def test_help_answers_at_once(command):
+    line = [command, "--help"] if command else ["--help"]
+    code = f"import sys, lfss.__main__ as cli\ntry: cli.main({line})\nexcept SystemExit: pass\n"
+    heavy = {"torch", "matplotlib", "gradio"} | ({"cv2"} if command != "workspace" else set())
+    check = f"heavy = {heavy} & set(sys.modules); assert not heavy, heavy"
     done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "--box dog1.jpg=40,30,200,180" in done.stdout
+    wanted = {"segment": ["--box dog1.jpg=40,30,200,180"], "": list(COMMANDS)}.get(command, [command])
+    assert all(words in done.stdout for words in wanted)

@@ -1,0 +1,198 @@
+"""``segment``: masks for a folder of queries, as files or as drafts of a workspace."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..labels import parse_label
+from . import OK
+from .console import print_json
+
+_EXAMPLES = """\
+what is known of a support, each flag as often as needed; IMAGE is the support's file name, or its path
+as given to --support where two share a name:
+  --box dog1.jpg=40,30,200,180     the object lies inside: left,top,right,bottom in pixels
+  --mask dog1.jpg=dog1_mask.png    exactly the object, white (or not black) on black, same size
+  --scribble dog1.jpg=strokes.png  green or white strokes on the object, red ones beside it, same size
+
+examples:
+  python -m lfss segment --label dog --support dog1.jpg dog2.jpg --query photos --out masks
+  python -m lfss segment --label "mug, cup" --not "plate, bowl" --support mug.jpg \\
+      --box mug.jpg=120,80,340,310 --query kitchen garden/table.jpg --out masks --stages
+  python -m lfss segment --label dog --support dog1.jpg --list photos.txt --workspace dogs
+  python -m lfss segment --label dog --support dog1.jpg --save-class dog.safetensors
+  python -m lfss segment --class dog.safetensors --query photos --out masks
+
+--out: files in the folders of the queries: NAME.mask.png (0 and 255), NAME.overlay.jpg, and with --stages
+NAME.stages.png and NAME.stages.npz. --workspace: drafts to review, correct and export. Either way the
+same command again goes on where it stopped.
+exit codes: 0 all done, 1 some failed, 2 bad input, 3 weights missing, 130 stopped by Ctrl-C.
+"""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of the command."""
+    parser.description = "Find one class of object in pictures, from its name and a few photos of it."
+    parser.epilog = _EXAMPLES
+    _add_class_flags(parser)
+    files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "PATH"}
+    pictures = parser.add_mutually_exclusive_group()
+    pictures.add_argument("--query", **files, help="pictures to segment (files or folders)")
+    pictures.add_argument(
+        "--list", type=Path, metavar="FILE", help="a text file with the path of a picture a line"
+    )
+    target = parser.add_mutually_exclusive_group()
+    target.add_argument("--out", type=Path, metavar="FOLDER", help="write results as files")
+    target.add_argument(
+        "--workspace", type=Path, metavar="FOLDER", help="keep results as drafts in a workspace"
+    )
+    parser.add_argument("--preset", help="the model, 'mini' or that of --class; see 'python -m lfss models'")
+    parser.add_argument("--threshold", type=_share, default=0.5, help="score from which a pixel is object")
+    parser.add_argument(
+        "--snap",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="move the mask's border to the picture's edges",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--assume-present", action="store_true", help="the object is in every query")
+    parser.add_argument("--stages", action="store_true", help="with --out: every intermediate result too")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="with --out: compute again what is there already"
+    )
+    _add_engine_flags(parser)
+
+
+def _add_class_flags(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--label", metavar="WORDS", help="name, then synonyms after commas")
+    what.add_argument(
+        "--class", dest="class_file", type=Path, metavar="FILE", help="a class that --save-class has saved"
+    )
+    parser.add_argument(
+        "--not", dest="not_words", default="", metavar="WORDS", help="what it is not, with commas"
+    )
+    parser.add_argument(
+        "--support",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        default=[],
+        help="photos that show the object (files or folders); those of the workspace if not given",
+    )
+    for flag, value in (("box", "L,T,R,B"), ("mask", "PNG"), ("scribble", "PNG")):
+        parser.add_argument(
+            f"--{flag}", action="append", default=[], metavar=f"IMAGE={value}", help="see below"
+        )
+    parser.add_argument(
+        "--save-class",
+        type=Path,
+        metavar="FILE",
+        help="save label and supports for --class, here or elsewhere",
+    )
+
+
+def _add_engine_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="with --workspace: 'ray' spreads the pictures over the machines of a Ray cluster",
+    )
+    parser.add_argument(
+        "--ray-address",
+        default="auto",
+        metavar="HOST:PORT",
+        help="head of the Ray cluster; this machine's if not given",
+    )
+    parser.add_argument(
+        "--workers", type=_whole, metavar="N", help="on Ray: how many; as many as fit if not given"
+    )
+    parser.add_argument(
+        "--gpus",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="on Ray: what each worker takes, such as 1 or 0.5",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare the class once, segment every query, keep the results, and report."""
+    _check(args)
+    if args.label is not None:
+        parse_label(args.label, not_words=args.not_words)  # at once, before anything heavy is imported
+    if args.workspace:
+        from .into_workspace import segment
+    elif args.out:
+        from .into_folder import segment
+    else:
+        segment = _only_save
+    return segment(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Flags that need or exclude each other, in a sentence."""
+    target, pictures = args.out or args.workspace, args.query or args.list
+    marks = args.support or args.box or args.mask or args.scribble or args.not_words
+    ray = args.engine == "ray"
+    rules = (
+        (
+            not target and (pictures or not args.save_class),
+            "Say where results go: --out FOLDER for files, or --workspace FOLDER for drafts to review.",
+        ),
+        (target and not pictures, "Say which pictures to segment: --query with files or folders, or --list."),
+        (
+            args.class_file and marks,
+            "A saved class has its label and supports already. Leave out --not, --support and what is "
+            "known of supports, or give --label instead of --class.",
+        ),
+        (
+            args.label is not None and not args.support and not args.workspace,
+            "Give at least one photo that shows the object: --support PATH.",
+        ),
+        (
+            args.workspace and (args.stages or args.overwrite),
+            "--stages and --overwrite belong to --out. A workspace keeps the drafts that it has; another "
+            "threshold needs no new run.",
+        ),
+        (ray and not args.workspace, "--engine ray fills a workspace: give --workspace in place of --out."),
+        (
+            ray and (args.class_file or args.save_class),
+            "--engine ray prepares the class on each machine. Give --label and --support, and save a class "
+            "in a run without --engine ray.",
+        ),
+    )
+    for wrong, sentence in rules:
+        if wrong:
+            raise InputError(sentence)
+
+
+def _only_save(args: argparse.Namespace) -> int:
+    from .classes import prepare, read_class
+
+    prepare(args, read_class(args))
+    if args.json:
+        print_json({"class": str(args.save_class), "error": None, "exit_code": OK})
+    else:
+        print(f"The class is saved in '{args.save_class}'. Use it with --class {args.save_class}.")
+    return OK
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"a number between 0 and 1 is needed, not '{text}'")
+    return value
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number above 0 is needed, not '{text}'")
+    return int(text)
