@@ -14,7 +14,7 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 from demo.service import Service
-from demo.session import Sessions
+from demo.sessions import Sessions
 
 
 def arguments() -> argparse.Namespace:

@@ -20,9 +20,10 @@ from lfss.stages import Prediction
 from .export_tab import STATES, export
 from .handlers import MODEL, guarded
 from .run import run
+from .saved_class import save_class
 from .service import Service
-from .session import Sessions, Settings
-from .supports_panel import save_class
+from .session import Settings
+from .sessions import Sessions
 
 PUBLIC = {**MODEL, "api_visibility": "public"}
 

@@ -16,7 +16,8 @@ from lfss.errors import InputError
 
 from . import views
 from .handlers import LIGHT, PRIVATE, guarded
-from .session import Session, Sessions
+from .session import Session
+from .sessions import Sessions
 
 STATES: dict[str, Status] = {
     "Accepted": "accepted",

@@ -17,7 +17,7 @@ from .handlers import LIGHT, MODEL, guarded
 from .review_tab import KEYS, build_review
 from .segment_tab import build_segment, first_look
 from .service import Service
-from .session import Sessions
+from .sessions import Sessions
 from .stages_tab import build_stages
 
 MAX_UPLOAD = "2gb"

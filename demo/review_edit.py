@@ -16,7 +16,7 @@ from .review import View
 from .review_view import ReviewTab
 from .run import run
 from .service import Service
-from .session import Sessions
+from .sessions import Sessions
 from .supports_panel import look
 
 

@@ -13,7 +13,8 @@ from .review import View
 from .review_edit import wire_editing, wire_repairs, wire_teaching
 from .review_view import PAGE, ReviewTab
 from .service import Service
-from .session import Session, Sessions
+from .session import Session
+from .sessions import Sessions
 
 # Keys press the buttons of this tab, never while somebody types, and only while the tab is open.
 KEYS = """() => {

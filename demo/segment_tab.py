@@ -16,14 +16,14 @@ from . import views
 from .cards import stage_cards
 from .handlers import LIGHT, MODEL, PRIVATE, guarded
 from .run import Update, label_of, run
+from .saved_class import load_class, save_class
 from .service import Service
-from .session import Session, Sessions, Settings, Shown
+from .session import Session, Settings, Shown
+from .sessions import Sessions
 from .supports_panel import (
     SupportsPanel,
     build_supports,
-    load_class,
     look,
-    save_class,
     support_notes,
     support_pictures,
 )

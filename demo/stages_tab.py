@@ -16,7 +16,8 @@ from lfss.stages import Stage
 from . import views
 from .cards import stage_cards, with_points_on
 from .handlers import LIGHT, PRIVATE, guarded
-from .session import Session, Sessions, Shown
+from .session import Session, Shown
+from .sessions import Sessions
 
 MAX_SUPPORTS = 4  # support pictures on each card
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import numpy.typing as npt
 
-from lfss.errors import InputError, LfssError, SupportError
-from lfss.images import SUFFIXES, Image
+from lfss.errors import LfssError, SupportError
+from lfss.images import SUFFIXES
 from lfss.labels import parse_label
 from lfss.morphology import fill_holes
 
@@ -21,7 +19,8 @@ from . import example, views
 from .handlers import LIGHT, MODEL, guarded
 from .run import prepare
 from .service import Service
-from .session import Session, Sessions, Shown
+from .session import Session
+from .sessions import Sessions
 
 BOX, SCRIBBLE, MASK = "Box", "Scribble", "Mask"
 HOW_TO_MARK = {
@@ -313,36 +312,3 @@ def leave_example(session: Session) -> None:
     session.clear()
     if label != example.LABEL:
         session.label, session.not_words = label, not_words
-
-
-def save_class(service: Service, session: Session) -> Path:
-    """The session's class as a file to keep."""
-    prepared, _ = prepare(service, session)
-    safe = "".join(c if c.isalnum() else "-" for c in prepared.label.text)[:40]
-    return prepared.save(session.folder / f"{safe}.class.safetensors")
-
-
-def load_class(service: Service, session: Session, file: str | Path) -> None:
-    """Use a saved class in place of label and supports.
-
-    Raises:
-        InputError: it is damaged, too large, or of another preset.
-    """
-    if Path(file).stat().st_size > 512 * 2**20:
-        raise InputError("A saved class is at most 512 MB. This file is something else.")
-    target = session.folder / "class.safetensors"
-    incoming = session.folder / "incoming.safetensors"
-    shutil.copyfile(file, incoming)
-    prepared = service.load_class(incoming)
-    incoming.replace(target)
-    queries, session.queries = session.queries, []
-    session.clear()
-    session.queries, session.class_file = queries, target
-    session.class_pictures = {
-        digest: Shown(Image(thumbnail, name), size)
-        for digest, thumbnail, name, size in zip(
-            prepared.digests, prepared.thumbnails, prepared.names, prepared.sizes
-        )
-    }
-    session.label = ", ".join(prepared.label.phrases)
-    session.not_words = ", ".join(prepared.label.distractors)

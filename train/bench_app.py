@@ -43,7 +43,8 @@ def inside(preset: str) -> dict[str, float]:
     from demo.run import run
     from demo.segment_tab import shown_result
     from demo.service import Service
-    from demo.session import Sessions, Settings
+    from demo.session import Settings
+    from demo.sessions import Sessions
 
     service, sessions = Service(preset), Sessions()
     start = time.perf_counter()

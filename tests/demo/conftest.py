@@ -9,7 +9,8 @@ import PIL.Image
 import pytest
 
 from demo.service import Service
-from demo.session import Session, Sessions
+from demo.session import Session
+from demo.sessions import Sessions
 from tests.fakes import scene
 
 

@@ -17,7 +17,7 @@ from gradio_client.exceptions import AppError
 from demo import build
 from demo.page import launch_options
 from demo.service import Service
-from demo.session import Sessions
+from demo.sessions import Sessions
 from tests.fakes import scene
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from demo import results
-from demo.session import Sessions
+from demo.sessions import Sessions
 from demo.uploads import Upload
 from lfss.doubt import doubt
 from lfss.errors import InputError

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from demo import example
+from demo.saved_class import load_class, save_class
 from demo.supports_panel import (
     known_from,
-    load_class,
     look,
-    save_class,
     support_notes,
     support_pictures,
     word_notes,

@@ -1,0 +1,113 @@
+"""All sessions: who has which, where their files lie, and when they are removed."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from lfss.errors import InputError
+from lfss.workspace import Workspace
+
+from .session import Session
+
+IDLE_SECONDS = 6 * 3600.0
+CALL, CALL_SECONDS = "call-", 3600.0  # folders for single calls of programs, and how long they stay
+
+
+class Sessions:
+    """All sessions, by an id that only its own tab knows.
+
+    Args:
+        workspace: a folder that all sessions share and that outlives the program; None gives each
+            session a workspace of its own in its temporary folder.
+        root: where temporary folders are made.
+        idle_seconds: after this long without a request a session is removed with its files.
+    """
+
+    def __init__(
+        self, workspace: Path | None = None, *, root: Path | None = None, idle_seconds: float = IDLE_SECONDS
+    ):
+        self.root = Path(tempfile.mkdtemp(prefix="lfss-", dir=root))
+        self._shared = Workspace.open(workspace) if workspace else None
+        self._idle, self._lock = idle_seconds, threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._pages: dict[str, str] = {}
+
+    @property
+    def shared(self) -> bool:
+        """Whether drafts go to one workspace that outlives the program."""
+        return self._shared is not None
+
+    def open(self, session_id: str | None, *, page: str | None = None) -> tuple[str, Session]:
+        """The session of an id, or a new one where the id is unknown or malformed.
+
+        Args:
+            session_id: what the tab sent.
+            page: Gradio's name of the open page, so that ``leave`` finds the session.
+        """
+        with self._lock:
+            self._sweep()
+            if not session_id or not re.fullmatch(r"[0-9a-f]{32}", session_id):
+                session_id = secrets.token_hex(16)
+            if session_id not in self._sessions:
+                folder = Path(tempfile.mkdtemp(prefix="session-", dir=self.root))
+                workspace = self._shared or Workspace.open(folder / "workspace")
+                self._sessions[session_id] = Session(folder, workspace)
+            session = self._sessions[session_id]
+            session.touched = time.monotonic()
+            if page:
+                self._pages[page] = session_id
+        return session_id, session
+
+    def temporary(self) -> Session:
+        """A session for one call of a program, with a workspace of its own."""
+        with self._lock:
+            self._sweep()
+        folder = Path(tempfile.mkdtemp(prefix=CALL, dir=self.root))
+        return Session(folder, Workspace.open(folder / "workspace"))
+
+    def get(self, session_id: str) -> Session:
+        """The session of an id.
+
+        Raises:
+            InputError: it is unknown or was removed after a long pause.
+        """
+        with self._lock:
+            session = self._sessions.get(session_id)
+        if session is None:
+            raise InputError("This page has been idle for too long. Reload it to begin again.")
+        session.touched = time.monotonic()
+        return session
+
+    def leave(self, page: str) -> None:
+        """A page was closed or reloaded: stop its run and free its memory; its files wait for a return."""
+        with self._lock:
+            session = self._sessions.get(self._pages.pop(page, ""))
+        if session:
+            session.cancel.set()
+            session.release()
+
+    def close(self) -> None:
+        """Remove all sessions and their files; the shared workspace stays."""
+        with self._lock:
+            self._sessions.clear()
+            if self._shared:
+                self._shared.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for key in [k for k, s in self._sessions.items() if now - s.touched > self._idle]:
+            session = self._sessions.pop(key)
+            session.cancel.set()
+            if session.workspace is not self._shared:
+                session.workspace.close()
+            shutil.rmtree(session.folder, ignore_errors=True)
+        for folder in self.root.glob(f"{CALL}*"):
+            if time.time() - folder.stat().st_mtime > CALL_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
