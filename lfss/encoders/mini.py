@@ -206,9 +206,9 @@ class MiniText:
         return 0.0 if match is None else match.familiarity
 
     def competitors(self, phrases: Sequence[str]) -> tuple[str, ...]:
-        """Names of all concepts but those of the phrases: what a known label should compete with."""
-        own = {match.index for p in phrases if (match := self.vocabulary.resolve(p)) is not None}
-        return tuple(c.name for i, c in enumerate(self.vocabulary.concepts) if i not in own)
+        """None by default: a concept's logit is trained to be 0 between "shown here" and "not", so it
+        needs no rival. Two hundred others, each a little likely everywhere, would outvote it."""
+        return ()
 
 
 class MiniFeatures:

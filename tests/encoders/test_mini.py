@@ -66,9 +66,8 @@ def test_familiarity_tells_names_kinds_and_unknown_words_apart(encoder):
     assert known[2] == 0
 
 
-def test_competitors_are_all_other_concepts(encoder):
-    assert encoder.vlm.competitors(["dog", "puppy"]) == ("background", "cat")
-    assert encoder.vlm.competitors(["qwertz"]) == ("background", "dog", "cat")
+def test_a_concept_needs_no_competitors(encoder):
+    assert encoder.vlm.competitors(["dog", "puppy"]) == ()
 
 
 def test_concept_logits_follow_the_contract(encoder, pixels):
