@@ -499,7 +499,7 @@ def test_progress_goes_to_stderr_with_the_time_left(place, model, monkeypatch, c
     assert segment("--json") == 0
     captured = capsys.readouterr()
     json.loads(captured.out)
-    assert captured.err.splitlines()[0].startswith("1 of 3 pictures, about")
+    assert captured.err.splitlines()[0].startswith("2 of 3 pictures, about")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert segment("--overwrite") == 0
     assert "3/3" in capsys.readouterr().err

@@ -536,6 +536,29 @@ def test_a_mask_of_another_size_costs_only_itself(place, capsys):
     assert "'a.png', dog: " in text
 
 
+def test_an_import_that_cannot_be_stored_stops_at_once(place, monkeypatch, capsys):
+    file = coco_file(("a.png", "dog"), ("b.png", "dog"))
+
+    def locked(*_args, **_options):
+        raise WorkspaceError("Another program is writing to the workspace.")
+
+    monkeypatch.setattr(Workspace, "put_draft", locked)
+    assert main(["import", "--workspace", "ws", "--format", "coco", file, "--images", "photos"]) == 1
+    text = capsys.readouterr().out
+    assert text.count("Another program is writing") == 1
+    assert "0 drafts imported" in text
+
+
+def test_a_support_without_its_picture_costs_only_itself(place, capsys):
+    with Workspace.open("ws") as workspace:
+        workspace.put_draft(a_draft(0, "red", status="accepted"))
+        workspace.add_image("photos/a.png")
+    assert lfss("export --workspace ws --format coco --out out") == 0
+    line = "import --workspace other --format coco out --as-supports"
+    assert lfss(line) == 1
+    assert "not in the workspace" in capsys.readouterr().out
+
+
 def test_failures_beyond_a_hundred_are_counted(place, monkeypatch, capsys):
     monkeypatch.setattr(into_workspace, "MOST_TOLD", 2)
     for number in range(5):

@@ -29,7 +29,9 @@ def with_progress(outcomes: Iterable[T], total: int) -> Iterator[T]:
     for done, outcome in enumerate(outcomes, start=1):
         yield outcome
         now = time.monotonic()
-        if now - told >= TELL_EVERY:
+        if done == 1:  # it waited for models to load, on other machines perhaps
+            told, before = now, done
+        elif now - told >= TELL_EVERY:
             left = duration((now - told) / (done - before) * (total - done))
             print(f"{done} of {total} pictures, about {left} left", file=sys.stderr, flush=True)
             told, before = now, done

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..annotations import FORMATS, format_of
 from ..drafts import STATUSES, Draft, Status
-from ..errors import InputError, LfssError
+from ..errors import InputError, WorkspaceError
 from ..workspace import Workspace
 from . import FAILED, OK
 from .console import counted, print_json
@@ -137,14 +137,17 @@ def _join(drafts: Iterable[Draft]) -> Iterator[Draft]:
 def _store(
     workspace: Workspace, drafts: Iterable[Draft], args: argparse.Namespace
 ) -> tuple[dict[str, int], list[str]]:
-    """Store drafts one by one; what one of them lacks does not cost the others."""
+    """Store drafts one by one; a mask that cannot be used does not cost the others."""
     put = _put_support if args.as_supports else _put_draft
     counts, problems = Counter(stored=0, kept=0), []
     for draft in drafts:
         try:
             counts["stored" if put(workspace, draft, overwrite=args.overwrite) else "kept"] += 1
-        except LfssError as error:
+        except InputError as error:
             problems.append(f"'{draft.image_name}', {draft.label}: {error}")
+        except WorkspaceError as error:  # locked, or on a full disk: the others would fare no better
+            problems.append(f"{error} What was imported until then is kept.")
+            break
     return dict(counts), problems
 
 
@@ -157,6 +160,8 @@ def _put_support(workspace: Workspace, draft: Draft, *, overwrite: bool) -> bool
         return False
     if draft.image_path:
         workspace.add_image(draft.image_path)
+    elif draft.image_digest not in {picture.digest for picture in workspace.images()}:
+        raise InputError("The picture is not in the workspace. Name its folder with --images.")
     if draft.label not in {category.name for category in workspace.labels()}:
         workspace.add_label(draft.label)
     there = {kept.picture.digest for kept in workspace.supports(draft.label)}
