@@ -1,4 +1,4 @@
-"""Measure the app: start to first page, first result, threshold. ``python -m train.bench_app``.
+"""Measure the app: start to first page, first result, threshold. ``python -m demo.bench``.
 
 What Gradio alone takes on the same machine, with one empty page, is measured beside it.
 """
