@@ -28,6 +28,7 @@ def wire_editing(
     def begin(key: str, *view: str) -> tuple[Any, Any]:
         session = sessions.get(key)
         draft = review.draft_of(session, View(*view))
+        session.edited = draft.image_digest
         pixels = session.shown(draft.image_digest).pixels
         brush = gr.Brush(
             default_size=views.brush_size(pixels),
@@ -41,11 +42,13 @@ def wire_editing(
     def finish(key: str, value: dict[str, Any], *view: str) -> dict[Any, Any]:
         session = sessions.get(key)
         draft = review.draft_of(session, View(*view))
+        if session.edited != draft.image_digest:
+            raise InputError("Another draft has been chosen meanwhile. Press 'Edit' again.")
         strokes = views.read_strokes(value, draft.size)
         if not (strokes.inside.any() or strokes.outside.any()):
             raise InputError("Nothing is drawn yet. Draw on the picture, then press 'Apply strokes'.")
         review.change(session, View(*view), views.apply_strokes(draft.mask, strokes))
-        return tab.shown(session, View(*view))
+        return tab.shown(session, View(*view)) | tab.closed()
 
     edit.click(begin, [session_id, *tab.view], [editor, tab.editing], **LIGHT)
     apply.click(finish, [session_id, editor, *tab.view], tab.outputs, **LIGHT)

@@ -124,9 +124,12 @@ def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None
         rows = review.listed(session, view)
         places = {row.digest: i for i, row in enumerate(rows)}
         start = places.get(session.reviewed or "", 0) // PAGE * PAGE
-        if 0 <= start + event.index < len(rows):
-            session.reviewed = rows[start + event.index].digest
-        return tab.current(session, view) | {tab.editing: gr.update(visible=False)}
+        place = start + event.index
+        # The gallery also reports what the page itself selected; that changes nothing here.
+        if not 0 <= place < len(rows) or rows[place].digest == session.reviewed:
+            return {tab.facts: gr.skip()}
+        session.reviewed = rows[place].digest
+        return tab.current(session, view) | tab.closed()
 
     inputs = [session_id, *tab.view]
     tab.tab.select(refresh, inputs, tab.outputs, **LIGHT)
@@ -143,7 +146,7 @@ def _wire_buttons(
         def handle(key: str, *view: str) -> dict[Any, Any]:
             session = sessions.get(key)
             act(session, View(*view))
-            return tab.shown(session, View(*view))
+            return tab.shown(session, View(*view)) | tab.closed()
 
         return handle
 

@@ -59,8 +59,11 @@ class ReviewTab:
                 selected_index=None if place is None else place - start,
             ),
             **self.current(session, view),
-            self.editing: gr.update(visible=False),
         }
+
+    def closed(self) -> dict[Any, Any]:
+        """The editor put away."""
+        return {self.editing: gr.update(visible=False)}
 
     def current(self, session: Session, view: View) -> dict[Any, Any]:
         """The draft under review alone."""

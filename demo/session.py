@@ -106,7 +106,7 @@ class Session:
         settings: of the last run.
         cancel: set to stop a run at its next step.
         current: digest of the picture that is looked at.
-        reviewed: digest of the draft that is under review.
+        reviewed, edited: digest of the draft that is under review, and of the one in the editor.
         trail, undone: digests of the drafts that were changed, and whose change was taken back, in order.
     """
 
@@ -130,6 +130,7 @@ class Session:
     cancel: threading.Event = field(default_factory=threading.Event)
     current: str | None = None
     reviewed: str | None = None
+    edited: str | None = None
     trail: list[str] = field(default_factory=list)
     undone: list[str] = field(default_factory=list)
     touched: float = field(default_factory=time.monotonic)

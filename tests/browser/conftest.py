@@ -11,7 +11,7 @@ import pytest
 from demo import build
 from demo.page import launch_options
 from demo.service import Service
-from demo.session import Sessions
+from demo.sessions import Sessions
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

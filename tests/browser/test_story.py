@@ -10,7 +10,8 @@ import PIL.Image
 import pytest
 
 from demo import views
-from demo.session import Session, Sessions
+from demo.session import Session
+from demo.sessions import Sessions
 from tests.fakes import scene
 
 pytestmark = pytest.mark.browser
@@ -114,7 +115,7 @@ def test_from_a_label_to_an_export_and_over_a_reload(page, sessions, photos, tmp
     shoot(page, "reasoning")
 
     page.get_by_role("tab", name="Review").click()
-    wait_text(page, "#review-facts", "draft")
+    wait_text(page, "#review-facts", "· draft ·")
     wait_text(page, "#review-counts", "0 of 3")
     shoot(page, "review")
     first = session.reviewed
@@ -155,13 +156,12 @@ def test_brush_strokes_change_masks_of_three_shapes_at_full_resolution(page, ses
     begin(page, photos)
     session = session_of(page, sessions)
     page.get_by_role("tab", name="Review").click()
-    wait_text(page, "#review-facts", "draft")
+    wait_text(page, "#review-facts", "· draft ·")
     for edited in range(3):
         wait_text(page, "#review-counts", f"{edited} of 3")
         digest = session.reviewed
         before = session.workspace.draft(digest, "red").mask
         page.keyboard.press("e")
-        page.wait_for_selector("#editing", state="visible")
         stroke(page, "#edit-editor", (0.5, 0.2), (0.5, 0.5))
         page.click("#apply-strokes")
         wait_text(page, "#review-counts", f"{edited + 1} of 3")
@@ -176,7 +176,7 @@ def test_brush_strokes_change_masks_of_three_shapes_at_full_resolution(page, ses
         assert left < width / 2 < right  # where the stroke was drawn, and nowhere else
         assert right - left < width / 4
         page.keyboard.press("j")  # what is edited has left the list; the next one comes
-        wait_text(page, "#review-facts", "draft" if edited < 2 else "edited")
+        wait_text(page, "#review-facts", "· draft ·" if edited < 2 else "· edited ·")
 
 
 LOOKS = [("light", 1280, ""), ("dark", 1280, "?__theme=dark"), ("phone", 390, "")]
