@@ -38,6 +38,7 @@ from .distill_truth import ConceptTable, build_truth
 CHECKPOINT = "checkpoint.pt"
 SAVE_SECONDS = 120
 LOG_STEPS = 20
+LEAST_IOU = 0.1  # of text evidence on held-out photos, for a concept to count as known
 
 
 @dataclass(frozen=True)
@@ -248,10 +249,16 @@ def export(run: Path, folder: Path) -> None:
 
 
 def measured_trust(figures: dict[str, Any]) -> dict[str, float]:
-    """Concept name -> 2 AUC - 1, at least 0; of masked photos where there are any, else of labelled ones."""
-    auc = {name: row["auc"] for name, row in figures.get("labelled", {}).items()}
-    auc |= {name: row["auc"] for name, row in figures.get("evidence", {}).items()}
-    return {name: round(max(0.0, 2 * value - 1), 2) for name, value in auc.items() if value == value}
+    """Concept name -> how far the model may be believed about it, in [0, 1].
+
+    With masked photos: 2 AUC - 1, and 0 where the outline reaches no IoU of LEAST_IOU. With labelled
+    photos only, half of 2 AUC - 1, because no outline was seen. Background is always believed.
+    """
+    trust = {name: max(0.0, row["auc"] - 0.5) for name, row in figures.get("labelled", {}).items()}
+    for name, row in figures.get("evidence", {}).items():
+        told_apart = 1.0 if row["auc"] is None else max(0.0, 2 * row["auc"] - 1)
+        trust[name] = told_apart if row["iou"] >= LEAST_IOU else 0.0
+    return {name: round(value, 2) for name, value in trust.items()} | {"background": 1.0}
 
 
 def prepare(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class Table:
     @property
     def mean(self) -> float:
         """Over classes."""
-        return float(np.mean(list(self.figures.values()))) if self.figures else float("nan")
+        return float(np.nanmean(list(self.figures.values()))) if self.figures else float("nan")
 
 
 def read_pixels(photo: Photo, data: Path, size: int) -> Tensor:
@@ -238,7 +239,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder with config.json and weights")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", choices=("choose", "test"), default="choose")
-    parser.add_argument("--teachers", type=Path, help="folder with teachers.py: measure the ViT as well")
+    parser.add_argument("--teachers", type=Path, help="folder with teachers.py and its weights")
+    parser.add_argument("--compare", action="store_true", help="measure the teacher's prototypes as well")
+    parser.add_argument("--only-prototypes", action="store_true", help="leave text evidence out")
     parser.add_argument("--cache", type=Path, help="also measure on labelled photos that this cache lacks")
     parser.add_argument("--size", type=int, default=400)
     parser.add_argument("--episodes", type=int, default=240)
@@ -259,7 +262,7 @@ def main() -> None:
         "photos": len(photos),
     }
     encoders: dict[str, tuple[Encode, int]] = {"mini": (lambda x: model.encode(x)[1][0], args.size)}
-    if args.teachers:
+    if args.teachers and args.compare:
         vit = load_module(args.teachers).load_teacher("vit_tiny16")
         encoders["vit_tiny16"] = (lambda x: vit.features(x)["block11"], args.size // 16 * 16 - 16)
     for kind, (rows, classes) in _tasks(photos).items():
@@ -278,13 +281,14 @@ def main() -> None:
                 {k: round(v, 2) for k, v in found.figures.items()},
                 flush=True,
             )
-    iou, auc, counts = evidence_figures(model, photos, truth, args.data, size=args.size)
-    figures["evidence"] = {
-        n: {"photos": counts[n], "iou": iou.figures[n], "auc": auc.figures[n]} for n in counts
-    }
-    print(f"evidence IoU {iou.mean:.3f}, presence AUC {auc.mean:.3f} over {len(counts)} concepts")
-    for name in counts:
-        print(f"  {name:15s} {counts[name]:4d} IoU {iou.figures[name]:.2f} AUC {auc.figures[name]:.2f}")
+    if not args.only_prototypes:
+        iou, auc, counts = evidence_figures(model, photos, truth, args.data, size=args.size)
+        figures["evidence"] = {
+            n: {"photos": counts[n], "iou": iou.figures[n], "auc": _or_none(auc.figures[n])} for n in counts
+        }
+        print(f"evidence IoU {iou.mean:.3f}, presence AUC {auc.mean:.3f} over {len(counts)} concepts")
+        for name in counts:
+            print(f"  {name:15s} {counts[name]:4d} IoU {iou.figures[name]:.2f} AUC {auc.figures[name]:.2f}")
     if args.cache and args.teachers:
         names = load_module(args.teachers).imagenet_classes(args.teachers)
         unseen, labels = never_cached(args.cache, table, names, args.labelled)
@@ -295,6 +299,10 @@ def main() -> None:
     if args.out:
         text = json.dumps(figures, indent=1)
         (args.out / "figures.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _tasks(photos: Sequence[Photo]) -> dict[str, tuple[list[int], Sequence[str] | None]]:
