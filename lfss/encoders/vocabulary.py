@@ -117,7 +117,7 @@ class Vocabulary:
         return None
 
     def closest(self, phrase: str, count: int = 3) -> tuple[str, ...]:
-        """Names of known concepts closest to a phrase, by meaning and then by letters; none if nothing is.
+        """Names of believed concepts closest to a phrase, by meaning and then by letters; none if none is.
 
         Args:
             phrase: what was typed.
@@ -127,7 +127,8 @@ class Vocabulary:
         names = dict.fromkeys(self.near[form] for form in _forms(text) if form in self.near)
         alike = difflib.get_close_matches(text, list(self._entries), 3 * count, SIMILAR)
         names |= dict.fromkeys(self.concepts[self._entries[word][0]].name for word in alike)
-        return tuple(names)[:count]
+        believed = {concept.name for concept in self.concepts if concept.trust > 0}
+        return tuple(name for name in names if name in believed)[:count]
 
 
 def _normal(phrase: str) -> str:

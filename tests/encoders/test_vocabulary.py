@@ -78,6 +78,11 @@ def test_a_word_of_near_meaning_is_suggested_but_not_known():
     assert words.closest("kayaks") == ("boat",)
 
 
+def test_a_concept_without_trust_is_not_suggested():
+    words = Vocabulary((Concept("cow", trust=0.0), Concept("crow")))
+    assert words.closest("cow") == ("crow",)
+
+
 def test_a_name_wins_over_another_concepts_synonym():
     words = Vocabulary((Concept("ship", ("boat",)), Concept("boat")))
     match = words.resolve("boat")
