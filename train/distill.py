@@ -2,7 +2,7 @@
 
     python -m train.distill --config train/configs/mini.json --data ../data-full \
         --teachers ../shared/weights --cache ../cache-mini --run ../runs/mini
-    python -m train.distill --run ../runs/mini --export assets/models/mini
+    python -m train.distill --run ../runs/mini --data ../data-full --export assets/models/mini
 
 The first command trains, and goes on where it stopped when it is given again. The second writes what
 the run has so far as a model. ``train.distill_cache`` fills the cache, before or meanwhile.
@@ -14,7 +14,8 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,14 @@ from lfss.weights import save_model
 from . import distill_losses as losses
 from .distill_batches import Batch, Cache, Sampler
 from .distill_cache import TOKENS, load_module
-from .distill_data import split_rule
+from .distill_data import list_photos, split_rule
 from .distill_names import name_cosines, words_near
-from .distill_truth import ConceptTable, build_truth
+from .distill_truth import IGNORE, WITH_MASKS, ConceptTable, build_truth, read_coco, read_mask
 
 CHECKPOINT = "checkpoint.pt"
 SAVE_SECONDS = 120
 LOG_STEPS = 20
-LEAST_IOU = 0.1  # of text evidence on held-out photos, for a concept to count as known
+ENOUGH = 20  # masked photos after which a concept is half believed
 
 
 @dataclass(frozen=True)
@@ -229,14 +230,16 @@ def _log(path: Path, step: int, size: int, seconds: float, parts: dict[str, Tens
         writer.writerow([step, size, f"{seconds:.2f}", *(f"{v.item():.4f}" for v in parts.values())])
 
 
-def export(run: Path, folder: Path) -> None:
+def export(run: Path, folder: Path, data: Path | None = None) -> None:
     """Write the run's averaged weights as a model, floats as float16.
 
-    Where the folder holds ``figures.json`` of ``train.eval_mini``, concepts get the trust measured there.
+    Args:
+        run: the training's folder.
+        folder: where the model goes.
+        data: the photos it was trained on, to count the masks behind each concept; trust is 1 without.
     """
     saved = torch.load(run / CHECKPOINT)
-    figures = folder / "figures.json"
-    trust = measured_trust(json.loads(figures.read_text(encoding="utf-8"))) if figures.exists() else None
+    trust = trust_of(masked_photos(data, saved["config"]["exclude"])) if data else None
     concepts = [
         {**c, "trust": 1.0 if trust is None else trust.get(c["name"], 0.0)} for c in saved["concepts"]
     ]
@@ -248,17 +251,28 @@ def export(run: Path, folder: Path) -> None:
     save_model(folder, state, {**mini_config(network, vocabulary), "training": training})
 
 
-def measured_trust(figures: dict[str, Any]) -> dict[str, float]:
-    """Concept name -> how far the model may be believed about it, in [0, 1].
+def masked_photos(data: Path, excluded: Sequence[str] = ()) -> Counter[str]:
+    """In how many training photos each concept is marked by a mask."""
+    table = ConceptTable.load()
+    coco = read_coco(data) if (data / "coco").is_dir() else None
+    unseen = {*split_rule()["coco_classes_without_masks"], *excluded}
+    counts: Counter[str] = Counter()
+    for photo in list_photos(data):
+        if photo.part == "train" and photo.source in WITH_MASKS:
+            numbers = np.unique(read_mask(photo, data, table, coco))
+            shown = {table.names[n] for n in numbers.tolist() if n not in (0, IGNORE)}
+            if not shown & unseen:
+                counts.update(shown)
+    return counts
 
-    With masked photos: 2 AUC - 1, and 0 where the outline reaches no IoU of LEAST_IOU. With labelled
-    photos only, half of 2 AUC - 1, because no outline was seen. Background is always believed.
+
+def trust_of(masked: Mapping[str, int]) -> dict[str, float]:
+    """Concept name -> how far its text may be believed, from the number n of masked training photos.
+
+    n / (n + ENOUGH): a rule of the training data alone, so that no photo for measuring decides it. A
+    concept without a mask was never outlined, and is treated as a word that is not known.
     """
-    trust = {name: max(0.0, row["auc"] - 0.5) for name, row in figures.get("labelled", {}).items()}
-    for name, row in figures.get("evidence", {}).items():
-        told_apart = 1.0 if row["auc"] is None else max(0.0, 2 * row["auc"] - 1)
-        trust[name] = told_apart if row["iou"] >= LEAST_IOU else 0.0
-    return {name: round(value, 2) for name, value in trust.items()} | {"background": 1.0}
+    return {name: round(n / (n + ENOUGH), 2) for name, n in masked.items()} | {"background": 1.0}
 
 
 def prepare(
@@ -297,7 +311,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(arguments)
     if args.export:
-        export(args.run, args.export)
+        export(args.run, args.export, args.data)
         return
     if not (args.data and args.teachers and args.cache):
         parser.error("training needs --data, --teachers and --cache")

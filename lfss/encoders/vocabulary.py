@@ -32,8 +32,8 @@ class Concept:
         name: what it is called.
         synonyms: other words for exactly this.
         kinds: words for some of these only.
-        trust: how well the model tells photos that show it from others, in [0, 1]: 2 AUC - 1, measured on
-            photos never trained on; 0 where no photo could tell.
+        trust: how far the text may be believed, in [0, 1]: n / (n + 20) after n masked training photos;
+            0 where training had no mask of it.
     """
 
     name: str

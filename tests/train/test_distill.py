@@ -250,17 +250,9 @@ def test_training_stops_resumes_exports_and_loads(sampler, tmp_path):
     assert features.isfinite().all()
 
 
-def test_trust_needs_an_outline_and_halves_without_one():
-    figures = {
-        "evidence": {
-            "cat": {"auc": 0.9, "iou": 0.5},
-            "dog": {"auc": 0.9, "iou": 0.05},
-            "sky": {"auc": None, "iou": 0.8},
-        },
-        "labelled": {"crab": {"auc": 0.9}, "cat": {"auc": 0.6}, "tick": {"auc": 0.4}},
-    }
-    trust = distill.measured_trust(figures)
-    assert trust == {"cat": 0.8, "dog": 0.0, "sky": 1.0, "crab": 0.4, "tick": 0.0, "background": 1.0}
+def test_trust_grows_with_masked_photos_and_is_none_without():
+    trust = distill.trust_of({"cat": 180, "tie": 5})
+    assert trust == {"cat": 0.9, "tie": 0.2, "background": 1.0}
 
 
 def test_every_trained_parameter_gets_a_gradient(sampler):
