@@ -97,7 +97,9 @@ def test_resnet_layer3_reads_the_same_surroundings_on_a_finer_grid(places, pictu
     # With stride exchanged for dilation, every second cell of the finer grid is one of the stock grid.
     ours = places.ours(RESNET)(picture)[1]
     (stock,) = levels_of(places.stock(RESNET), picture, [3])
-    torch.testing.assert_close(ours[..., ::2, ::2], stock, rtol=1e-3, atol=1e-4)
+    # The two sum in another order; float32 rounding follows the largest values, not each cell's own.
+    scale = stock.abs().max()
+    torch.testing.assert_close(ours[..., ::2, ::2] / scale, stock / scale, rtol=0, atol=1e-5)
 
 
 def test_vgg_up_to_conv4_equals_the_stock_network(places, picture):
