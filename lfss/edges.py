@@ -93,6 +93,8 @@ def to_pixels(
     coarse = np.asarray(cv2.resize(guide, small, interpolation=cv2.INTER_AREA), np.float32)
     slope, offset = guided_filter(coarse, score, radius=radius, eps=eps)
     out = np.einsum("hwc,hwc->hw", cv2.resize(slope, large), guide) + cv2.resize(offset, large)
+    # Spots of a fur are edges too; the median takes out what is smaller than about five pixels.
+    out = cv2.medianBlur(np.asarray(out, np.float32), 5)
     out = np.asarray(out if large == full else cv2.resize(out, full), np.float32)
     return np.clip(out, 0, 1, out=out)
 
