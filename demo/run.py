@@ -8,15 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lfss import __version__
 from lfss.doubt import doubt
-from lfss.drafts import Draft, Origin
+from lfss.drafts import Draft
 from lfss.errors import ImageError, InputError
+from lfss.fill import draft_of
 from lfss.images import read_image
 from lfss.labels import Label, parse_label
-from lfss.masks import confidence
 from lfss.stages import Prediction, Stage
 
 from .results import compact
@@ -141,7 +138,13 @@ def run(
         session.made[upload.path] = (key, picture.digest)
         overlap = None
         if keep_drafts:
-            draft = _draft(prediction, upload, picture.digest, prepared, settings)
+            draft = draft_of(
+                prediction,
+                image,
+                supports=prepared.digests,
+                settings={"assume present": "yes"} if settings.assume_present else {},
+            )
+            draft = replace(draft, image_name=upload.name, image_path=upload.path)
             overlap = _put(session, draft, prediction)
         yield replace(now, done=number + 1, stages=prediction.stages, digest=picture.digest, overlap=overlap)
 
@@ -155,27 +158,3 @@ def _put(session: Session, draft: Draft, prediction: Prediction) -> float | None
         return None
     either = int((before.mask | draft.mask).sum())
     return int((before.mask & draft.mask).sum()) / either if either else 1.0
-
-
-def _draft(
-    prediction: Prediction, upload: Upload, digest: str, prepared: Prepared, settings: Settings
-) -> Draft:
-    label = prepared.label
-    not_words = f" (not: {', '.join(label.distractors)})" if label.distractors else ""
-    mask = np.asarray(prediction.mask, bool)
-    return Draft(
-        image_name=upload.name,
-        image_digest=digest,
-        label=label.text,
-        mask=mask,
-        score=confidence(prediction.score, mask, presence=min(1.0, max(0.0, prediction.presence))),
-        presence=min(1.0, max(0.0, prediction.presence)),
-        image_path=upload.path,
-        origin=Origin(
-            model=f"{prediction.preset} {__version__}",
-            label=", ".join(label.phrases) + not_words,
-            threshold=settings.threshold,
-            supports=prepared.digests,
-            settings={"assume present": "yes"} if settings.assume_present else {},
-        ),
-    )
