@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from lfss.encoders.mini import MiniEncoder, load_mini
 
+from . import metrics
 from .distill_cache import load_module, read_square
 from .distill_data import Photo, list_photos, split_rule
 from .distill_losses import POOLED, prototypes
@@ -218,12 +219,8 @@ def roc_auc(shown: np.ndarray, absent: np.ndarray) -> float:
     """Chance that a photo that shows a thing scores higher than one that does not; a tie counts half."""
     if not len(shown) or not len(absent):
         return float("nan")
-    order = np.concatenate((shown, absent))
-    _, inverse, sizes = np.unique(order, return_inverse=True, return_counts=True)
-    last = np.cumsum(sizes)
-    ranks = (last - (sizes - 1) / 2)[inverse]
-    n, m = len(shown), len(absent)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+    truth = np.repeat([True, False], [len(shown), len(absent)])
+    return metrics.roc_auc(np.concatenate((shown, absent)).tolist(), truth.tolist())
 
 
 def load_photos(data: Path, split: str, table: ConceptTable, limit: int | None) -> tuple[list[Photo], Truth]:
