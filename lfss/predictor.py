@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .decoders import load_decoder
 from .edges import to_pixels
 from .encoders import VisionLanguage
 from .errors import InputError, NoForeground, SupportError, WeightsMismatch
@@ -224,7 +225,12 @@ class Predictor:
         preset = find_preset(preset) if isinstance(preset, str) else preset
         device = pick_device(device)
         encoders = preset.load(device, models_dir)
-        method = Lfss(encoders.backbone.channels, preset.method).eval().requires_grad_(False).to(device)
+        if preset.decoder is None:
+            method = Lfss(encoders.backbone.channels, preset.method).eval().requires_grad_(False).to(device)
+        else:
+            method = load_decoder(
+                preset.decoder, encoders.backbone, preset.method, device=device, models_dir=models_dir
+            )
         return cls(preset, encoders, method, device)
 
     def prepare(self, label: Label, supports: Sequence[Support]) -> Prepared:
@@ -265,7 +271,7 @@ class Predictor:
             thumbnails=tuple(_thumbnail(s.image) for s in supports),
         )
         with torch.inference_mode():
-            if self.preset.method.circle:
+            if self.method.config.circle:
                 alone = self._support_episode(prepared)
                 pictures = torch.stack([prepared.picture(i) for i in range(len(supports))], 1)
                 alone, _ = self.method.circle(alone, pictures)

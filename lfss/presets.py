@@ -38,6 +38,7 @@ class Preset:
         method: configuration of the method.
         weights: where they come from, for people.
         local: a folder of the models folder that must exist, for presets that ship with the project.
+        decoder: a trained decoder: its folder, or its name in the models folder; None for the read-out.
         presence_threshold: below it a query is said not to show the object.
     """
 
@@ -49,6 +50,7 @@ class Preset:
     method: LfssConfig = field(default_factory=LfssConfig)
     weights: str = ""
     local: str | None = None
+    decoder: str | None = None
     presence_threshold: float = 0.5
 
 

@@ -33,7 +33,7 @@ from .data import open_data, write_text
 from .episodes import EpisodeSpec, sample_episodes
 from .metrics import ClassIoU
 from .readouts import KINDS, Marked, enlarge, make_support
-from .remember import Remembered
+from .remember import remember
 
 COLUMNS = ("initial", "refined", "final", "final, edges")
 
@@ -115,15 +115,7 @@ def main() -> int:
     try:
         data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
         listed = sample_episodes(data, names, shots=args.shots, count=args.episodes, seed=args.seed)
-        predictor = Predictor.load(args.preset)
-        remembered = Remembered(
-            predictor.encoders,
-            size=predictor.preset.size,
-            memory=2 << 30,
-            folder=args.cache / "encoded" / f"{predictor.preset.name}-{predictor.preset.size}",
-            device=predictor.device,
-        )
-        predictor = Predictor(predictor.preset, remembered.encoders(), predictor.method, predictor.device)
+        predictor, _ = remember(Predictor.load(args.preset), args.cache)
     except (LfssError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,7 +16,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from lfss.decoders import load_decoder
 from lfss.errors import InputError, LfssError
 from lfss.predictor import Predictor
+from lfss.presets import find_preset
 
 from . import benchmark, report
 from .data import DataSet, check_counts, open_data, write_text
 from .episodes import EpisodeList, load_episodes, sample_episodes, save_episodes
 from .metrics import PROTOCOLS
 from .readouts import KINDS
-from .remember import Remembered
+from .remember import remember
 from .scoring import Settings, evaluate, growth, presence_auc, tally
 from .splits import Fold, Rule, coco_fold, pascal_fold
 
@@ -72,15 +74,22 @@ def _run(options: argparse.Namespace, command: str) -> int:
     else:
         lists = [_episodes(options, data, classes, seed) for seed in options.seed]
     digests = tuple(episodes.digest for episodes in lists)
-    settings = Settings(options.preset, options.kind, options.protocol, digests, options.presence)
+    folders = dict(_named(given) for given in options.decoder)
+    settings = Settings(
+        options.preset, options.kind, options.protocol, digests, options.presence, tuple(folders.items())
+    )
     print(f"{name}: {', '.join(lists[0].classes)}; {lists[0].shots}-shot, {options.kind}, {options.preset}")
     if options.out.exists():
         return _show_finished(options.out, settings)
     begun = options.out.with_name(options.out.name + ".partial")
     begun.parent.mkdir(parents=True, exist_ok=True)
-    predictor = Predictor.load(options.preset, device=options.device)
+    preset = find_preset(options.preset)
+    plain = replace(preset.method, decoder="none", circle=False, keep_maps=bool(folders))
+    predictor = Predictor.load(replace(preset, method=plain, decoder=None), device=options.device)
+    backbone, device = predictor.encoders.backbone, predictor.device
+    decoders = {n: load_decoder(f, backbone, preset.method, device=device) for n, f in folders.items()}
     predictor = _remembering(predictor, options, lists)
-    records = evaluate(predictor, data, lists, settings, partial=begun, progress=True)
+    records = evaluate(predictor, data, lists, settings, partial=begun, progress=True, decoders=decoders)
     runs = [tally([r for r in records if r.seed == e.seed], e, settings.protocol) for e in lists]
     table = report.summarise(runs)
     result = {
@@ -105,22 +114,25 @@ def _run(options: argparse.Namespace, command: str) -> int:
     return 0
 
 
+def _named(given: str) -> tuple[str, str]:
+    """NAME=FOLDER; raises InputError."""
+    name, equals, folder = given.partition("=")
+    if not (name and equals and folder):
+        raise InputError(f"'{given}' names no decoder; write --decoder NAME=FOLDER.")
+    return name, folder
+
+
 def _remembering(
     predictor: Predictor, options: argparse.Namespace, lists: Sequence[EpisodeList]
 ) -> Predictor:
     """The same predictor with encoders that compute each picture once."""
-    preset = predictor.preset
-    folder = options.cache / "encoded" / f"{preset.name}-{preset.size}"
-    remembered = Remembered(
-        predictor.encoders, size=preset.size, memory=int(options.memory * 2**30), folder=folder,
-        device=predictor.device,
-    )  # fmt: skip
+    remembered, item_bytes = remember(predictor, options.cache, memory=int(options.memory * 2**30))
     pictures = {i for e in lists for spec in e.episodes for i in (spec.query, *spec.supports)}
     print(
-        f"encoder outputs: {len(pictures)} pictures x {remembered.item_bytes / 2**20:.1f} MiB "
-        f"= {len(pictures) * remembered.item_bytes / 2**30:.2f} GiB in '{folder}'"
+        f"encoder outputs: {len(pictures)} pictures x {item_bytes / 2**20:.1f} MiB "
+        f"= {len(pictures) * item_bytes / 2**30:.2f} GiB in '{options.cache / 'encoded'}'"
     )
-    return Predictor(preset, remembered.encoders(), predictor.method, predictor.device)
+    return remembered
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -195,6 +207,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
     parser.add_argument("--list", type=Path, help="a stored list of episodes")
     parser.add_argument("--preset", default="mini")
+    parser.add_argument(
+        "--decoder", nargs="+", default=[], metavar="NAME=FOLDER", help="trained decoders to compare"
+    )
     parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="native")
     parser.add_argument("--presence", action="store_true", help="also score pictures without the class")

@@ -1,12 +1,16 @@
-"""Train the portable decoder on stored maps.
+"""Train a decoder: the portable one on stored maps, or the paper's on cached features.
 
-    python -m train.fit --maps cache/maps-mini --out runs/portable --epochs 12
-    python -m train.fit --maps cache/maps-mini --out runs/portable --epochs 24 --resume
-    python -m train.fit --maps cache/maps-a cache/maps-b --out runs/both --devices 2
+    python -m train.fit --maps cache/maps-mini --out runs/portable
+    python -m train.fit --maps cache/maps-a cache/maps-b --out runs/both --without cat cow --devices 2
+    python -m train.fit --config train/configs/paper.json --data ../data-full --preset train.teachers:vit \
+        --out runs/paper
+    python -m train.fit --maps cache/maps-mini --out runs/portable --steps 1500 --resume
 
-Several map folders, of several backbones, are trained on together. Some classes are kept apart to choose
-the best epoch by: their IoU is printed beside that of the training-free read-out, which bounds the claim.
-The best weights are written to OUT/decoder as model.safetensors and config.json.
+Several map folders, of several backbones, are trained on together. Some base classes are kept apart to choose
+the best state by: their IoU is printed beside that of the training-free read-out, which bounds the claim.
+``--without`` names novel classes: no episode with a picture that shows one is used. Fields of the recipe come
+from ``--config``, and flags override them. The best weights are written to OUT/decoder as model.safetensors
+and config.json, the curve to OUT/curve.png, logs for TensorBoard to OUT/tensorboard.
 """
 
 from __future__ import annotations
@@ -14,168 +18,35 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from lfss.compat import ensure_torchvision
 from lfss.errors import InputError, LfssError
 from lfss.methods.portable import NAMES
-from lfss.pipeline import PortableDecoder
-from lfss.similarity import resize_map
+from lfss.predictor import Predictor
 from lfss.weights import save_model
 
-ensure_torchvision()  # Lightning's metrics import it
+from .benchmark import spellings
+from .data import write_text
+from .learn_paper import Examples, PaperLearner
+from .learn_portable import PortableLearner, all_folders, read_about
+from .learning import L, Learner, Recipe
+from .maps import draw_tasks, open_sources, shown_in
+from .remember import remember
+from .report import draw_curve
 
-import lightning as L  # noqa: E402
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar  # noqa: E402
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger  # noqa: E402
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar  # isort: skip
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger  # isort: skip
 
+LAST, ABOUT = "last.ckpt", "fit.json"
 
-@dataclass(frozen=True)
-class Recipe:
-    """How the decoder is trained; every field is a flag.
-
-    Attributes:
-        epochs: passes over the episodes.
-        batch: episodes a step.
-        rate: highest learning rate of the schedule (AdamW).
-        decay: weight decay.
-        width: channels of the decoder.
-        overlap: weight of the soft IoU loss beside binary cross entropy.
-        kept_apart: one in so many classes is only validated on.
-        seed: of weights, order and flips.
-    """
-
-    epochs: int = 12
-    batch: int = 16
-    rate: float = 2e-3
-    decay: float = 1e-2
-    width: int = 48
-    overlap: float = 0.5
-    kept_apart: int = 7
-    seed: int = 0
-
-
-class Maps(Dataset[dict[str, Tensor]]):
-    """Episodes of one map folder, read from disk one by one.
-
-    Args:
-        folder: made by ``train.maps``.
-        classes: numbers of ``class_names``; only these classes' episodes.
-        flip: mirror half of them.
-    """
-
-    def __init__(self, folder: Path, keep: set[str], class_names: list[str], *, flip: bool):
-        about = read_about(folder)
-        self.arrays = {
-            k: np.load(folder / f"{k}.npy", mmap_mode="r")
-            for k in ("maps", "logits", "picture", "target", "valid")
-        }
-        self.flip = flip
-        self.index = [i for i, c in enumerate(about["classes"][: about["done"]]) if c in keep]
-        self.class_of = [class_names.index(about["classes"][i]) for i in self.index]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def __getitem__(self, item: int) -> dict[str, Tensor]:
-        i = self.index[item]
-        out = {k: torch.from_numpy(np.array(a[i])).float() for k, a in self.arrays.items()}
-        out |= {k: out[k] / 255 for k in ("picture", "target", "valid")}
-        if self.flip and torch.rand(()) < 0.5:
-            out = {k: v.flip(-1) for k, v in out.items()}
-        out["class"] = torch.tensor(self.class_of[item])
-        return out
-
-
-def read_about(folder: Path) -> dict[str, Any]:
-    """about.json of a map folder.
-
-    Raises:
-        InputError: the folder holds no maps, maps of another version, or none yet.
-    """
-    path = folder / "about.json"
-    if not path.is_file():
-        raise InputError(f"{folder} holds no maps. Make them with: python -m train.maps --out {folder} ...")
-    about = json.loads(path.read_text(encoding="utf-8"))
-    if about["names"] != list(NAMES):
-        raise InputError(f"{folder} holds the maps of another version of the decoder. Make them again.")
-    if not about["done"]:
-        raise InputError(f"{folder} holds no finished episode yet.")
-    return about
-
-
-def loss_of(logits: Tensor, target: Tensor, valid: Tensor, overlap: float) -> Tensor:
-    """Binary cross entropy over the valid pixels, plus ``overlap`` times one minus the soft IoU."""
-    cross = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    cross = (cross * valid).sum() / valid.sum().clamp_min(1)
-    p = logits.sigmoid()
-    both = (p * target * valid).sum((1, 2))
-    either = ((p + target - p * target) * valid).sum((1, 2))
-    return cross + overlap * (1 - (both + 1) / (either + 1)).mean()
-
-
-class Training(L.LightningModule):
-    """The loss, and the class-accumulated IoU of decoder and read-out."""
-
-    sums: Tensor  # (read-out or decoder, class, intersection or union) in pixels
-
-    def __init__(self, recipe: Recipe, class_names: list[str]):
-        super().__init__()
-        self.recipe = recipe
-        self.decoder = PortableDecoder(maps=len(NAMES), width=recipe.width)
-        self.register_buffer("sums", torch.zeros(2, len(class_names), 2), persistent=False)
-
-    def training_step(self, batch: dict[str, Tensor]) -> Tensor:
-        logits = self.decoder(batch["maps"], batch["logits"], batch["picture"])
-        loss = loss_of(logits, batch["target"], batch["valid"], self.recipe.overlap)
-        self.log("loss", loss, prog_bar=True)
-        return loss
-
-    def on_validation_epoch_start(self) -> None:
-        self.sums.zero_()
-
-    def validation_step(self, batch: dict[str, Tensor]) -> None:
-        size = (batch["target"].shape[-2], batch["target"].shape[-1])
-        decoded = self.decoder(batch["maps"], batch["logits"], batch["picture"])
-        truth, valid = batch["target"] > 0.5, batch["valid"] > 0.5
-        for row, logits in enumerate((resize_map(batch["logits"], size), decoded)):
-            mask = logits > 0
-            sums = torch.stack(((mask & truth & valid).sum((1, 2)), ((mask | truth) & valid).sum((1, 2))), 1)
-            self.sums[row].index_add_(0, batch["class"], sums.float())
-
-    def on_validation_epoch_end(self) -> None:
-        gathered = self.all_gather(self.sums)
-        assert isinstance(gathered, Tensor)
-        sums = gathered.sum(0) if gathered.dim() == 4 else gathered
-        seen = sums[0, :, 1] > 0
-        iou = (sums[:, seen, 0] / sums[:, seen, 1].clamp_min(1)).mean(1)
-        self.log("read_out", iou[0], prog_bar=True, rank_zero_only=True)
-        self.log("iou", iou[1], prog_bar=True)
-
-    def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.parameters(), self.recipe.rate, weight_decay=self.recipe.decay)
-        total = int(self.trainer.estimated_stepping_batches)
-        # A function of the step alone, so that a resumed run may be longer than the first.
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, total))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def rate_factor(step: int, total: int) -> float:
-    """Linear warm-up over the first tenth, then half a cosine to zero; in [0, 1]."""
-    warm = max(1, total // 10)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm)))
+Keep = Callable[[str, Sequence[str]], bool]
 
 
 def apart(name: str, one_in: int) -> bool:
@@ -183,97 +54,284 @@ def apart(name: str, one_in: int) -> bool:
     return int(hashlib.sha1(name.encode()).hexdigest()[:8], 16) % one_in == 0
 
 
-def fit(
-    folders: list[Path], out: Path, recipe: Recipe, *, resume: bool = False, devices: int = 1,
-    threads: int | None = None, accelerator: str = "auto",
-) -> Path:  # fmt: skip
-    """Train, and write OUT/decoder. Returns that folder.
+def divide(classes: Sequence[str], recipe: Recipe) -> tuple[Keep, Keep]:
+    """Which episodes are trained on, and which are validated on.
+
+    An episode that shows a novel class in any picture is in neither, one that shows a class kept apart is not
+    trained on.
 
     Raises:
-        InputError: no maps, or no classes left to train or to validate on.
+        InputError: no class is left for one of them.
     """
-    if threads:
-        torch.set_num_threads(threads)
-    L.seed_everything(recipe.seed, verbose=False)
-    names = sorted({c for folder in folders for c in read_about(folder)["classes"]})
-    kept_apart = {name for name in names if apart(name, recipe.kept_apart)}
-    if not kept_apart or len(kept_apart) == len(names):
+    novel = spellings(recipe.without)
+    base = {c for c in classes if c not in novel}
+    kept_apart = spellings([c for c in sorted(base) if apart(c, recipe.kept_apart)])
+    if not base & kept_apart or not base - kept_apart:
         raise InputError(
-            f"Of {len(names)} classes {len(kept_apart)} would be validated on; change kept_apart."
+            f"Of {len(base)} base classes {len(base & kept_apart)} would be validated on; "
+            "change --kept-apart or use more classes."
         )
-    sets: list[ConcatDataset[dict[str, Tensor]]] = [
-        ConcatDataset([Maps(f, keep, names, flip=flip) for f in folders])
-        for keep, flip in ((set(names) - kept_apart, True), (kept_apart, False))
-    ]
-    # Spreads over devices by itself; with several processes each reads its own part.
-    train, validate = (
-        DataLoader(s, recipe.batch, shuffle=shuffled, drop_last=shuffled and len(s) > recipe.batch)
-        for s, shuffled in zip(sets, (True, False))
-    )
-    print(
-        f"{len(sets[0])} episodes to train on, {len(sets[1])} of {len(kept_apart)} other classes",
-        file=sys.stderr,
-    )
-    module = Training(recipe, names)
-    best = ModelCheckpoint(
-        out, "best", monitor="iou", mode="max", save_last=True, enable_version_counter=False
-    )
+
+    def train(name: str, shown: Sequence[str]) -> bool:
+        return not novel & {name, *shown} and not kept_apart & {name, *shown}
+
+    def validate(name: str, shown: Sequence[str]) -> bool:
+        return not novel & {name, *shown} and name in kept_apart
+
+    return train, validate
+
+
+def run(
+    learner: Learner, loaders: tuple[DataLoader[Any], DataLoader[Any]], out: Path, *, accumulate: int = 1,
+    resume: bool = False, devices: int = 1, nodes: int = 1, accelerator: str = "auto",
+) -> Path | None:  # fmt: skip
+    """Lightning's loop, and the curve of its validations.
+
+    Returns:
+        The best checkpoint; None in all processes but the first.
+    """
+    recipe = learner.recipe
+    best = ModelCheckpoint(out, "best", monitor="iou", mode="max", enable_version_counter=False)
+    # Of its own, because "save_last" skips the checks that are not the best.
+    last = ModelCheckpoint(out, "last", save_on_train_epoch_end=False, enable_version_counter=False)
+    gpu = torch.cuda.is_available() and accelerator != "cpu"
     trainer = L.Trainer(
         default_root_dir=out,
-        max_epochs=recipe.epochs,
+        max_steps=recipe.steps,
         accelerator=accelerator,
         devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        precision="bf16-mixed" if torch.cuda.is_available() and accelerator != "cpu" else "32-true",
-        callbacks=[best, TQDMProgressBar(refresh_rate=10)],
+        num_nodes=nodes,
+        strategy="ddp" if devices * nodes > 1 else "auto",
+        precision="bf16-mixed" if gpu else "32-true",
+        accumulate_grad_batches=accumulate,
+        callbacks=[best, last, TQDMProgressBar(refresh_rate=5)],
         logger=[CSVLogger(out, name="log"), TensorBoardLogger(out, name="tensorboard")],
         gradient_clip_val=1.0,
         log_every_n_steps=10,
+        val_check_interval=max(1, recipe.steps * accumulate // recipe.checks),
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
         enable_model_summary=False,
     )
-    last = out / "last.ckpt"
-    trainer.fit(
-        module, train, validate, ckpt_path=last if resume and last.exists() else None, weights_only=False
+    begun = resume and (out / LAST).exists()
+    trainer.fit(learner, *loaders, ckpt_path=out / LAST if begun else None, weights_only=False)
+    if not trainer.is_global_zero:
+        return None
+    draw_curve(learner.history, out / "curve.png")
+    return Path(best.best_model_path)
+
+
+def fit_portable(folders: Sequence[Path], out: Path, recipe: Recipe, **trainer: Any) -> Path:
+    """Train a portable decoder on map folders, and write OUT/decoder. Returns that folder.
+
+    Args:
+        folders: made by ``train.maps``.
+        out: checkpoints, logs, curve, and the decoder.
+        recipe: how.
+        trainer: see ``run``.
+
+    Raises:
+        InputError: no maps, no classes left, or ``out`` holds another training.
+    """
+    abouts = [read_about(folder) for folder in folders]
+    names = sorted({c for about in abouts for c in about["classes"]})
+    rules = divide(names, recipe)
+    about = {"recipe": recipe_json(recipe), "trained_on": [a["preset"] for a in abouts]}
+    check_out(out, about, resume=trainer.get("resume", False))
+    L.seed_everything(recipe.seed, verbose=False)
+    train, validate = (
+        all_folders(folders, keep, names, flip=flip) for keep, flip in zip(rules, (True, False))
     )
-    if trainer.is_global_zero:
-        state = torch.load(best.best_model_path, weights_only=False)["state_dict"]
-        decoder = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
-        config = {
-            "decoder": "portable",
-            "maps": list(NAMES),
-            "width": recipe.width,
-            "recipe": asdict(recipe),
-            "trained_on": [read_about(f)["preset"] for f in folders],
-            "kept_apart": sorted(kept_apart),
-            "iou": float(best.best_model_score or 0),
-        }
-        save_model(out / "decoder", {k: v.half() for k, v in decoder.items()}, config)
-    return out / "decoder"
+    check_enough(len(train), len(validate))
+    print(f"{len(train)} episodes to train on, {len(validate)} of other classes", file=sys.stderr)
+    learner = PortableLearner(recipe, names)
+    full = len(train) > recipe.batch
+    loaders = (
+        DataLoader(train, recipe.batch, shuffle=True, drop_last=full),
+        DataLoader(validate, recipe.batch),
+    )
+    best = run(learner, loaders, out, **trainer)
+    config = {"decoder": "portable", "maps": list(NAMES), "width": recipe.width}
+    return finish(out, best, learner, "decoder.", {**config, **about})
 
 
-def main() -> int:
+def fit_paper(
+    config: dict[str, Any], out: Path, recipe: Recipe, *, data: Path, preset: str, cache: Path, **trainer: Any
+) -> Path:
+    """Train the paper's decoder for one preset, and write OUT/decoder. Returns that folder.
+
+    Args:
+        config: which episodes, as for ``train.maps``.
+        out, recipe, trainer: as in ``fit_portable``.
+        data: folder of the data sets.
+        preset: its encoders stay as they are.
+        cache: of encoder outputs.
+
+    Raises:
+        InputError, WeightsError: see ``fit_portable``; the preset cannot be loaded.
+    """
+    predictor, item_bytes = remember(Predictor.load(preset, device="cpu"), cache)
+    opened = open_sources(config, data, cache)
+    sources = [source for source, _ in opened]
+    knows = predictor.encoders.vlm.familiarity
+    tasks = [t for t in draw_tasks(config, opened) if t.kind != "label" or knows(t.episode.class_name) > 0]
+    names = sorted({t.episode.class_name for t in tasks})
+    rules = divide(names, recipe)
+    about = {"recipe": recipe_json(recipe), "trained_on": [preset]}
+    check_out(out, about, resume=trainer.get("resume", False))
+    L.seed_everything(recipe.seed, verbose=False)
+    shown = [shown_in(t, sources[t.source]) for t in tasks]
+    train, validate = ([t for t, s in zip(tasks, shown) if keep(t.episode.class_name, s)] for keep in rules)
+    check_enough(len(train), len(validate))
+    pictures = len({(t.source, p) for t in tasks for p in (t.episode.query, *t.episode.supports)})
+    print(
+        f"{len(train)} episodes to train on, {len(validate)} of other classes; encoder outputs of "
+        f"{pictures} pictures: up to {pictures * item_bytes / 1e6:.0f} MB in '{cache / 'encoded'}'",
+        file=sys.stderr,
+    )
+    backbone = predictor.encoders.backbone
+    learner = PaperLearner(recipe, names, backbone.channels)
+    loaders = (
+        DataLoader(Examples(train, sources, predictor, names), batch_size=None, shuffle=True),
+        DataLoader(Examples(validate, sources, predictor, names), batch_size=None),
+    )
+    best = run(learner, loaders, out, accumulate=recipe.batch, **trainer)
+    config = {"decoder": "paper", "backbone": backbone.name, "channels": backbone.channels}
+    return finish(out, best, learner, "method.decoder.", {**config, "circle": recipe.circle, **about})
+
+
+def check_enough(train: int, validate: int) -> None:
+    """Raises InputError unless there are episodes of both kinds."""
+    if not train or not validate:
+        raise InputError(
+            f"{train} episodes are left to train on and {validate} to validate on. Draw more episodes, "
+            "name fewer classes in --without, or change --kept-apart."
+        )
+
+
+def finish(out: Path, best: Path | None, learner: Learner, prefix: str, config: dict[str, Any]) -> Path:
+    """Write the best weights and what they are to OUT/decoder; only in the first process."""
+    folder = out / "decoder"
+    if best is not None:
+        state = torch.load(best, weights_only=False)["state_dict"]
+        chosen = max(learner.history, key=lambda row: row["iou"], default={})
+        weights = {k.removeprefix(prefix): v.half() for k, v in state.items() if k.startswith(prefix)}
+        save_model(folder, weights, {**config, "chosen_at": chosen})
+    return folder
+
+
+def check_out(out: Path, about: dict[str, Any], *, resume: bool) -> None:
+    """One folder, one training: what it was begun with is kept beside its checkpoints.
+
+    A resumed run may be longer than the first; nothing else may change.
+
+    Raises:
+        InputError: the folder holds another training, or one that would be overwritten.
+    """
+    path = out / ABOUT
+    if path.exists() and (out / LAST).exists():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if not resume:
+            raise InputError(f"'{out}' holds a training. Add --resume to go on, or choose another --out.")
+        now, before = (dict(_flat(value)) for value in (about, earlier))
+        free = {"recipe.steps", "recipe.checks"}
+        other = sorted(k for k in now.keys() | before.keys() if now.get(k) != before.get(k) and k not in free)
+        if other:
+            raise InputError(f"'{out}' was begun with another {', '.join(other)}. Choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(about, indent=1))
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON gives it back."""
+    return json.loads(json.dumps(asdict(recipe)))
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def read_recipe(path: Path | None, flags: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of a file with flags over it, and what else the file holds (episodes to draw).
+
+    Raises:
+        InputError: the file cannot be read, or a value is of the wrong kind.
+    """
+    value: dict[str, Any] = {}
+    if path is not None:
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"'{path}' cannot be read as a configuration: {error}.") from error
+    names = {f.name for f in fields(Recipe)}
+    recipe = value.pop("recipe", {})
+    unknown = sorted(set(recipe) - names)
+    if unknown:
+        raise InputError(f"'{path}' sets {', '.join(unknown)}; a recipe has {', '.join(sorted(names))}.")
+    chosen = recipe | {k: v for k, v in flags.items() if v is not None}
+    return Recipe(**{**chosen, "without": tuple(chosen.get("without", ()))}), value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m train.fit", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--maps", type=Path, nargs="+", required=True, help="folders made by train.maps")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.ckpt")
-    parser.add_argument("--devices", type=int, default=1)
-    parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
-    parser.add_argument("--threads", type=int)
-    for name, value in asdict(Recipe()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    args = parser.parse_args()
-    recipe = Recipe(**{k: getattr(args, k) for k in asdict(Recipe())})
+    args = _parser().parse_args(arguments)
+    trainer = {
+        "resume": args.resume, "devices": args.devices, "nodes": args.nodes, "accelerator": args.accelerator
+    }  # fmt: skip
+    if args.threads:
+        torch.set_num_threads(args.threads)
     try:
-        folder = fit(
-            args.maps, args.out, recipe, resume=args.resume, devices=args.devices,
-            threads=args.threads, accelerator=args.accelerator,
-        )  # fmt: skip
+        flags = {f.name: getattr(args, f.name) for f in fields(Recipe)}
+        recipe, episodes = read_recipe(args.config, flags)
+        if recipe.decoder == "portable":
+            if not args.maps:
+                raise InputError("The portable decoder is trained on maps: give --maps FOLDER.")
+            folder = fit_portable(args.maps, args.out, recipe, **trainer)
+        else:
+            if args.data is None or "sources" not in episodes:
+                raise InputError("The paper's decoder needs --data FOLDER and --config with its sources.")
+            folder = fit_paper(
+                episodes, args.out, recipe, data=args.data, preset=args.preset, cache=args.cache, **trainer
+            )
     except (LfssError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command with --resume goes on from the last check", file=sys.stderr)
+        return 130
     print(folder)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train.fit", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--config", type=Path, help="a recipe; flags override it")
+    parser.add_argument("--maps", type=Path, nargs="+", help="folders made by train.maps (portable)")
+    parser.add_argument("--data", type=Path, help="folder of the data sets (paper)")
+    parser.add_argument("--preset", default="mini", help="whose encoders (paper)")
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="of encoder outputs (paper)")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--resume", action="store_true", help="go on from the last check")
+    parser.add_argument("--devices", type=int, default=1, help="processes or GPUs on a machine")
+    parser.add_argument("--nodes", type=int, default=1, help="machines")
+    parser.add_argument("--accelerator", default="auto", help="auto, cpu or gpu")
+    parser.add_argument("--threads", type=int)
+    for field in fields(Recipe):
+        flag, default = f"--{field.name.replace('_', '-')}", f"default {field.default}"
+        if field.name == "without":
+            parser.add_argument(flag, nargs="+", metavar="CLASS", help="novel classes, never shown")
+        elif field.name == "circle":
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=default)
+        elif isinstance(field.default, str):
+            options = get_args(get_type_hints(Recipe)[field.name])
+            parser.add_argument(flag, choices=options, help=default)
+        else:
+            parser.add_argument(flag, type=type(field.default), help=default)
+    return parser
 
 
 if __name__ == "__main__":

@@ -3,9 +3,13 @@
     python -m train.maps --data ../data-full --preset mini --out cache/maps-mini
 
 Encoders are frozen and most of the time goes into them and into matching, so a portable decoder is
-trained on stored maps: float16 arrays, read from disk as they are needed. The size is printed before the
-work starts. A run that is interrupted goes on where it stopped; a folder of another configuration is
-refused.
+trained on stored maps: float16 arrays, read from disk as they are needed. Their size, and that of the
+encoder outputs kept for the next preset, is printed before the work starts. A run that is interrupted goes
+on where it stopped; a folder of another configuration is refused.
+
+The episodes are the same for every preset. Each is stored with the names of all classes that its pictures
+show, so one folder serves every fold: ``train.fit --without`` leaves out the episodes that show a novel class
+anywhere.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +40,8 @@ from lfss.presets import find_preset
 from .data import DataSet, Sample, open_data, write_text
 from .distill_data import fraction, split_rule
 from .episodes import Draws, EpisodeSpec, sample_episodes
+from .remember import remember
+from .splits import MIN_AREA
 from .weak import known_box, known_mask, known_scribbles
 
 KINDS = ("label", "box", "scribble", "mask")
@@ -53,7 +60,8 @@ class Task:
 def open_sources(config: dict[str, Any], data: Path, cache: Path) -> list[tuple[DataSet, list[str]]]:
     """The data sets of a configuration and the classes to draw from each.
 
-    Held-out pictures of ``mini_split.json`` and pictures of ``without`` classes are never used.
+    Held-out pictures of ``mini_split.json`` and pictures of ``without`` classes are never used. Where a
+    source says ``per_class``, rare classes first, each class brings at most so many pictures.
     """
     held_out = split_rule()["share"]
     out = []
@@ -63,6 +71,8 @@ def open_sources(config: dict[str, Any], data: Path, cache: Path) -> list[tuple[
         ).without(config["without"])
         share = held_out.get(source["root"], 0.0)
         kept = tuple(s for s in opened.samples if fraction(s.image.stem) >= share)
+        if "per_class" in source:
+            kept = spread_over_classes(kept, source["per_class"])
         opened = replace(opened, samples=kept)
         least = max(6, config["shots"][-1] + 1)
         names = [
@@ -72,6 +82,21 @@ def open_sources(config: dict[str, Any], data: Path, cache: Path) -> list[tuple[
         ]
         out.append((opened, names))
     return out
+
+
+def spread_over_classes(samples: Sequence[Sample], per_class: int) -> tuple[Sample, ...]:
+    """Pictures so that every class has ``per_class`` of them or all it has; fixed by the pictures' names."""
+    by_class: dict[int, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda s: fraction(s.image.stem)):
+        for class_id, area in sample.areas.items():
+            if area >= MIN_AREA:
+                by_class.setdefault(class_id, []).append(sample)
+    chosen: dict[str, Sample] = {}
+    for class_id, shown in sorted(by_class.items(), key=lambda item: (len(item[1]), item[0])):
+        have = sum(class_id in s.areas for s in chosen.values())
+        more = [s for s in shown if s.id not in chosen][: max(0, per_class - have)]
+        chosen |= {s.id: s for s in more}
+    return tuple(s for s in samples if s.id in chosen)
 
 
 def draw_tasks(config: dict[str, Any], sources: list[tuple[DataSet, list[str]]]) -> list[Task]:
@@ -102,6 +127,12 @@ def known_of(kind: str, mask: npt.NDArray, ignore: npt.NDArray, seed: str) -> np
     return known_scribbles(mask, ignore, seed=seed)
 
 
+def shown_in(task: Task, data: DataSet) -> list[str]:
+    """Names of all classes that the query or a support shows."""
+    pictures = (task.episode.query, *task.episode.supports)
+    return sorted({data.classes[c] for p in pictures for c in data.sample(p).areas})
+
+
 def run_task(task: Task, data: DataSet, predictor: Predictor) -> tuple[dict[str, torch.Tensor], Sample]:
     """What the last step of the method made, and the query."""
     e = task.episode
@@ -120,11 +151,13 @@ def run_task(task: Task, data: DataSet, predictor: Predictor) -> tuple[dict[str,
     return last.tensors, query
 
 
-def make_maps(config: dict[str, Any], *, data: Path, preset: str, out: Path, cache: Path) -> Path:
+def make_maps(
+    config: dict[str, Any], *, data: Path, preset: str, out: Path, cache: Path, device: str = "auto"
+) -> Path:
     """Fill ``out`` with maps.npy, logits.npy, picture.npy, target.npy, valid.npy and about.json."""
     chosen = find_preset(preset)
     chosen = replace(chosen, method=replace(LfssConfig(), keep_maps=True))
-    predictor = Predictor.load(chosen, device="cpu")
+    predictor, item_bytes = remember(Predictor.load(chosen, device=device), cache, memory=1 << 30)
     sources = open_sources(config, data, cache)
     knows = predictor.encoders.vlm.familiarity
     tasks = [
@@ -141,9 +174,15 @@ def make_maps(config: dict[str, Any], *, data: Path, preset: str, out: Path, cac
         "valid": (np.uint8, (n, PICTURE, PICTURE)),
     }
     size = sum(np.dtype(t).itemsize * int(np.prod(s)) for t, s in shapes.values())
-    print(f"{n} episodes of {chosen.name}: {size / 1e6:.0f} MB in {out}", file=sys.stderr)
+    pictures = len({(t.source, p) for t in tasks for p in (t.episode.query, *t.episode.supports)})
+    print(
+        f"{n} episodes of {chosen.name}: {size / 1e6:.0f} MB in '{out}'; encoder outputs of {pictures} "
+        f"pictures: {pictures * item_bytes / 1e6:.0f} MB in '{cache / 'encoded'}'",
+        file=sys.stderr,
+    )
     about = {"config": config, "preset": chosen.name, "names": list(NAMES), "count": n, "done": 0}
     about["classes"] = [t.episode.class_name for t in tasks]
+    about["shown"] = [shown_in(t, sources[t.source][0]) for t in tasks]
     about["key"] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     arrays, done = _open(out, shapes, about)
     bar = tqdm(range(done, n), initial=done, total=n, desc="maps", unit="episode", mininterval=2)
@@ -151,8 +190,8 @@ def make_maps(config: dict[str, Any], *, data: Path, preset: str, out: Path, cac
         task = tasks[i]
         tensors, query = run_task(task, sources[task.source][0], predictor)
         mask, ignore = query.read_mask(task.episode.class_id)
-        arrays["maps"][i] = tensors["maps"][0].numpy()
-        arrays["logits"][i] = tensors["read_out"][0].numpy().clip(-20, 20)
+        arrays["maps"][i] = tensors["maps"][0].cpu().numpy()
+        arrays["logits"][i] = tensors["read_out"][0].cpu().numpy().clip(-20, 20)
         arrays["picture"][i] = _shrink(query.read_image()).transpose(2, 0, 1)
         arrays["target"][i] = _shrink(mask.astype(np.uint8) * 255)
         arrays["valid"][i] = _shrink((~ignore).astype(np.uint8) * 255)
@@ -194,15 +233,15 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--episodes", type=int, help="instead of the configuration's number")
-    parser.add_argument("--without", nargs="*", help="classes never seen with a mask, for fold figures")
+    parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     try:
         config = json.loads(args.config.read_text(encoding="utf-8"))
         if args.episodes:
             config["episodes"] = args.episodes
-        if args.without is not None:
-            config["without"] = [*config["without"], *args.without]
-        make_maps(config, data=args.data, preset=args.preset, out=args.out, cache=args.cache)
+        make_maps(
+            config, data=args.data, preset=args.preset, out=args.out, cache=args.cache, device=args.device
+        )
     except (LfssError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

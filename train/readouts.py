@@ -3,11 +3,12 @@
 Beside the final mask stand what the label alone gives (``initial``), what refinement makes of it
 (``refined``), what plain prototypes give, as PANet computes them, from the supports' true masks and from
 their pseudo masks, and a mask of everything. A method that does not beat these has shown nothing.
+Trained decoders are compared with the training-free read-out on the very same maps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import cv2
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from lfss.edges import to_pixels
 from lfss.images import Image
+from lfss.methods import Episode, Lfss
 from lfss.methods.lfss import side_by_side
 from lfss.predictor import Predictor, Prepared, Support
 from lfss.similarity import cosine_map, masked_average
@@ -76,19 +78,21 @@ def make_support(marked: Marked, kind: Kind, *, seed: int | str) -> Support:
 
 @torch.inference_mode()
 def read_outs(
-    predictor: Predictor, prepared: Prepared, query: Image, supports: Sequence[Marked]
+    predictor: Predictor, prepared: Prepared, query: Image, supports: Sequence[Marked],
+    decoders: Mapping[str, Lfss] | None = None,
 ) -> Outcome:  # fmt: skip
     """Segment one query in all the ways that are compared.
 
     Args:
-        predictor, prepared: the model and the episode's class.
+        predictor, prepared: the model and the episode's class; its method has no decoder, and keeps the
+            portable decoder's maps if ``decoders`` are given.
         query: a picture that shows the class.
         supports: the pictures behind ``prepared``, with their true masks.
+        decoders: the method with trained decoders, by name; each gives two more masks.
     """
     episode = predictor.episode(prepared, query, assume_present=True)
     tensors = {step.key: step.tensors for step in predictor.method.steps(episode)}
     size = query.size
-    logits = tensors["prediction"]["logits"][0].float().cpu().numpy()
     pseudo = tensors["refined_mask"]["support"].float()
     cells = (pseudo.shape[-2], pseudo.shape[-1])
     true = [_shares(m.mask & ~m.ignore, ~m.mask & ~m.ignore, cells) for m in supports]
@@ -100,10 +104,32 @@ def read_outs(
         "prototype, true mask": nearest_prototype(prepared, features, inside, outside, size),
         "prototype, pseudo mask": nearest_prototype(prepared, features, pseudo, 1 - pseudo, size),
         "all foreground": np.ones(size, np.bool_),
-        "final": to_pixels(logits, query.pixels, snap=False) >= 0.5,
-        "final, edges": to_pixels(logits, query.pixels, snap=True) >= 0.5,
     }
+    logits = {"final": tensors["prediction"]["logits"]}
+    for name, method in (decoders or {}).items():
+        logits[name] = decode(method, episode, tensors["prediction"])
+    for name, cells_of in logits.items():
+        values = cells_of[0].float().cpu().numpy()
+        masks[name] = to_pixels(values, query.pixels, snap=False) >= 0.5
+        masks[f"{name}, edges"] = to_pixels(values, query.pixels, snap=True) >= 0.5
     return Outcome(masks, float(tensors["initial_mask"]["presence"][0]))
+
+
+def decode(method: Lfss, episode: Episode, prediction: Mapping[str, Tensor]) -> Tensor:
+    """Logits of a trained decoder.
+
+    Args:
+        method: with the decoder.
+        episode: what it reads.
+        prediction: the last step of the method without a decoder. A portable decoder reads the maps that
+            it kept; the paper's takes the whole method again, since it may replace the supports' masks.
+    """
+    if method.portable is not None:
+        assert episode.query_picture is not None
+        return method.portable(prediction["maps"], prediction["read_out"], episode.query_picture)
+    if method.config.circle:
+        episode, _ = method.circle(episode)
+    return method(episode)
 
 
 @torch.inference_mode()

@@ -101,3 +101,27 @@ def draw(table: Mapping[str, Mapping[str, Any]], growth: Mapping[str, Sequence[f
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
+
+
+def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Save a picture: IoU on classes kept apart against minutes, beside the training-free read-out.
+
+    Args:
+        history: validations, each with minutes, step, iou and read_out.
+        path: a PNG.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
+    minutes = [row["minutes"] for row in history]
+    axis.plot(minutes, [row["iou"] for row in history], "o-", label="decoder")
+    axis.plot(minutes, [row["read_out"] for row in history], "--", label="training-free read-out")
+    axis.set(xlabel="minutes", ylabel="mIoU, classes kept apart", xlim=(0, None))
+    axis.grid(alpha=0.3)
+    axis.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from tqdm import tqdm
 from lfss.errors import InputError
 from lfss.images import Image
 from lfss.labels import parse_label
+from lfss.methods import Lfss
 from lfss.predictor import Predictor
 
 from .data import DataSet, write_text
 from .episodes import Draws, EpisodeList, EpisodeSpec
 from .metrics import PROTOCOLS, ClassIoU, Scores, episode_sums, roc_auc
-from .readouts import READOUTS, Kind, Marked, make_support, presence_without, read_outs
+from .readouts import Kind, Marked, make_support, presence_without, read_outs
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Settings:
         protocol: how masks are scored (``train.metrics``).
         lists: SHA-256 of each list of episodes.
         presence: also score one picture without the class for every episode.
+        decoders: name and folder of every trained decoder.
     """
 
     preset: str
@@ -39,6 +41,7 @@ class Settings:
     protocol: str
     lists: tuple[str, ...]
     presence: bool
+    decoders: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Record:
 
 def evaluate(
     predictor: Predictor, data: DataSet, lists: Sequence[EpisodeList], settings: Settings, *,
-    partial: Path, progress: bool = False,
+    partial: Path, progress: bool = False, decoders: Mapping[str, Lfss] | None = None,
 ) -> list[Record]:  # fmt: skip
     """Score every episode, going on from a file of those already scored.
 
@@ -65,6 +68,7 @@ def evaluate(
         settings: must be those that ``partial`` was begun with.
         partial: grows by a line an episode.
         progress: show a bar with time left.
+        decoders: see ``train.readouts.read_outs``.
 
     Raises:
         InputError: ``partial`` belongs to other settings.
@@ -77,7 +81,7 @@ def evaluate(
         for seed, index, spec in tasks:
             if (seed, index) in done:
                 continue
-            record = score_episode(predictor, data, spec, settings, seed=seed, index=index)
+            record = score_episode(predictor, data, spec, settings, decoders, seed=seed, index=index)
             records.append(record)
             file.write(json.dumps(asdict(record)) + "\n")
             file.flush()
@@ -86,8 +90,9 @@ def evaluate(
 
 
 def score_episode(
-    predictor: Predictor, data: DataSet, spec: EpisodeSpec, settings: Settings, *, seed: int, index: int
-) -> Record:
+    predictor: Predictor, data: DataSet, spec: EpisodeSpec, settings: Settings,
+    decoders: Mapping[str, Lfss] | None = None, *, seed: int, index: int,
+) -> Record:  # fmt: skip
     """Segment one episode in all ways and count it."""
     start = time.perf_counter()
     supports = [_marked(data, sample_id, spec.class_id) for sample_id in spec.supports]
@@ -97,7 +102,7 @@ def score_episode(
     ]
     prepared = predictor.prepare(parse_label(spec.class_name), given)
     query = _marked(data, spec.query, spec.class_id)
-    outcome = read_outs(predictor, prepared, query.image, supports)
+    outcome = read_outs(predictor, prepared, query.image, supports, decoders)
     protocol = PROTOCOLS[settings.protocol]
     sums = {
         name: episode_sums(mask, query.mask, query.ignore, protocol=protocol).tolist()
@@ -112,7 +117,7 @@ def score_episode(
 
 def tally(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> dict[str, Scores]:
     """Scores of each read-out over one list."""
-    counters = {name: ClassIoU(episodes.classes, protocol) for name in READOUTS}
+    counters = {name: ClassIoU(episodes.classes, protocol) for name in records[0].sums}
     for record in records:
         for name, sums in record.sums.items():
             counters[name].add(episodes.episodes[record.index].class_name, np.array(sums, np.int64))
@@ -130,8 +135,8 @@ def presence_auc(records: Sequence[Record]) -> float | None:
 
 def growth(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> dict[str, list[float]]:
     """mIoU of each read-out after each episode."""
-    counters = {name: ClassIoU(episodes.classes, protocol) for name in READOUTS}
-    means: dict[str, list[float]] = {name: [] for name in READOUTS}
+    counters = {name: ClassIoU(episodes.classes, protocol) for name in records[0].sums}
+    means: dict[str, list[float]] = {name: [] for name in counters}
     for record in records:
         for name, sums in record.sums.items():
             counters[name].add(episodes.episodes[record.index].class_name, np.array(sums, np.int64))

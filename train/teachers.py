@@ -68,12 +68,12 @@ class ClassifierText(nn.Module):
     classifier knows is a zero row with logit 0, so a label wins where its evidence is above the middle.
     """
 
-    name = "imagenet-classifiers"
     logit_scale = 6.0
 
     def __init__(self, *, spread: bool = True) -> None:
         super().__init__()
         self.spread = spread
+        self.name = "imagenet-classifiers" if spread else "imagenet-classifiers-raw"
         t = teachers_module()
         self.vit = t.load_teacher("vit_tiny16")
         self.mobilenet = t.load_teacher("mobilenetv2", output_stride=16)

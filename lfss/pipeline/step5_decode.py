@@ -70,34 +70,33 @@ class Residual(nn.Module):
 class PortableDecoder(nn.Module):
     """Reads maps and a small picture, corrects the training-free logits.
 
+    The picture enters as four sub-pixels a cell, and the correction leaves the same way, so that all
+    convolutions work on cells.
+
     Args:
         maps: how many maps (``portable_maps``).
         width: channels.
     """
 
-    def __init__(self, *, maps: int, width: int = 48):
+    def __init__(self, *, maps: int, width: int = 32):
         super().__init__()
-        self.enter = nn.Conv2d(maps + 1, width, 3, padding=1)
+        self.enter = nn.Conv2d(maps + 1 + 3 * 4, width, 3, padding=1)
         self.blocks = nn.ModuleList(Residual(width, d) for d in (1, 2, 4, 8))
         self.whole = nn.Linear(2 * width, width)
-        self.picture = nn.Sequential(
-            nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()
-        )
-        self.join = nn.Conv2d(width + 16, 32, 3, padding=1)
-        self.head = nn.Conv2d(32, 1, 3, padding=1, bias=False)
+        self.head = nn.Conv2d(width, 4, 3, padding=1, bias=False)
         nn.init.zeros_(self.head.weight)  # training starts from the training-free logits
 
     def forward(self, maps: Tensor, logits: Tensor, picture: Tensor) -> Tensor:
-        """(N, maps, h, w), logits of ``read_out`` (N, h, w), picture (N, 3, H, W) in [0, 1], normally twice
-        as large -> logits (N, H, W)."""
-        size = (picture.shape[-2], picture.shape[-1])
-        x = self.enter(torch.cat((maps, logits[:, None] / 4), 1))
+        """(N, maps, h, w), logits of ``read_out`` (N, h, w), picture (N, 3, 2 h, 2 w) in [0, 1]
+        -> logits (N, 2 h, 2 w)."""
+        colours = F.pixel_unshuffle(picture - 0.5, 2)
+        x = self.enter(torch.cat((maps, logits[:, None] / 4, colours), 1))
         for block in self.blocks:
             x = block(x)
         summary = torch.cat((x.mean((2, 3)), x.amax((2, 3))), 1)
         x = F.relu(x + self.whole(summary)[:, :, None, None])
-        x = torch.cat((resize_map(x, size), self.picture(picture - 0.5)), 1)
-        return resize_map(logits, size) + self.head(F.relu(self.join(x)))[:, 0]
+        correction = F.pixel_shuffle(self.head(x), 2)[:, 0]
+        return resize_map(logits, (correction.shape[-2], correction.shape[-1])) + correction
 
 
 def read_out(

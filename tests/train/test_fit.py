@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from lfss.decoders import load_decoder
 from lfss.errors import InputError
+from lfss.methods import LfssConfig
 from lfss.methods.portable import CELLS, NAMES, PICTURE
 from lfss.pipeline import PortableDecoder
-from lfss.weights import load_into, load_model
-from train.fit import Recipe, apart, fit, loss_of, read_about
+from lfss.similarity import resize_map
+from lfss.weights import load_model
+from tests.fakes import ColourFeatures
+from train.fit import apart, divide, fit_portable, read_recipe
+from train.learn_portable import read_about
+from train.learning import Recipe, loss_of
 
 CLASSES = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen")
 
@@ -34,31 +43,94 @@ def folder(tmp_path: Path) -> Path:
     np.save(out / "picture.npy", rng.integers(0, 255, (n, 3, PICTURE, PICTURE), np.uint8))
     np.save(out / "target.npy", disc.astype(np.uint8) * 255)
     np.save(out / "valid.npy", np.full((n, PICTURE, PICTURE), 255, np.uint8))
-    about = {"names": list(NAMES), "done": n, "preset": "fake", "classes": [CLASSES[i % 8] for i in range(n)]}
+    classes = [CLASSES[i % 8] for i in range(n)]
+    shown = [[c, "gnu"] if i == 3 else [c] for i, c in enumerate(classes)]
+    about = {"names": list(NAMES), "done": n, "preset": "fake", "classes": classes, "shown": shown}
     (out / "about.json").write_text(json.dumps(about))
     return out
 
 
+RECIPE = Recipe(steps=24, batch=4, rate=3e-3, width=16, kept_apart=3, checks=2)
+
+
 def test_training_beats_the_read_out_and_resumes(folder: Path, tmp_path: Path) -> None:
-    recipe = Recipe(epochs=3, batch=4, rate=3e-3, width=16, kept_apart=3)
-    fit([folder], tmp_path / "run", recipe, accelerator="cpu")
-    first = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["epoch"]
-    decoder = fit(
-        [folder], tmp_path / "run", Recipe(**{**vars(recipe), "epochs": 8}), resume=True, accelerator="cpu"
-    )
-    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["epoch"] > first
-    config, state = load_model(decoder)
-    module = PortableDecoder(maps=len(config["maps"]), width=config["width"])
-    load_into(module, {k: v.float() for k, v in state.items()})
+    fit_portable([folder], tmp_path / "run", RECIPE, accelerator="cpu")
+    longer = replace(RECIPE, steps=64)
+    decoder = fit_portable([folder], tmp_path / "run", longer, resume=True, accelerator="cpu")
+    history = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["history"]
+    assert [row["step"] for row in history] == [12, 24, 32, 64]
+    assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
+    method = load_decoder(decoder, ColourFeatures(), LfssConfig())
+    assert method.portable is not None
+    config, _ = load_model(decoder)
     share_of_discs = np.load(folder / "target.npy").mean() / 255  # what "everything is object" scores
-    assert config["iou"] > share_of_discs + 0.2
+    assert config["chosen_at"]["iou"] > share_of_discs + 0.2
+    assert config["chosen_at"]["iou"] > config["chosen_at"]["read_out"]
+
+
+def test_a_folder_with_a_training_is_not_trained_over(folder: Path, tmp_path: Path) -> None:
+    fit_portable([folder], tmp_path / "run", replace(RECIPE, steps=2, checks=1), accelerator="cpu")
+    with pytest.raises(InputError, match="Add --resume"):
+        fit_portable([folder], tmp_path / "run", RECIPE, accelerator="cpu")
+    with pytest.raises(InputError, match=r"another recipe\.rate"):
+        fit_portable([folder], tmp_path / "run", replace(RECIPE, rate=1e-3), resume=True, accelerator="cpu")
+
+
+def test_novel_classes_are_seen_nowhere() -> None:
+    train, validate = divide(CLASSES, replace(RECIPE, without=("bee",)))
+    kept_apart = [c for c in CLASSES if apart(c, 3)]
+    other = next(c for c in CLASSES if not apart(c, 3) and c != "bee")
+    assert not train("bee", ["bee"])
+    assert not train(other, [other, "bee"])
+    assert not validate(kept_apart[0], [kept_apart[0], "bee"])
+    assert train(other, [other])
+    assert not train(other, [other, kept_apart[0]])
+    assert validate(kept_apart[0], [kept_apart[0], other])
+
+
+def test_a_class_is_novel_under_all_its_names() -> None:
+    train, _ = divide(["airplane", "sofa", *CLASSES], replace(RECIPE, without=("aeroplane", "couch")))
+    assert not train("airplane", ["airplane"])
+    assert not train("sofa", ["sofa"])
+
+
+def test_flags_override_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"recipe": {"steps": 5, "rate": 0.1}, "episodes": 7}))
+    recipe, rest = read_recipe(path, {"steps": 9, "rate": None, "without": ["cat"]})
+    assert (recipe.steps, recipe.rate, recipe.without) == (9, 0.1, ("cat",))
+    assert rest == {"episodes": 7}
+    path.write_text(json.dumps({"recipe": {"stepps": 5}}))
+    with pytest.raises(InputError, match="sets stepps; a recipe has"):
+        read_recipe(path, {})
+    with pytest.raises(InputError, match="cannot be read as a configuration"):
+        read_recipe(tmp_path / "none.json", {})
+
+
+def test_too_few_classes_are_named() -> None:
+    with pytest.raises(InputError, match="0 would be validated on"):
+        divide([next(c for c in CLASSES if not apart(c, 3))], RECIPE)
+
+
+def test_two_processes_train_together(folder: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "train.fit", "--maps", str(folder), "--out", str(tmp_path / "run"),
+        "--steps", "4", "--batch", "4", "--width", "8", "--kept-apart", "3", "--checks", "1",
+        "--devices", "2", "--accelerator", "cpu", "--threads", "1",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "decoder" / "model.safetensors").is_file()
+    history = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["history"]
+    assert [row["step"] for row in history] == [4]
 
 
 def test_an_untrained_decoder_returns_the_read_out() -> None:
     logits = torch.randn(2, CELLS, CELLS)
     module = PortableDecoder(maps=len(NAMES))
-    out = module(torch.randn(2, len(NAMES), CELLS, CELLS), logits, torch.rand(2, 3, CELLS, CELLS))
-    torch.testing.assert_close(out, logits)
+    picture = torch.rand(2, 3, PICTURE, PICTURE)
+    out = module(torch.randn(2, len(NAMES), CELLS, CELLS), logits, picture)
+    torch.testing.assert_close(out, resize_map(logits, (PICTURE, PICTURE)))
 
 
 def test_every_parameter_of_the_decoder_learns() -> None:

@@ -1,0 +1,73 @@
+"""The whole loop in small, from the command line: maps, fit, resume, evaluate; both decoders."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_sets import CAT, COW, DOG, SHEEP, block, write_voc
+
+PRESET = "tests.fakes:preset"
+CONFIG = {
+    "recipe": {"decoder": "portable", "steps": 4, "batch": 4, "width": 8, "kept_apart": 2, "checks": 1},
+    "seed": 0,
+    "episodes": 12,
+    "shots": [1],
+    "kinds": ["label", "mask"],
+    "unknown_words": 0.5,
+    "without": [],
+    "sources": [{"root": "voc", "layout": "voc", "split": "train", "share": 1.0, "per_class": 8}],
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Coloured blocks as cat, cow, dog and sheep, seven pictures each, in the layout of VOC."""
+    entries = [{c: block(4 + 3 * i, 8 + 2 * i)} for c in (CAT, COW, DOG, SHEEP) for i in range(7)]
+    write_voc(tmp_path / "data" / "voc", {"train": entries, "val": entries[:21]})
+    return tmp_path / "data"
+
+
+def run(*arguments: object) -> str:
+    """A command of ``train`` that must succeed; what it printed."""
+    command = [sys.executable, "-m", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_a_portable_decoder_is_trained_resumed_and_measured(data: Path, tmp_path: Path) -> None:
+    config, cache = tmp_path / "config.json", tmp_path / "cache"
+    config.write_text(json.dumps(CONFIG))
+    common = ("--data", data, "--preset", PRESET, "--cache", cache)
+    run("train.maps", "--config", config, "--out", tmp_path / "maps", *common)
+    fit = ("train.fit", "--config", config, "--maps", tmp_path / "maps", "--out", tmp_path / "run")
+    run(*fit, "--accelerator", "cpu")
+    run(*fit, "--accelerator", "cpu", "--steps", "8", "--resume")
+    printed = run(
+        "train.evaluate", "--data", data / "voc", "--split", "val", "--classes", "cat,cow", "--episodes", "4",
+        "--kind", "mask", "--preset", PRESET, "--cache", cache, "--decoder", f"portable={tmp_path / 'run' / 'decoder'}",
+        "--out", tmp_path / "result.json",
+    )  # fmt: skip
+    assert "portable, edges" in printed
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["mean"]["portable"]["episodes"] == {"cat": 2.0, "cow": 2.0}
+
+
+def test_the_papers_decoder_is_trained_and_measured(data: Path, tmp_path: Path) -> None:
+    config, cache = tmp_path / "config.json", tmp_path / "cache"
+    recipe = {"decoder": "paper", "steps": 1, "batch": 2, "kept_apart": 2, "checks": 1, "overlap": 0.0}
+    config.write_text(json.dumps({**CONFIG, "recipe": recipe, "kinds": ["box"]}))
+    printed = run(
+        "train.fit", "--config", config, "--data", data, "--preset", PRESET, "--cache", cache,
+        "--out", tmp_path / "run", "--accelerator", "cpu",
+    )  # fmt: skip
+    decoder = Path(printed.strip().splitlines()[-1])
+    run(
+        "train.evaluate", "--data", data / "voc", "--split", "val", "--classes", "cat", "--episodes", "1",
+        "--kind", "mask", "--preset", PRESET, "--cache", cache, "--decoder", f"paper={decoder}", "--out", tmp_path / "a.json",
+    )  # fmt: skip
+    assert "paper, edges" in json.loads((tmp_path / "a.json").read_text())["mean"]
