@@ -49,8 +49,8 @@ def test_a_portable_decoder_is_trained_resumed_and_measured(data: Path, tmp_path
     run(*fit, "--accelerator", "cpu", "--steps", "8", "--resume")
     printed = run(
         "train.evaluate", "--data", data / "voc", "--split", "val", "--classes", "cat,cow", "--episodes", "4",
-        "--kind", "mask", "--preset", PRESET, "--cache", cache, "--decoder", f"portable={tmp_path / 'run' / 'decoder'}",
-        "--out", tmp_path / "result.json",
+        "--kind", "mask", "--preset", PRESET, "--cache", cache,
+        "--decoder", f"portable={tmp_path / 'run' / 'decoder'}", "--out", tmp_path / "result.json",
     )  # fmt: skip
     assert "portable, edges" in printed
     result = json.loads((tmp_path / "result.json").read_text())
@@ -68,6 +68,7 @@ def test_the_papers_decoder_is_trained_and_measured(data: Path, tmp_path: Path) 
     decoder = Path(printed.strip().splitlines()[-1])
     run(
         "train.evaluate", "--data", data / "voc", "--split", "val", "--classes", "cat", "--episodes", "1",
-        "--kind", "mask", "--preset", PRESET, "--cache", cache, "--decoder", f"paper={decoder}", "--out", tmp_path / "a.json",
+        "--kind", "mask", "--preset", PRESET, "--cache", cache,
+        "--decoder", f"paper={decoder}", "--out", tmp_path / "a.json",
     )  # fmt: skip
     assert "paper, edges" in json.loads((tmp_path / "a.json").read_text())["mean"]
