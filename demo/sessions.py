@@ -85,9 +85,14 @@ class Sessions:
         return session
 
     def leave(self, page: str) -> None:
-        """A page was closed or reloaded: stop its run and free its memory; its files wait for a return."""
+        """A page was closed or reloaded: stop its run and free its memory; its files wait for a return.
+
+        Nothing happens while the session is open in another page: a duplicate of the tab, or the reloaded
+        page, of which the server may hear first.
+        """
         with self._lock:
-            session = self._sessions.get(self._pages.pop(page, ""))
+            key = self._pages.pop(page, "")
+            session = None if key in self._pages.values() else self._sessions.get(key)
         if session:
             session.cancel.set()
             session.release()

@@ -42,6 +42,19 @@ def test_leaving_stops_the_run_and_frees_pictures(sessions, photo):
     assert not session._shown
 
 
+def test_a_session_that_is_open_in_another_page_goes_on(sessions, photo):
+    key, session = sessions.open(None, page="old")
+    session.add_supports([photo("a.png")])
+    session.shown(session.supports[0].picture.digest)
+    sessions.open(key, page="new")
+    sessions.leave("old")
+    assert not session.cancel.is_set()
+    assert session._shown
+    sessions.leave("new")
+    assert session.cancel.is_set()
+    assert not session._shown
+
+
 def test_idle_sessions_are_removed_with_their_files(tmp_path):
     sessions = Sessions(root=tmp_path, idle_seconds=0)
     key, session = sessions.open(None)
