@@ -1,0 +1,317 @@
+"""The annotator's curve: how many drafts can be used as they are, after how many photos were looked at.
+
+    python -m train.annotate --data ../shared/data/voc --split val --classes cat,cow,dog,horse,sheep,person \
+        --preset mini --photos 50 --rounds 3 --out results/annotate.json
+
+The job of a person with a folder of photos of one thing. Round 0: a label and one photo on which nothing is
+marked. Then, round by round, the ten most doubtful drafts are looked at: a draft that is good enough
+(IoU 0.8) is accepted as it is, any other is corrected, that is, replaced by the true mask. What was looked
+at serves as supports, and the drafts of the other photos are made again. Beside it the same job with
+plain prototypes on the same features.
+
+Two shares, means over the classes:
+
+- ``rest``: of the photos that nobody has looked at yet, those whose draft is good enough.
+- ``same``: of the photos that nobody ever looks at, which are the same ones in every round. Taking the
+  worst drafts away cannot raise this one; only better supports can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from lfss.doubt import doubt
+from lfss.errors import InputError, LfssError
+from lfss.images import Image
+from lfss.labels import Label, parse_label
+from lfss.methods.lfss import side_by_side
+from lfss.predictor import Predictor, Prepared, Support
+from lfss.similarity import cosine_map, masked_average
+from lfss.stages import Prediction
+
+from .data import DataSet, open_data, write_text
+from .episodes import Draws
+from .metrics import overlap
+from .readouts import Marked, Mask, enlarge
+from .remember import remember
+from .weak import known_mask
+
+GOOD = 0.8  # IoU from which a draft is used as it is
+SHARPNESS = 10.0  # logits per unit of cosine, as in step 1; only the order of doubts depends on it
+PLAIN = "plain prototypes"
+
+
+class Draft(NamedTuple):
+    """A mask (H, W) bool and how doubtful it is, higher first."""
+
+    mask: Mask
+    doubt: float
+
+
+Segment = Callable[[Prepared, Image], Draft]
+
+
+@dataclass(frozen=True)
+class Round:
+    """The state of one job after some photos were looked at.
+
+    Attributes:
+        looked: how many were looked at.
+        usable: of the photos not looked at, the ids of those whose draft is good enough.
+        rest: ids of the photos not looked at.
+        accepted: how many of those just looked at were good enough.
+        iou: mean IoU of the drafts of ``rest``.
+    """
+
+    looked: int
+    usable: tuple[str, ...]
+    rest: tuple[str, ...]
+    accepted: int
+    iou: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Means over classes, one value a round."""
+
+    looked: list[int]
+    rest: list[float]
+    same: list[float]
+    done: list[float]
+    iou: list[float]
+
+
+def run_job(
+    predictor: Predictor, segment: Segment, photos: Mapping[str, Marked], label: Label, *,
+    first: Image, rounds: int, each: int, shots: int,
+) -> list[Round]:  # fmt: skip
+    """One person's job on one class.
+
+    Args:
+        predictor: prepares the supports.
+        segment: makes a draft.
+        photos: by id, all showing the class.
+        label: its name.
+        first: the photo that stands beside the label at the start; none of ``photos``.
+        rounds: how many times photos are looked at.
+        each: how many photos a round.
+        shots: at most so many supports, the latest ones.
+
+    Returns:
+        ``rounds + 1`` states, fewer if the photos run out.
+    """
+    prepared = predictor.prepare(label, [Support(first)])
+    checked: dict[str, Support] = {}
+    states: list[Round] = []
+    accepted = 0
+    for number in range(rounds + 1):
+        rest = [i for i in photos if i not in checked]
+        drafts = {i: segment(prepared, photos[i].image) for i in rest}
+        quality = {i: _iou(drafts[i].mask, photos[i]) for i in rest}
+        good = tuple(i for i in rest if quality[i] >= GOOD)
+        states.append(
+            Round(len(checked), good, tuple(rest), accepted, float(np.mean(list(quality.values()))))
+        )
+        if number == rounds or len(rest) <= each:
+            break
+        now = sorted(rest, key=lambda i: -drafts[i].doubt)[:each]
+        accepted = sum(i in good for i in now)
+        for i in now:
+            kept = drafts[i].mask if i in good else photos[i].mask
+            checked[i] = Support(photos[i].image, known_mask(kept, photos[i].ignore))
+        prepared = predictor.prepare(label, pick_supports(checked, shots))
+    return states
+
+
+def pick_supports(checked: Mapping[str, Support], shots: int) -> list[Support]:
+    """The supports for the next round: the latest ones."""
+    return list(checked.values())[-shots:]
+
+
+def segment_ours(predictor: Predictor, prepared: Prepared, image: Image) -> Draft:
+    """The product's draft and its doubt."""
+    prediction = predictor.predict(prepared, image, assume_present=True)
+    return Draft(prediction.mask, doubt(prediction))
+
+
+@torch.inference_mode()
+def segment_plainly(predictor: Predictor, prepared: Prepared, image: Image) -> Draft:
+    """Each pixel to the nearer of two prototypes: the mean object and the mean rest of the supports."""
+    assert prepared.side is not None
+    features = side_by_side(predictor.episode(prepared, image, assume_present=True).query_features)
+    support = prepared.side.features.flatten(0, 1)
+    inside = prepared.side.first.mask.flatten(0, 1)
+    near, far = (
+        cosine_map(features, masked_average(support, side).mean(0, keepdim=True))
+        for side in (inside, ~inside)
+    )
+    score = 1 / (1 + np.exp(-SHARPNESS * enlarge((near - far)[0], image.size)))
+    prediction = Prediction(
+        mask=score >= 0.5, score=score, presence=1.0, stages=(), label=prepared.label,
+        preset=prepared.preset, threshold=0.5, seconds=0.0,
+    )  # fmt: skip
+    return Draft(prediction.mask, doubt(prediction))
+
+
+def curve_of(jobs: Sequence[Sequence[Round]]) -> Curve:
+    """Means over the classes of the rounds that every class has."""
+    rounds = min(len(job) for job in jobs)
+    shares: dict[str, list[float]] = {"rest": [], "same": [], "done": [], "iou": []}
+    for number in range(rounds):
+        states = [job[number] for job in jobs]
+        ends = [set(job[rounds - 1].rest) for job in jobs]
+        shares["rest"].append(_mean(len(s.usable) / len(s.rest) for s in states))
+        shares["same"].append(
+            _mean(len(end.intersection(s.usable)) / len(end) for s, end in zip(states, ends))
+        )
+        shares["done"].append(_mean((s.looked + len(s.usable)) / (s.looked + len(s.rest)) for s in states))
+        shares["iou"].append(_mean(s.iou for s in states))
+    return Curve([state.looked for state in jobs[0][:rounds]], **shares)
+
+
+def rises(values: Sequence[float]) -> bool:
+    """Every value is higher than the one before it."""
+    return all(later > earlier for earlier, later in pairwise(values))
+
+
+def draw(curves: Mapping[str, Curve], path: Path) -> None:
+    """Save the plot as a PNG on a white ground, so that it reads on light and dark pages."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.5, 4.6), layout="constrained", facecolor="white")
+    for (name, curve), colour in zip(curves.items(), ("#c2185b", "#5c6773")):
+        axes.plot(curve.looked, curve.rest, "o-", color=colour, label=f"{name}: photos not looked at yet")
+        axes.plot(curve.looked, curve.same, "o--", color=colour, label=f"{name}: photos never looked at")
+    axes.set(
+        xlabel="photos looked at, of each class", ylabel="drafts usable as they are (IoU 0.8)", ylim=(0, 1)
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130, facecolor="white")
+    pyplot.close(figure)
+
+
+def _iou(mask: Mask, photo: Marked) -> float:
+    both, either = overlap(mask, photo.mask, photo.ignore)
+    return both / either if either else 1.0
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    command = " ".join(["python -m train.annotate", *(arguments or sys.argv[1:])])
+    try:
+        return _run(options, command)
+    except (LfssError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace, command: str) -> int:
+    data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
+    classes = [name.strip() for name in options.classes.split(",")]
+    predictor, _ = remember(Predictor.load(options.preset, device=options.device), None)
+    methods: dict[str, Segment] = {
+        predictor.preset.name: partial(segment_ours, predictor),
+        PLAIN: partial(segment_plainly, predictor),
+    }
+    jobs: dict[str, dict[str, list[Round]]] = {method: {} for method in methods}
+    for class_name in tqdm(classes, unit="class"):
+        first, photos = draw_photos(data, class_name, count=options.photos, seed=options.seed)
+        for method, segment in methods.items():
+            jobs[method][class_name] = run_job(
+                predictor, segment, photos, parse_label(class_name), first=first,
+                rounds=options.rounds, each=options.each, shots=options.shots,
+            )  # fmt: skip
+    curves = {method: curve_of(list(found.values())) for method, found in jobs.items()}
+    result: dict[str, Any] = {
+        "command": command,
+        "curves": {method: asdict(curve) for method, curve in curves.items()},
+        "rises": {method: rises(curve.same) for method, curve in curves.items()},
+        "by class": {
+            method: {c: [_short(state) for state in job] for c, job in found.items()}
+            for method, found in jobs.items()
+        },
+    }
+    write_text(options.out, json.dumps(result, indent=1) + "\n")
+    draw(curves, options.out.with_suffix(".png"))
+    print(text_table(curves))
+    return 0
+
+
+def draw_photos(data: DataSet, class_name: str, *, count: int, seed: int) -> tuple[Image, dict[str, Marked]]:
+    """The photo beside the label, and the photos of the job by id: at most ``count``, none twice.
+
+    Raises:
+        InputError: fewer than three photos show enough of the class.
+    """
+    (class_id,) = data.class_ids([class_name])
+    ids = data.ids_of(class_id)
+    if len(ids) < 3:
+        raise InputError(f"Only {len(ids)} photos of '{data.name}' show {class_name}; three are needed.")
+    first, *others = Draws(f"annotate|{seed}|{class_name}").sample(ids, min(count + 1, len(ids)))
+    samples = {i: data.sample(i) for i in (first, *others)}
+    marked = {
+        i: Marked(Image(s.read_image(), s.image.name), *s.read_mask(class_id)) for i, s in samples.items()
+    }
+    return marked[first].image, {i: marked[i] for i in others}
+
+
+def text_table(curves: Mapping[str, Curve]) -> str:
+    """A line for each method and share, a column for each round; shares times 100."""
+    looked = next(iter(curves.values())).looked
+    lines = [f"{'photos looked at':40s}" + "".join(f"{n:8d}" for n in looked)]
+    for name, curve in curves.items():
+        for share in ("rest", "same", "done", "iou"):
+            values = "".join(f"{100 * v:8.1f}" for v in getattr(curve, share))
+            lines.append(f"{name + ', ' + share:40s}{values}")
+    return "\n".join(lines)
+
+
+def _short(state: Round) -> dict[str, float]:
+    return {
+        "looked": state.looked, "rest": len(state.rest), "usable": len(state.usable),
+        "accepted": state.accepted, "iou": state.iou,
+    }  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m train.annotate", description="The annotator's curve.")
+    parser.add_argument("--data", type=Path, required=True, help="a data set's folder")
+    parser.add_argument("--layout", default="voc", help="voc, coco, folder or fss")
+    parser.add_argument("--split", help="only this list of pictures")
+    parser.add_argument("--classes", required=True, help="names, separated by commas")
+    parser.add_argument("--preset", default="mini")
+    parser.add_argument("--photos", type=int, default=40, help="of each class, at most")
+    parser.add_argument("--rounds", type=int, default=3, help="how often photos are looked at")
+    parser.add_argument("--each", type=int, default=10, help="photos looked at in a round")
+    parser.add_argument("--shots", type=int, default=5, help="at most so many supports")
+    parser.add_argument("--seed", type=int, default=0, help="which photos")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--out", type=Path, required=True, help="a .json; a .png is drawn beside it")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
