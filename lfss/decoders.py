@@ -26,7 +26,7 @@ def load_decoder(
     Args:
         folder: of the decoder, or its name in the models folder.
         backbone: what the method reads. A portable decoder fits any, the paper's only its own.
-        method: configuration of everything else.
+        method: configuration of everything else; what the decoder was trained with has precedence.
         device: where it runs.
         models_dir: the models folder, if not ``assets/models``.
 
@@ -36,7 +36,7 @@ def load_decoder(
     """
     about, state = load_model(folder, models_dir=models_dir)
     state = {k: v.float() for k, v in state.items()}
-    kind = about.get("decoder")
+    kind, method = about.get("decoder"), replace(method, **about.get("method", {}))
     if kind == "portable":
         _check(about.get("maps") == list(NAMES), folder, "reads other maps than this version makes")
         built = Lfss(backbone.channels, replace(method, decoder="portable"))

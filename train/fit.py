@@ -65,11 +65,11 @@ def divide(classes: Sequence[str], recipe: Recipe) -> tuple[Keep, Keep]:
     """
     novel = spellings(recipe.without)
     base = {c for c in classes if c not in novel}
-    kept_apart = spellings([c for c in sorted(base) if apart(c, recipe.kept_apart)])
+    kept_apart = spellings(recipe.choose or [c for c in sorted(base) if apart(c, recipe.kept_apart)])
     if not base & kept_apart or not base - kept_apart:
         raise InputError(
             f"Of {len(base)} base classes {len(base & kept_apart)} would be validated on; "
-            "change --kept-apart or use more classes."
+            "change --choose or --kept-apart, or use more classes."
         )
 
     def train(name: str, shown: Sequence[str]) -> bool:
@@ -137,6 +137,9 @@ def fit_portable(folders: Sequence[Path], out: Path, recipe: Recipe, **trainer: 
     names = sorted({c for about in abouts for c in about["classes"]})
     rules = divide(names, recipe)
     about = {"recipe": recipe_json(recipe), "trained_on": [a["preset"] for a in abouts]}
+    methods = [a["config"].get("method", {}) for a in abouts]
+    if any(method != methods[0] for method in methods):
+        raise InputError("The map folders were made with different choices of the method. Use those of one.")
     check_out(out, about, resume=trainer.get("resume", False))
     L.seed_everything(recipe.seed, verbose=False)
     train, validate = (
@@ -151,7 +154,7 @@ def fit_portable(folders: Sequence[Path], out: Path, recipe: Recipe, **trainer: 
         DataLoader(validate, recipe.batch),
     )
     best = run(learner, loaders, out, **trainer)
-    config = {"decoder": "portable", "maps": list(NAMES), "width": recipe.width}
+    config = {"decoder": "portable", "maps": list(NAMES), "width": recipe.width, "method": methods[0]}
     return finish(out, best, learner, "decoder.", {**config, **about})
 
 
@@ -205,7 +208,7 @@ def check_enough(train: int, validate: int) -> None:
     if not train or not validate:
         raise InputError(
             f"{train} episodes are left to train on and {validate} to validate on. Draw more episodes, "
-            "name fewer classes in --without, or change --kept-apart."
+            "name fewer classes in --without, or change --choose."
         )
 
 
@@ -273,7 +276,8 @@ def read_recipe(path: Path | None, flags: dict[str, Any]) -> tuple[Recipe, dict[
     if unknown:
         raise InputError(f"'{path}' sets {', '.join(unknown)}; a recipe has {', '.join(sorted(names))}.")
     chosen = recipe | {k: v for k, v in flags.items() if v is not None}
-    return Recipe(**{**chosen, "without": tuple(chosen.get("without", ()))}), value
+    lists = {name: tuple(chosen.get(name, ())) for name in ("without", "choose")}
+    return Recipe(**{**chosen, **lists}), value
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -322,8 +326,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int)
     for field in fields(Recipe):
         flag, default = f"--{field.name.replace('_', '-')}", f"default {field.default}"
-        if field.name == "without":
-            parser.add_argument(flag, nargs="+", metavar="CLASS", help="novel classes, never shown")
+        if field.name in ("without", "choose"):
+            text = "novel classes, never shown" if field.name == "without" else "only validated on"
+            parser.add_argument(flag, nargs="+", metavar="CLASS", help=text)
         elif field.name == "circle":
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=default)
         elif isinstance(field.default, str):

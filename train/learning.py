@@ -38,14 +38,15 @@ class Recipe:
         overlap: weight of the soft IoU loss beside binary cross entropy.
         beta: weight of the supports' loss in circle training (Eq. 21); the paper's decoder only.
         circle: segment the supports first (Eq. 20); the paper's decoder only.
-        kept_apart: one in so many base classes is only validated on.
+        choose: base classes that are only validated on, to choose the best state by.
+        kept_apart: without ``choose``, one in so many base classes, fixed by their names.
         without: novel classes: no picture that shows one is trained or validated on.
         checks: validations during the run.
         seed: of weights, order and flips.
     """
 
     decoder: Literal["portable", "paper"] = "portable"
-    steps: int = 750
+    steps: int = 400
     batch: int = 16
     optimizer: Literal["adam", "adamw"] = "adamw"
     rate: float = 2e-3
@@ -55,6 +56,7 @@ class Recipe:
     overlap: float = 0.5
     beta: float = 0.5
     circle: bool = True
+    choose: tuple[str, ...] = ()
     kept_apart: int = 7
     without: tuple[str, ...] = ()
     checks: int = 8

@@ -19,7 +19,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from lfss.methods.portable import CELLS, NAMES
 from lfss.predictor import Predictor, Support
 from lfss.presets import find_preset
 
+from .benchmark import spellings
 from .data import DataSet, Sample, open_data, write_text
 from .distill_data import fraction, split_rule
 from .episodes import Draws, EpisodeSpec, sample_episodes
@@ -156,7 +157,8 @@ def make_maps(
 ) -> Path:
     """Fill ``out`` with maps.npy, logits.npy, picture.npy, target.npy, valid.npy and about.json."""
     chosen = find_preset(preset)
-    chosen = replace(chosen, method=replace(LfssConfig(), keep_maps=True))
+    method = config.get("method", {})
+    chosen = replace(chosen, decoder=None, method=LfssConfig(**method, keep_maps=True))
     predictor, item_bytes = remember(Predictor.load(chosen, device=device), cache, memory=1 << 30)
     sources = open_sources(config, data, cache)
     knows = predictor.encoders.vlm.familiarity
@@ -202,6 +204,25 @@ def make_maps(
     return out
 
 
+def read_choices(given: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs of ``LfssConfig``, values as in JSON.
+
+    Raises:
+        InputError: a name that the configuration does not have, or a value that is not JSON.
+    """
+    known = {field.name for field in fields(LfssConfig)}
+    choices: dict[str, Any] = {}
+    for pair in given:
+        name, _, value = pair.partition("=")
+        try:
+            choices[name] = json.loads(value)
+        except ValueError as error:
+            raise InputError(f"'{pair}' cannot be read; write NAME=VALUE, such as dps=false.") from error
+        if name not in known:
+            raise InputError(f"The method has no choice '{name}'; it has {', '.join(sorted(known))}.")
+    return choices
+
+
 def _open(out: Path, shapes: dict[str, Any], about: dict[str, Any]) -> tuple[dict[str, np.memmap], int]:
     path = out / "about.json"
     done = 0
@@ -233,12 +254,20 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--episodes", type=int, help="instead of the configuration's number")
+    parser.add_argument(
+        "--method", nargs="+", metavar="NAME=VALUE", default=[], help="other choices, such as dps=false"
+    )
+    parser.add_argument(
+        "--without", nargs="+", metavar="CLASS", default=[], help="no picture that shows these"
+    )
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     try:
         config = json.loads(args.config.read_text(encoding="utf-8"))
         if args.episodes:
             config["episodes"] = args.episodes
+        config["method"] = config.get("method", {}) | read_choices(args.method)
+        config["without"] = [*config["without"], *sorted(spellings(args.without))]
         make_maps(
             config, data=args.data, preset=args.preset, out=args.out, cache=args.cache, device=args.device
         )

@@ -9,6 +9,7 @@ Trained decoders are compared with the training-free read-out on the very same m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
 import cv2
@@ -107,7 +108,8 @@ def read_outs(
     }
     logits = {"final": tensors["prediction"]["logits"]}
     for name, method in (decoders or {}).items():
-        logits[name] = decode(method, episode, tensors["prediction"])
+        same = replace(method.config, decoder="none", keep_maps=True) == predictor.method.config
+        logits[name] = decode(method, episode, tensors["prediction"] if same else None)
     for name, cells_of in logits.items():
         values = cells_of[0].float().cpu().numpy()
         masks[name] = to_pixels(values, query.pixels, snap=False) >= 0.5
@@ -115,18 +117,19 @@ def read_outs(
     return Outcome(masks, float(tensors["initial_mask"]["presence"][0]))
 
 
-def decode(method: Lfss, episode: Episode, prediction: Mapping[str, Tensor]) -> Tensor:
+def decode(method: Lfss, episode: Episode, prediction: Mapping[str, Tensor] | None) -> Tensor:
     """Logits of a trained decoder.
 
     Args:
         method: with the decoder.
         episode: what it reads.
-        prediction: the last step of the method without a decoder. A portable decoder reads the maps that
-            it kept; the paper's takes the whole method again, since it may replace the supports' masks.
+        prediction: the last step of the method without a decoder, if it makes the very maps that a portable
+            decoder reads. The paper's decoder takes the whole method again: it may replace support masks.
     """
-    if method.portable is not None:
+    if method.portable is not None and prediction is not None:
         assert episode.query_picture is not None
         return method.portable(prediction["maps"], prediction["read_out"], episode.query_picture)
+    episode = replace(episode, support_side=None)
     if method.config.circle:
         episode, _ = method.circle(episode)
     return method(episode)

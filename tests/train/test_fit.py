@@ -23,6 +23,7 @@ from tests.fakes import ColourFeatures
 from train.fit import apart, divide, fit_portable, read_recipe
 from train.learn_portable import read_about
 from train.learning import Recipe, loss_of
+from train.maps import read_choices
 
 CLASSES = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen")
 
@@ -46,6 +47,7 @@ def folder(tmp_path: Path) -> Path:
     classes = [CLASSES[i % 8] for i in range(n)]
     shown = [[c, "gnu"] if i == 3 else [c] for i, c in enumerate(classes)]
     about = {"names": list(NAMES), "done": n, "preset": "fake", "classes": classes, "shown": shown}
+    about["config"] = {"method": {"dps": False}}
     (out / "about.json").write_text(json.dumps(about))
     return out
 
@@ -62,6 +64,7 @@ def test_training_beats_the_read_out_and_resumes(folder: Path, tmp_path: Path) -
     assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
     method = load_decoder(decoder, ColourFeatures(), LfssConfig())
     assert method.portable is not None
+    assert not method.config.dps  # as the maps were made
     config, _ = load_model(decoder)
     share_of_discs = np.load(folder / "target.npy").mean() / 255  # what "everything is object" scores
     assert config["chosen_at"]["iou"] > share_of_discs + 0.2
@@ -105,6 +108,20 @@ def test_flags_override_the_file(tmp_path: Path) -> None:
         read_recipe(path, {})
     with pytest.raises(InputError, match="cannot be read as a configuration"):
         read_recipe(tmp_path / "none.json", {})
+
+
+def test_classes_to_choose_by_can_be_named() -> None:
+    train, validate = divide(CLASSES, replace(RECIPE, choose=("fox",)))
+    assert [c for c in CLASSES if validate(c, [c])] == ["fox"]
+    assert not train("ant", ["ant", "fox"])
+
+
+def test_choices_of_the_method_are_checked() -> None:
+    assert read_choices(["dps=false", "alpha=0.3"]) == {"dps": False, "alpha": 0.3}
+    with pytest.raises(InputError, match="no choice 'depth'"):
+        read_choices(["depth=3"])
+    with pytest.raises(InputError, match="write NAME=VALUE"):
+        read_choices(["dps=maybe"])
 
 
 def test_too_few_classes_are_named() -> None:
