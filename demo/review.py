@@ -109,7 +109,7 @@ def decide(session: Session, view: View, status: Status) -> None:
     rows = listed(session, view)
     onward = neighbour(rows, draft.image_digest, 1)
     session.workspace.set_status(draft.image_digest, draft.label, status)
-    _changed(session, draft.image_digest)
+    _changed(session, draft)
     session.reviewed = onward
 
 
@@ -119,7 +119,7 @@ def change(session: Session, view: View, mask: Mask) -> None:
     if np.array_equal(draft.mask, mask):
         return
     session.workspace.edit_mask(draft.image_digest, draft.label, mask)
-    _changed(session, draft.image_digest)
+    _changed(session, draft)
 
 
 def repair(session: Session, view: View, name: str, radius: int) -> None:
@@ -132,19 +132,22 @@ def repair(session: Session, view: View, name: str, radius: int) -> None:
 def undo(session: Session, view: View, *, back: bool) -> bool:
     """Take back the latest change, or do again what was taken back; its draft comes under review.
 
+    Only changes of the view's own label count: what is not shown must not change.
+
     Returns:
         Whether there was anything to do.
     """
     if view.label is None:
         return False
     here, there = (session.trail, session.undone) if back else (session.undone, session.trail)
-    digest = here.pop() if here else session.reviewed
+    places = [i for i, (_, label) in enumerate(here) if label == view.label]
+    digest = here.pop(places[-1])[0] if places else session.reviewed
     if digest is None or not session.workspace.has_draft(digest, view.label):
         return False
     step = session.workspace.undo if back else session.workspace.redo
     if step(digest, view.label) is None:
         return False
-    there.append(digest)
+    there.append((digest, view.label))
     session.reviewed = digest
     return True
 
@@ -203,7 +206,7 @@ def caption(session: Session, row: Row) -> str:
     return f"doubt {doubt_of(session, row):.2f} · {NAMES[row.status]} · {row.name}"
 
 
-def _changed(session: Session, digest: str) -> None:
-    session.trail.append(digest)
+def _changed(session: Session, draft: Draft) -> None:
+    session.trail.append((draft.image_digest, draft.label))
     del session.trail[:-MAX_TRAIL]
     session.undone.clear()

@@ -107,7 +107,8 @@ class Session:
         cancel: set to stop a run at its next step.
         current: digest of the picture that is looked at.
         reviewed, edited: digest of the draft that is under review, and of the one in the editor.
-        trail, undone: digests of the drafts that were changed, and whose change was taken back, in order.
+        trail, undone: digest and label of the drafts that were changed, and whose change was taken back,
+            in order.
     """
 
     folder: Path
@@ -131,8 +132,8 @@ class Session:
     current: str | None = None
     reviewed: str | None = None
     edited: str | None = None
-    trail: list[str] = field(default_factory=list)
-    undone: list[str] = field(default_factory=list)
+    trail: list[tuple[str, str]] = field(default_factory=list)
+    undone: list[tuple[str, str]] = field(default_factory=list)
     touched: float = field(default_factory=time.monotonic)
     _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
     _result: tuple[str, results.Result] | None = None

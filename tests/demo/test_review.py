@@ -61,6 +61,21 @@ def test_undo_brings_back_the_last_decision_wherever_it_was(drafted):
     assert drafted.workspace.draft(first, "red").status == "accepted"
 
 
+def test_undo_stays_with_the_label_that_is_shown(service, drafted):
+    drafted.label = "blue"
+    list(run(service, drafted, Settings(assume_present=True)))
+    blue = View("blue", "All")
+    review.decide(drafted, TODO, "accepted")
+    accepted = drafted.trail[-1][0]
+    drafted.reviewed = review.listed(drafted, blue)[0].digest
+    review.decide(drafted, blue, "absent")
+    assert review.undo(drafted, ALL, back=True)
+    assert drafted.workspace.draft(accepted, "red").status == "proposed"
+    assert [row.status for row in review.listed(drafted, blue)].count("absent") == 1
+    assert review.undo(drafted, blue, back=True)
+    assert not any(row.status == "absent" for row in review.listed(drafted, blue))
+
+
 def test_nothing_to_undo_is_no_error(drafted):
     assert not review.undo(drafted, ALL, back=False)
     assert not review.undo(drafted, View(None), back=True)
