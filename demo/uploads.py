@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
@@ -19,6 +20,9 @@ from lfss.images import SUFFIXES
 MAX_ZIP_FILES = 20_000
 MAX_FILE_BYTES = 512 * 2**20
 MAX_ZIP_BYTES = 8 * 2**30  # of all pictures in one zip, unpacked
+MAX_ZIP_GROWTH = 20  # times its own size; photos hardly shrink in a zip, so what grows more is a bomb
+SMALL_ZIP_BYTES = 2**30  # unpacked, whatever the growth
+MAX_ZIP_LISTING = 8 * 2**20  # of the zip's own list of its files, which is read before anything is counted
 _CHUNK = 1 << 20
 
 
@@ -95,22 +99,42 @@ def _copy(source: Path, target: Path) -> None:
             ) from error
 
 
+class _TooLarge(ImageError):
+    """A file in a zip grew past its limit."""
+
+
+class _Bounded(io.FileIO):
+    """A file of which no single read is huge: zipfile reads the list of files in one go."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_ZIP_LISTING:
+            raise ImageError(
+                f"'{shown_name(Path(str(self.name)).name)}' lists too many files. Send it in parts."
+            )
+        return super().read(size) or b""
+
+
 def _unpack(path: Path, folder: Path) -> Iterator[Upload | LfssError]:
     name = shown_name(path.name)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
             members = [m for m in archive.infolist() if _wanted(m)]
             if len(members) > MAX_ZIP_FILES:
                 raise ImageError(f"'{name}' holds more than {MAX_ZIP_FILES:,} pictures. Send it in parts.")
             if not members:
                 raise ImageError(f"'{name}' holds no picture. Put JPEG or PNG files into it.")
-            left = MAX_ZIP_BYTES
+            left = min(MAX_ZIP_BYTES, max(SMALL_ZIP_BYTES, MAX_ZIP_GROWTH * path.stat().st_size))
             for member in members:
+                if left <= 0:
+                    raise ImageError(f"'{name}' is too large when unpacked. The rest of it was left out.")
+                limit = min(MAX_FILE_BYTES, left)
                 try:
                     target = _fresh(folder, _picture_suffix(member.filename))
-                    left -= _extract(archive, member, target, min(MAX_FILE_BYTES, left))
+                    left -= _extract(archive, member, target, limit)
                     yield Upload(target, shown_name(member.filename))
                 except ImageError as error:
+                    if isinstance(error, _TooLarge):  # the work was done, though nothing of it is kept
+                        left -= limit
                     yield error
     except ImageError as error:
         yield error
@@ -119,6 +143,8 @@ def _unpack(path: Path, folder: Path) -> Iterator[Upload | LfssError]:
 
 
 def _wanted(member: zipfile.ZipInfo) -> bool:
+    if not member.filename:
+        return False
     parts = PurePosixPath(member.filename.replace("\\", "/")).parts
     hidden = any(p.startswith((".", "__MACOSX")) and p != ".." for p in parts)
     return not member.is_dir() and not hidden and Path(member.filename).suffix.lower() in SUFFIXES
@@ -127,12 +153,15 @@ def _wanted(member: zipfile.ZipInfo) -> bool:
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
     """Unpack one file; what the archive says about sizes is not believed. Returns the bytes written."""
     name, written = shown_name(member.filename), 0
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # What unpacks LZMA takes as much memory as the file asks for.
+        raise ImageError(f"'{name}' is packed in a rare way. Make an ordinary zip (method Deflate).")
     try:
         with archive.open(member) as source, target.open("xb") as out:
             while chunk := source.read(_CHUNK):
                 written += len(chunk)
                 if written > limit:
-                    raise ImageError(f"'{name}' is too large when unpacked. It was left out.")
+                    raise _TooLarge(f"'{name}' is too large when unpacked. It was left out.")
                 out.write(chunk)
     except ImageError:
         target.unlink(missing_ok=True)
