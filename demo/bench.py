@@ -1,18 +1,27 @@
-"""Measure the app: start to first page, first result, threshold. ``python -m demo.bench``.
+"""Measure the app: start to first page, first result, threshold, memory. ``python -m demo.bench``.
 
-What Gradio alone takes on the same machine, with one empty page, is measured beside it.
+What Gradio alone takes on the same machine, with one empty page, is measured beside it. With
+``--queries 500`` a batch of that many small pictures is run too, and the memory of the process is read
+after the first 50 and after all of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
 
 EMPTY = (
     "import gradio as gr\n"
@@ -20,6 +29,16 @@ EMPTY = (
     "    gr.Markdown('empty')\n"
     "page.launch(server_port={port}, ssr_mode=False, quiet=True)\n"
 )
+GRADIO, APP = "Gradio alone, start to first page", "app, start to first page"
+FEW = 50  # queries after which memory is read first: by then every cache has been filled
+
+
+class Memory(NamedTuple):
+    """Queries done, and resident bytes after the first few and after all of them."""
+
+    done: int
+    early: int
+    after: int
 
 
 def first_page(command: list[str], port: int) -> tuple[float, subprocess.Popen[bytes]]:
@@ -35,6 +54,23 @@ def first_page(command: list[str], port: int) -> tuple[float, subprocess.Popen[b
             time.sleep(0.02)
     process.kill()
     raise SystemExit(f"No page within two minutes: {' '.join(command)}")
+
+
+def starts(preset: str, port: int, repeats: int) -> dict[str, float]:
+    """Seconds from start to first page, the median of several, for Gradio alone and for the app."""
+    app = str(Path(__file__).parents[1] / "app.py")
+    commands = {
+        GRADIO: [sys.executable, "-c", EMPTY.format(port=port)],
+        APP: [sys.executable, app, "--preset", preset, "--port", str(port + 1)],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(repeats):
+        for place, (name, command) in enumerate(commands.items()):
+            taken, process = first_page(command, port + place)
+            seconds[name].append(taken)
+            process.terminate()
+            process.wait()
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def inside(preset: str) -> dict[str, float]:
@@ -71,27 +107,74 @@ def inside(preset: str) -> dict[str, float]:
     return found
 
 
+def memory(preset: str, *, queries: int, first: int = FEW) -> Memory:
+    """Run a batch as the page does, and read the memory of this process on the way. Linux only."""
+    import gradio as gr
+
+    from demo.segment_tab import build_segment, stream
+    from demo.service import Service
+    from demo.session import Settings
+    from demo.sessions import Sessions
+
+    service, sessions = Service(preset), Sessions()
+    with gr.Blocks(analytics_enabled=False):
+        tab = build_segment(service, sessions, gr.State(""))
+    try:
+        _, session = sessions.open(None)
+        session.label = "red"
+        with tempfile.TemporaryDirectory() as folder:
+            support, *rest = pictures(Path(folder), queries + 1)
+            session.add_supports([support])
+            known = np.zeros(session.supports[0].picture.size, np.int8)
+            known[30:70, 40:90] = 1
+            session.mark(0, known, "mask")
+            session.add_queries(rest)
+        early = 0
+        for _ in stream(tab, service, session, Settings(assume_present=True), 0.45):
+            if not early and len(session.doubts) >= first:
+                early = resident()
+        return Memory(len(session.doubts), early, resident())
+    finally:
+        sessions.close()
+
+
+def pictures(folder: Path, count: int) -> Iterator[Path]:
+    """Small pictures of a red block on grey noise, no two alike."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        pixels = rng.integers(100, 156, (96, 128, 3), np.uint8)
+        pixels[30:70, 40:90] = (230, 26, 26)
+        path = folder / f"{number}.png"
+        PIL.Image.fromarray(pixels).save(path)
+        yield path
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--preset", default="mini")
-    parser.add_argument("--port", type=int, default=7980)
+    parser.add_argument("--preset", default="mini", help="which model (default: mini)")
+    parser.add_argument("--port", type=int, default=7980, help="this port and the next are used")
+    parser.add_argument("--repeats", type=int, default=3, help="starts of each program (default: 3)")
+    parser.add_argument("--queries", type=int, default=0, help="also run a batch of so many (default: none)")
     chosen = parser.parse_args()
-    app = str(Path(__file__).parents[1] / "app.py")
-    rows = {}
-    for name, command, port in (
-        ("Gradio alone, first page", [sys.executable, "-c", EMPTY.format(port=chosen.port)], chosen.port),
-        (
-            "app, first page",
-            [sys.executable, app, "--preset", chosen.preset, "--port", str(chosen.port + 1)],
-            chosen.port + 1,
-        ),
-    ):
-        rows[name], process = first_page(command, port)
-        process.terminate()
-        process.wait()
-    for name, seconds in (rows | inside(chosen.preset)).items():
-        print(f"{name:28} {seconds:7.3f} s")
+    rows = starts(chosen.preset, chosen.port, chosen.repeats)
+    print(f"{'':36} {'seconds':>9} {'share':>7}")
+    for name, seconds in rows.items():
+        print(f"{name:36} {seconds:9.2f} {seconds / rows[APP]:7.0%}")
+    for name, seconds in inside(chosen.preset).items():
+        print(f"{name:36} {seconds:9.3f}")
+    if chosen.queries:
+        start = time.perf_counter()
+        found = memory(chosen.preset, queries=chosen.queries)
+        print(f"{f'{found.done} queries':36} {time.perf_counter() - start:9.1f}")
+        print(f"{f'memory after {FEW} queries':36} {found.early / 2**20:9.0f} MiB")
+        print(f"{f'memory after {found.done} queries':36} {found.after / 2**20:9.0f} MiB")
 
 
 if __name__ == "__main__":
