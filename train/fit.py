@@ -142,9 +142,7 @@ def fit_portable(folders: Sequence[Path], out: Path, recipe: Recipe, **trainer: 
         raise InputError("The map folders were made with different choices of the method. Use those of one.")
     check_out(out, about, resume=trainer.get("resume", False))
     L.seed_everything(recipe.seed, verbose=False)
-    train, validate = (
-        all_folders(folders, keep, names, flip=flip) for keep, flip in zip(rules, (True, False))
-    )
+    train, validate = (all_folders(folders, keep, names) for keep in rules)
     check_enough(len(train), len(validate))
     print(f"{len(train)} episodes to train on, {len(validate)} of other classes", file=sys.stderr)
     learner = PortableLearner(recipe, names)
@@ -155,7 +153,7 @@ def fit_portable(folders: Sequence[Path], out: Path, recipe: Recipe, **trainer: 
     )
     best = run(learner, loaders, out, **trainer)
     config = {"decoder": "portable", "maps": list(NAMES), "width": recipe.width, "method": methods[0]}
-    return finish(out, best, learner, "decoder.", {**config, **about})
+    return finish(out, best, learner, "averaged.module.", {**config, **about})
 
 
 def fit_paper(

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import ConcatDataset, Dataset
 
 from lfss.errors import InputError
@@ -26,23 +28,14 @@ class Maps(Dataset[dict[str, Tensor]]):
         folder: made by ``train.maps``.
         keep: whether an episode is used, by its class and all classes that its pictures show.
         class_names: episodes carry indices into them.
-        flip: mirror half of them.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        keep: Callable[[str, Sequence[str]], bool],
-        class_names: Sequence[str],
-        *,
-        flip: bool,
-    ):
+    def __init__(self, folder: Path, keep: Callable[[str, Sequence[str]], bool], class_names: Sequence[str]):
         about = read_about(folder)
         self.arrays = {
             k: np.load(folder / f"{k}.npy", mmap_mode="r")
             for k in ("maps", "logits", "picture", "target", "valid")
         }
-        self.flip = flip
         pairs = zip(about["classes"][: about["done"]], about["shown"])
         self.index = [i for i, (name, shown) in enumerate(pairs) if keep(name, shown)]
         self.class_of = [class_names.index(about["classes"][i]) for i in self.index]
@@ -54,8 +47,6 @@ class Maps(Dataset[dict[str, Tensor]]):
         i = self.index[item]
         out = {k: torch.from_numpy(np.array(a[i])).float() for k, a in self.arrays.items()}
         out |= {k: out[k] / 255 for k in ("picture", "target", "valid")}
-        if self.flip and torch.rand(()) < 0.5:
-            out = {k: v.flip(-1) for k, v in out.items()}
         out["class"] = torch.tensor(self.class_of[item])
         return out
 
@@ -78,31 +69,67 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def all_folders(
-    folders: Sequence[Path],
-    keep: Callable[[str, Sequence[str]], bool],
-    class_names: Sequence[str],
-    *,
-    flip: bool,
+    folders: Sequence[Path], keep: Callable[[str, Sequence[str]], bool], class_names: Sequence[str]
 ) -> ConcatDataset[dict[str, Tensor]]:
     """The episodes of all folders, one after the other."""
-    return ConcatDataset([Maps(f, keep, class_names, flip=flip) for f in folders])
+    return ConcatDataset([Maps(f, keep, class_names) for f in folders])
+
+
+def vary(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same episodes seen otherwise: windows, mirrored, with maps that are off a little, or missing.
+
+    Few pictures are behind the episodes, and the networks to come are not known: what the decoder may
+    rely on is the maps' shape, not their exact height, and no single one of them.
+    """
+    maps, count = batch["maps"], len(batch["maps"])
+    side = torch.empty(count, 2).uniform_(0.6, 1.1)
+    shift = torch.empty(count, 2).uniform_(-1, 1) * (1 - side).clamp_min(0)
+    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    window = torch.zeros(count, 2, 3)
+    window[:, 0, 0], window[:, 1, 1], window[:, :, 2] = side[:, 0] * mirror, side[:, 1], shift
+    cells = _cut(torch.cat((maps, batch["logits"][:, None]), 1), window)
+    pixels = _cut(torch.cat((batch["picture"], batch["target"][:, None], batch["valid"][:, None]), 1), window)
+    gain = (0.2 * torch.randn(count, maps.shape[1], 1, 1)).exp()
+    kept = (torch.rand(count, maps.shape[1], 1, 1) > 0.1).float()
+    light = torch.empty(count, 3, 1, 1).uniform_(0.7, 1.3) * (torch.rand(count, 1, 1, 1) > 0.2)
+    offset = 0.1 * torch.randn(count, maps.shape[1], 1, 1)
+    return {
+        "maps": (cells[:, :-1] * gain + offset) * kept,
+        "logits": cells[:, -1] + 0.5 * torch.randn(count, 1, 1),
+        "picture": 0.5 + (pixels[:, :3] - 0.5) * light,
+        "target": pixels[:, 3],
+        "valid": pixels[:, 4],
+    }
+
+
+def _cut(maps: Tensor, window: Tensor) -> Tensor:
+    """Windows of (N, C, h, w), at the same size."""
+    grid = F.affine_grid(window.to(maps), list(maps.shape), align_corners=False)
+    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
 
 class PortableLearner(Learner):
-    """The portable decoder and its loss."""
+    """The portable decoder, its running average, which is what is measured and kept, and its loss."""
 
     def __init__(self, recipe: Recipe, class_names: Sequence[str]):
         super().__init__(recipe, class_names)
         self.decoder = PortableDecoder(maps=len(NAMES), width=recipe.width)
+        follow = get_ema_multi_avg_fn(recipe.average)
+        self.averaged = AveragedModel(self.decoder, multi_avg_fn=follow).requires_grad_(False)
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Loss of a batch of stored episodes."""
-        logits = self.decoder(batch["maps"], batch["logits"], batch["picture"])
-        loss = loss_of(logits, batch["target"], batch["valid"], self.recipe.overlap)
+        seen = vary(batch)
+        logits = self.decoder(seen["maps"], seen["logits"], seen["picture"])
+        loss = loss_of(logits, seen["target"], seen["valid"], self.recipe.overlap)
         self.log("loss", loss, prog_bar=True)
         return loss
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """The average follows."""
+        self.averaged.update_parameters(self.decoder)
+
     def validation_step(self, batch: dict[str, Tensor]) -> None:
         """Count a batch."""
-        decoded = self.decoder(batch["maps"], batch["logits"], batch["picture"])
+        decoded = self.averaged(batch["maps"], batch["logits"], batch["picture"])
         self.count(batch["logits"], decoded, batch["target"], batch["valid"], batch["class"])

@@ -34,6 +34,7 @@ class Recipe:
         rate: highest learning rate.
         schedule: ``cosine`` after a warm-up, or ``constant``.
         decay: weight decay (AdamW).
+        average: how much of the running average of the weights stays at each step; portable only.
         width: channels of the portable decoder.
         overlap: weight of the soft IoU loss beside binary cross entropy.
         beta: weight of the supports' loss in circle training (Eq. 21); the paper's decoder only.
@@ -49,9 +50,10 @@ class Recipe:
     steps: int = 400
     batch: int = 16
     optimizer: Literal["adam", "adamw"] = "adamw"
-    rate: float = 2e-3
+    rate: float = 1e-3
     schedule: Literal["cosine", "constant"] = "cosine"
-    decay: float = 1e-2
+    decay: float = 5e-2
+    average: float = 0.98
     width: int = 32
     overlap: float = 0.5
     beta: float = 0.5

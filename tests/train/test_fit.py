@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
     return out
 
 
-RECIPE = Recipe(steps=24, batch=4, rate=3e-3, width=16, kept_apart=3, checks=2)
+RECIPE = Recipe(steps=24, batch=4, rate=1e-2, width=16, average=0.8, kept_apart=3, checks=2)
 
 
 def test_training_beats_the_read_out_and_resumes(folder: Path, tmp_path: Path) -> None:
