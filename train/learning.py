@@ -50,11 +50,11 @@ class Recipe:
     steps: int = 400
     batch: int = 16
     optimizer: Literal["adam", "adamw"] = "adamw"
-    rate: float = 1e-3
+    rate: float = 2e-3
     schedule: Literal["cosine", "constant"] = "cosine"
     decay: float = 5e-2
     average: float = 0.98
-    width: int = 32
+    width: int = 16
     overlap: float = 0.5
     beta: float = 0.5
     circle: bool = True

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from lfss.decoders import load_decoder
 from lfss.errors import InputError
@@ -21,7 +22,7 @@ from lfss.similarity import resize_map
 from lfss.weights import load_model
 from tests.fakes import ColourFeatures
 from train.fit import apart, divide, fit_portable, read_recipe
-from train.learn_portable import read_about
+from train.learn_portable import read_about, vary
 from train.learning import Recipe, loss_of
 from train.maps import read_choices
 
@@ -160,6 +161,24 @@ def test_every_parameter_of_the_decoder_learns() -> None:
     )
     loss_of(out, torch.rand(2, PICTURE, PICTURE).round(), torch.ones(2, PICTURE, PICTURE), 0.5).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+def test_varied_maps_and_targets_stay_on_each_other() -> None:
+    torch.manual_seed(0)
+    disc = (torch.rand(12, 1, 5, 5) > 0.5).float()
+    target = F.interpolate(disc, (PICTURE, PICTURE))[:, 0]
+    cells = F.avg_pool2d(target, 2)
+    batch = {
+        "maps": cells[:, None].expand(-1, len(NAMES), -1, -1), "logits": cells, "target": target,
+        "picture": target[:, None].expand(-1, 3, -1, -1), "valid": torch.ones_like(target),
+    }  # fmt: skip
+    seen = vary(batch)
+    truth = F.avg_pool2d(seen["target"], 2)
+    assert not torch.equal(truth, cells)
+    for row in range(12):
+        pairs = [torch.stack((m.flatten(), truth[row].flatten())) for m in seen["maps"][row] if m.std() > 0]
+        assert len(pairs) > len(NAMES) / 2
+        assert min(torch.corrcoef(pair)[0, 1] for pair in pairs) > 0.9
 
 
 def test_ignored_pixels_do_not_matter_to_the_loss() -> None:
