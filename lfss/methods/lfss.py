@@ -119,7 +119,7 @@ class Lfss(Method):
                 "query": first.query_mask,
                 "query_probability": first.query,
                 "match_share": first.match_share,
-                "presence": presence(first.query),
+                "presence": presence(first.query) if episode.query_seen is None else episode.query_seen,
             },
         )
 
@@ -200,7 +200,7 @@ class Lfss(Method):
                 support=shots,
                 support_mask=support_mask.unflatten(0, (b, k)),
                 association=association,
-                fcm=fcm,
+                fcm=fcm if c.ccm else association,
                 query_levels=episode.query_features,
                 support_levels=episode.support_features,
                 text_trust=episode.text_trust,
