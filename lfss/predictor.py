@@ -360,8 +360,10 @@ class Predictor:
                 f"'{self.preset.name}'. Choose that preset, or prepare the class again."
             )
         dense, features = self._encode(query)
+        judge = getattr(self.encoders.vlm, "presence", None)
         return replace(
             self._support_episode(prepared),
+            query_seen=judge(prepared.phrases[: prepared.foreground], dense.float()) if judge else None,
             query_logits=self._logits(dense, prepared.text),
             query_features=features,
             query_present=assume_present,

@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..weights import load_into, load_model
+from .judge import Judge
 from .pixels import to_tower
 from .vocabulary import Vocabulary
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STRIDE, MULTIPLE = 8, 32  # of the maps; of the side lengths that the trunk takes
+JUDGE = ("presence.weight", "presence.bias")  # tensors of ``Judge`` beside the network's; may be absent
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,8 @@ class MiniText:
 
     name = "mini"
 
-    def __init__(self, network: Mini, vocabulary: Vocabulary):
-        self.network, self.vocabulary = network, vocabulary
+    def __init__(self, network: Mini, vocabulary: Vocabulary, judge: Judge | None = None):
+        self.network, self.vocabulary, self.judge = network, vocabulary, judge
         self.dim, self.logit_scale = network.config.text_dim, network.config.logit_scale
 
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
@@ -204,6 +206,28 @@ class MiniText:
         """The concept's measured trust; less for a kind of it ("beagle" for dog); 0 for an unknown word."""
         match = self.vocabulary.resolve(phrase)
         return 0.0 if match is None else match.familiarity
+
+    def presence(self, phrases: Sequence[str], dense: Tensor) -> Tensor | None:
+        """How sure the picture as a whole makes one that it shows the label; None if none of it is known.
+
+        Args:
+            phrases: names of one label; the surest counts.
+            dense: (B, D, h, w) of ``encode_dense``.
+
+        Returns:
+            (B,) in [0, 1].
+        """
+        found = [self.vocabulary.resolve(phrase) for phrase in phrases]
+        concepts = {m.index for m in found if m and m.familiarity > 0}
+        judge = self.judge
+        if judge is None or not concepts or not all(judge.knows(c) for c in concepts):
+            return None
+        table = F.normalize(self.network.table.detach(), dim=1)
+        each = [
+            judge(dense, self.logit_scale * torch.einsum("bdhw,d->bhw", dense, table[c]), c)
+            for c in sorted(concepts)
+        ]
+        return torch.stack(each).amax(0)
 
     def competitors(self, phrases: Sequence[str]) -> tuple[str, ...]:
         """None by default: a concept's logit is trained to be 0 between "shown here" and "not", so it
@@ -236,10 +260,10 @@ class MiniEncoder:
         vocabulary: names and what they mean.
     """
 
-    def __init__(self, network: Mini, vocabulary: Vocabulary):
+    def __init__(self, network: Mini, vocabulary: Vocabulary, judge: Judge | None = None):
         self.network = network.eval().requires_grad_(False)
         self.vocabulary = vocabulary
-        self.vlm = MiniText(self.network, vocabulary)
+        self.vlm = MiniText(self.network, vocabulary, judge)
         self.backbone = MiniFeatures(self.network)
 
     @torch.no_grad()
@@ -282,7 +306,9 @@ def load_mini(
     config, state = load_model(folder, models_dir=models_dir)
     vocabulary = Vocabulary.from_json(config["concepts"], config.get("near"))
     network = Mini(MiniConfig(**config["network"]))
-    load_into(
-        network, {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, source="mini"
-    )
-    return MiniEncoder(network.to(device), vocabulary)
+    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    learnt = [state.pop(name, None) for name in JUDGE]
+    load_into(network, state, source="mini")
+    weight, bias = (None if t is None else t.to(device) for t in learnt)
+    judge = None if weight is None or bias is None else Judge(weight, bias)
+    return MiniEncoder(network.to(device), vocabulary, judge)

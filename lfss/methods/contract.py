@@ -44,6 +44,8 @@ class Episode:
         query_present: the query is known to show the object, so its first mask is never empty.
         query_picture: (B, 3, 100, 100) in [0, 1], for decoders that look at colours; else None.
         support_side: what the method made of these supports earlier; made anew if None.
+        query_seen: (B,) how sure the text tower is that the query shows the label, in [0, 1], judged on
+            the whole picture; None where it cannot: then the best cells of the first map decide.
     """
 
     support_logits: Tensor
@@ -57,6 +59,7 @@ class Episode:
     query_present: bool = True
     query_picture: Tensor | None = None
     support_side: SupportSide | None = None
+    query_seen: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
