@@ -110,6 +110,7 @@ def run(
         log_every_n_steps=10,
         val_check_interval=max(1, recipe.steps * accumulate // recipe.checks),
         check_val_every_n_epoch=None,
+        limit_val_batches=max(1, recipe.validate // (recipe.batch if accumulate == 1 else 1)),
         num_sanity_val_steps=0,
         enable_model_summary=False,
     )
@@ -235,7 +236,7 @@ def check_out(out: Path, about: dict[str, Any], *, resume: bool) -> None:
         if not resume:
             raise InputError(f"'{out}' holds a training. Add --resume to go on, or choose another --out.")
         now, before = (dict(_flat(value)) for value in (about, earlier))
-        free = {"recipe.steps", "recipe.checks"}
+        free = {"recipe.steps", "recipe.checks", "recipe.validate"}
         other = sorted(k for k in now.keys() | before.keys() if now.get(k) != before.get(k) and k not in free)
         if other:
             raise InputError(f"'{out}' was begun with another {', '.join(other)}. Choose another --out.")

@@ -43,6 +43,7 @@ class Recipe:
         kept_apart: without ``choose``, one in so many base classes, fixed by their names.
         without: novel classes: no picture that shows one is trained or validated on.
         checks: validations during the run.
+        validate: episodes of a validation, at most.
         seed: of weights, order and flips.
     """
 
@@ -62,6 +63,7 @@ class Recipe:
     kept_apart: int = 7
     without: tuple[str, ...] = ()
     checks: int = 8
+    validate: int = 400
     seed: int = 0
 
 
