@@ -218,7 +218,7 @@ class MiniText:
             (B,) in [0, 1].
         """
         found = [self.vocabulary.resolve(phrase) for phrase in phrases]
-        concepts = {m.index for m in found if m and m.familiarity > 0}
+        concepts = {match.index for match in found if match}
         judge = self.judge
         if judge is None or not concepts or not all(judge.knows(c) for c in concepts):
             return None

@@ -1,0 +1,82 @@
+"""The judge of presence: what it reads, and when it keeps silent."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from lfss.encoders.judge import BEST, Judge, best_cells, summary
+from lfss.encoders.mini import JUDGE, Mini, MiniConfig, MiniEncoder, MiniText, load_mini, mini_config
+from lfss.encoders.vocabulary import Concept, Vocabulary
+from lfss.weights import save_model
+from tests.masks import noise
+
+WORDS = Vocabulary(
+    (Concept("background"), Concept("dog", ("puppy",)), Concept("cat"), Concept("lion", trust=0.0))
+)
+CONFIG = MiniConfig(width=32, match_dim=12, text_dim=10, concepts=4)
+
+
+@pytest.fixture(scope="module")
+def network() -> Mini:
+    torch.manual_seed(0)
+    return Mini(CONFIG)
+
+
+def judge() -> Judge:
+    """Knows dog and lion."""
+    weight = noise(4, 21)
+    weight[[0, 2]] = 0
+    return Judge(weight, noise(4, seed=1))
+
+
+def test_best_cells_equal_a_plain_loop():
+    logits = noise(2, 3, 10, 15)
+    made = best_cells(logits)
+    count = round(BEST * 150)
+    for b in range(2):
+        for v in range(3):
+            best = sorted(logits[b, v].flatten().tolist())[-count:]
+            assert made[b, v] == pytest.approx(sum(best) / count)
+    assert best_cells(logits[..., :1, :1]).shape == (2, 3)
+
+
+def test_the_judge_is_a_logistic_regression_on_means_maxima_and_best_cells():
+    dense, logits, made = noise(2, 10, 4, 5), noise(2, 4, 5, seed=2), judge()
+    found = made(dense, logits, 1)
+    for b in range(2):
+        cells = dense[b].flatten(1).tolist()
+        seen = [sum(c) / 20 for c in cells] + [max(c) for c in cells] + [float(best_cells(logits)[b])]
+        total = sum(w * x for w, x in zip(made.weight[1].tolist(), seen)) + float(made.bias[1])
+        assert found[b] == pytest.approx(1 / (1 + math.exp(-total)), abs=1e-5)
+    assert summary(dense).shape == (2, 20)
+
+
+def test_the_surest_of_several_names_counts(network):
+    dense = noise(1, 10, 4, 4)
+    text = MiniText(network, WORDS, judge())
+    dog, lion = (float(text.presence([word], dense)) for word in ("puppies", "lion"))
+    assert float(text.presence(["dog", "lion"], dense)) == max(dog, lion)
+
+
+@pytest.mark.parametrize("phrases", [["cat"], ["qwertz"], ["dog", "cat"], []])
+def test_it_keeps_silent_about_what_it_has_not_learnt(network, phrases):
+    assert MiniText(network, WORDS, judge()).presence(phrases, noise(1, 10, 4, 4)) is None
+
+
+def test_without_a_judge_there_is_no_judgement(network):
+    assert MiniText(network, WORDS).presence(["dog"], noise(1, 10, 4, 4)) is None
+
+
+def test_it_is_saved_beside_the_weights_and_may_be_absent(network, tmp_path):
+    config, state = mini_config(network, WORDS), network.state_dict()
+    save_model(tmp_path / "plain", state, config)
+    assert load_mini(tmp_path / "plain").vlm.judge is None
+    made = judge()
+    save_model(tmp_path / "judged", {**state, **dict(zip(JUDGE, (made.weight, made.bias)))}, config)
+    loaded = load_mini(tmp_path / "judged")
+    assert isinstance(loaded, MiniEncoder)
+    torch.testing.assert_close(loaded.vlm.judge.weight, made.weight)
+    assert [loaded.vlm.judge.knows(c) for c in range(4)] == [False, True, False, True]
