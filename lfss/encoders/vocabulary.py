@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 KIND = 0.8  # familiarity of a kind of a concept: "beagle" is a dog, and not every dog is one
 COMPOUND = 0.6  # of "brown dog", where only the last word is known
 SIMILAR = 0.6  # names with a lower similarity of letters are not offered as "closest"
+
+TABLE = "vocabulary.csv"  # beside the weights
+TABLE_COLUMNS = ("concept", "synonyms", "masks", "photos", "iou", "auc", "accuracy", "false_alarms")
 
 _IRREGULAR = {
     "people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse",
@@ -100,6 +105,19 @@ class Vocabulary:
             entries.setdefault(word.replace(" ", ""), found)  # "tvmonitor"
         return entries
 
+    @cached_property
+    def believed(self) -> tuple[Concept, ...]:
+        """The concepts whose text may be believed, without the background."""
+        return tuple(c for c in self.concepts if c.trust > 0 and c.name != "background")
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """What may be typed and is believed: names, synonyms and kinds, in alphabetical order."""
+        words = {word for c in self.believed for word in (c.name, *c.synonyms, *c.kinds)}
+        # One concept's kind may be the name of another, which is not believed.
+        leading = (w for w in words if (match := self.resolve(w)) and match.familiarity > 0)
+        return tuple(sorted(leading, key=str.casefold))
+
     def resolve(self, phrase: str) -> Match | None:
         """The concept that a phrase means, or None for an unknown word.
 
@@ -155,3 +173,44 @@ def _forms(text: str) -> tuple[str, ...]:
         singulars.append(last[:-1])
     whole = [f"{head} {word}".strip() for word in singulars]
     return tuple(dict.fromkeys([*whole, *(w.replace(" ", "") for w in whole)]))
+
+
+@dataclass(frozen=True)
+class WordFigures:
+    """One line of the table that ships beside a model's weights; None where too few photos could tell.
+
+    Attributes:
+        name, synonyms: of the concept.
+        masks: training photos in which it was outlined; 0: never, so its word is treated as unknown.
+        photos: held-out photos that show it.
+        iou: of its outlines from the word alone, on those photos.
+        auc: ROC AUC of presence, photos with it against photos without.
+        accuracy: of presence, were half of the photos without it.
+        false_alarms: share of the photos without it in which it is seen.
+    """
+
+    name: str
+    synonyms: tuple[str, ...]
+    masks: int
+    photos: int
+    iou: float | None
+    auc: float | None
+    accuracy: float | None
+    false_alarms: float | None
+
+
+def read_table(folder: Path) -> tuple[WordFigures, ...]:
+    """What ``vocabulary.csv`` of a model's folder says of its words; empty where there is none."""
+    path = folder / TABLE
+    if not path.is_file():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    figures = [[float(row[c]) if row[c] else None for c in TABLE_COLUMNS[4:]] for row in rows]
+    return tuple(
+        WordFigures(
+            row["concept"], tuple(filter(None, row["synonyms"].split(";"))),
+            int(row["masks"]), int(row["photos"]), *numbers,
+        )
+        for row, numbers in zip(rows, figures)
+    )  # fmt: skip

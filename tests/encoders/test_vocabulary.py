@@ -83,6 +83,18 @@ def test_a_concept_without_trust_is_not_suggested():
     assert words.closest("cow") == ("crow",)
 
 
+def test_words_to_type_are_those_that_lead_to_a_believed_concept():
+    words = Vocabulary(
+        (
+            Concept("background"),
+            Concept("dog", ("hound",), ("beagle", "cow"), 0.5),
+            Concept("cow", ("ox",), trust=0.0),
+        )
+    )
+    assert words.words == ("beagle", "dog", "hound")
+    assert [concept.name for concept in words.believed] == ["dog"]
+
+
 def test_a_name_wins_over_another_concepts_synonym():
     words = Vocabulary((Concept("ship", ("boat",)), Concept("boat")))
     match = words.resolve("boat")
