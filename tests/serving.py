@@ -58,13 +58,13 @@ class Tab:
 
     def handler(self, elem_id: str | None, event: str) -> gr.blocks.BlockFunction:
         """The first handler of an event of a component; of the page itself without an id."""
-        for fn in self.app.page.fns.values():
+        page = self.app.page
+        for fn in page.fns.values():
             for target, name in fn.targets:
-                block = self.app.page.blocks.get(target) if target is not None else None
-                own = isinstance(block, gr.Blocks) if elem_id is None else (
-                    getattr(block, "elem_id", None) == elem_id
-                )  # fmt: skip
-                if name == event and own:
+                found = page._id if elem_id is None else None
+                if elem_id is not None and target is not None:
+                    found = target if getattr(page.blocks.get(target), "elem_id", None) == elem_id else None
+                if name == event and target == found:
                     return fn
         raise AssertionError(f"no handler for {event} of {elem_id}")
 
