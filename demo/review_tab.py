@@ -67,29 +67,33 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
                 alt_text="The picture with its draft mask", buttons=["fullscreen"],
             )  # fmt: skip
             facts = gr.HTML(elem_id="review-facts", padding=False)
-            with gr.Row():
+            with gr.Row(elem_classes="lfss-tools"):
                 buttons = {
                     name: gr.Button(
                         text,
                         elem_id=f"review-{name}",
                         size="sm",
-                        min_width=110 if " " in text else 80,
+                        min_width=100 if " " in text else 76,
                         variant="primary" if name == "accept" else "secondary",
                     )
                     for name, text in BUTTONS.items()
                 }
             gr.Markdown(HINT, elem_classes="lfss-hint")
             with gr.Group(visible=False, elem_id="editing") as editing:
-                gr.Markdown("Blue adds to the mask, orange takes away.", elem_classes="lfss-hint")
+                gr.Markdown(
+                    "Blue adds to the mask, orange takes away: choose with the palette. "
+                    "The eraser takes back strokes.",
+                    elem_classes="lfss-hint",
+                )
                 editor = gr.ImageEditor(
                     type="numpy", image_mode="RGBA", sources=(), transforms=(), layers=False, height=520,
                     show_label=False, elem_id="edit-editor", buttons=[],
                 )  # fmt: skip
                 apply = gr.Button("Apply strokes", variant="primary", elem_id="apply-strokes")
-            with gr.Row():
+            with gr.Row(elem_classes="lfss-tools"):
                 repairs = [
                     gr.Button(
-                        name, size="sm", min_width=90, elem_id=f"repair-{name.lower().replace(' ', '-')}"
+                        name, size="sm", min_width=104, elem_id=f"repair-{name.lower().replace(' ', '-')}"
                     )
                     for name in review.REPAIRS
                 ]
