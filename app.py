@@ -7,44 +7,77 @@ temporary folder unless ``--workspace`` names one.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import logging
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
+from demo.gpu import LENT
 from demo.service import Service
 from demo.sessions import Sessions
+from lfss.errors import LfssError
+
+EXAMPLES = """examples:
+  python app.py                          the app with mini, at http://127.0.0.1:7860
+  python app.py --workspace dogs         drafts are kept in the folder dogs
+  python app.py --host 0.0.0.0 --port 8000   for everybody in the network
+  python app.py --mcp                    also tools for agents, at /gradio_api/mcp/
+"""
 
 
-def arguments() -> argparse.Namespace:
-    """What was typed after ``python app.py``."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--preset", default="mini", help="which model (default: mini)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
-    parser.add_argument("--host", default=None, help="address to listen on (default: this machine alone)")
-    parser.add_argument("--port", type=int, default=None, help="port (default: the first free one from 7860)")
-    parser.add_argument(
-        "--workspace", type=Path, default=None, metavar="DIR", help="keep drafts in this folder (default: a "
-        "temporary one for each page)",
-    )  # fmt: skip
-    parser.add_argument("--models", type=Path, default=None, metavar="DIR", help="folder with weights")
-    parser.add_argument("--share", action="store_true", help="a public link through Gradio (default: off)")
-    parser.add_argument("--mcp", action="store_true", help="also serve the API to agents; needs gradio[mcp]")
-    return parser.parse_args()
+def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was typed after ``python app.py``; ends the program with one sentence where it cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python app.py",
+        description="The web app: type a label, drop in a few photos, get masks, see why, correct, export.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--preset",
+        default="mini",
+        metavar="NAME",
+        help="which model; the About tab lists them (default: mini)",
+    )
+    add("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    add("--models", type=Path, metavar="DIR", help="folder with weights that were put there by hand")
+    add("--workspace", type=Path, metavar="DIR", help="keep drafts in this folder (default: a temporary one "
+        "for each page, removed six hours after its last use)")  # fmt: skip
+    add("--host", metavar="ADDRESS", help="address to listen on (default: this machine alone)")
+    add("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")
+    add("--share", action="store_true", help="also a public link through Gradio's servers")
+    add("--mcp", action="store_true", help="also serve /prepare_class, /segment and /export as tools for "
+        "agents (MCP); needs: pip install 'gradio[mcp]'")  # fmt: skip
+    chosen = parser.parse_args(typed)
+    if chosen.port is not None and not 0 < chosen.port < 65536:
+        parser.error(f"a port lies between 1 and 65535; {chosen.port} came.")
+    if chosen.mcp and importlib.util.find_spec("mcp") is None:
+        parser.error("--mcp needs a package that is not installed. Install it: pip install 'gradio[mcp]'")
+    return chosen
 
 
-def main() -> None:
-    """Serve until stopped."""
+def main() -> int:
+    """Serve until stopped; the exit status is 2 where the app cannot start as asked."""
     chosen = arguments()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     service = Service(chosen.preset, device=chosen.device, models_dir=chosen.models)
     service.start()  # loads while the page is built
-    sessions = Sessions(chosen.workspace)
+    try:
+        sessions = Sessions(chosen.workspace)
+    except LfssError as error:
+        print(error, file=sys.stderr)
+        return 2
     from demo.page import build, launch_options
 
     page = build(service, sessions)
     page.queue(default_concurrency_limit=16, max_size=128)
+    if LENT:
+        service.wait()  # weights must be in place before a GPU is lent
     try:
         page.launch(
             server_name=chosen.host,
@@ -53,9 +86,13 @@ def main() -> None:
             mcp_server=chosen.mcp,
             **launch_options(),
         )
+    except OSError as error:  # the port is taken, or the address is not of this machine
+        print(f"The app cannot listen there. {error}", file=sys.stderr)
+        return 2
     finally:
         sessions.close()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

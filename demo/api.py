@@ -1,6 +1,7 @@
 """The endpoints for programs: prepare a class, segment a picture, export many. Each call stands alone.
 
-Pictures and files come and go through file components, so a path from outside is never opened.
+Pictures and files come and go through file components, so a path from outside is never opened. With
+``--mcp`` the same three are tools for agents; their docstrings are what an agent reads.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from lfss.figures import save_png_atomic
 from lfss.images import read_image
 from lfss.stages import Prediction
 
-from .export_tab import STATES, export
+from .export_tab import STATES
+from .export_tab import export as write_bundle
 from .handlers import MODEL, guarded
 from .run import run
 from .saved_class import save_class
@@ -33,6 +35,16 @@ def build_api(service: Service, sessions: Sessions) -> None:
 
     @guarded
     def prepare_class(label: str, not_words: str, supports: list[str] | None) -> str:
+        """Make a class file for the other endpoints from a label and one to five photos that show it.
+
+        Args:
+            label: what to find, such as "dog"; synonyms after commas. One label for each class.
+            not_words: what is easily mistaken for it, separated by commas; may be empty.
+            supports: the photos; no masks are needed where the model knows the label.
+
+        Returns:
+            A file, in safetensors, to send with each picture.
+        """
         session = sessions.temporary()
         session.label, session.not_words = label or "", not_words or ""
         _strict(session.add_supports(supports or []))
@@ -42,6 +54,19 @@ def build_api(service: Service, sessions: Sessions) -> None:
     def segment(
         image: str | None, class_file: str | None, threshold: float, assume_present: bool
     ) -> tuple[str, dict[str, Any]]:
+        """Find the object of a class in one picture.
+
+        Args:
+            image: the picture: JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC.
+            class_file: from prepare_class.
+            threshold: score from which a pixel belongs to the mask, from 0 to 1; 0.5 is usual.
+            assume_present: the picture is known to show the object; the check whether it does is skipped.
+
+        Returns:
+            The mask as PNG, 255 on the object and 0 elsewhere, at the picture's full size.
+            Facts: label, presence (how sure the model is that it is there), area (share of the picture),
+            preset, seconds.
+        """
         session = sessions.temporary()
         settings = _settings(threshold, assume_present)
         if not image:
@@ -66,9 +91,21 @@ def build_api(service: Service, sessions: Sessions) -> None:
         return str(path), facts
 
     @guarded
-    def export_all(
+    def export(
         images: list[str] | None, class_file: str | None, form: str, threshold: float, assume_present: bool
     ) -> str:
+        """Segment many pictures and write the masks in the format of an annotation tool.
+
+        Args:
+            images: the pictures, or zips of them.
+            class_file: from prepare_class.
+            form: coco, coco-panoptic, cvat, voc, labelstudio, labelme, yolo or png.
+            threshold: score from which a pixel belongs to the mask, from 0 to 1; 0.5 is usual.
+            assume_present: every picture is known to show the object.
+
+        Returns:
+            One zip with the annotations.
+        """
         session = sessions.temporary()
         session.class_file = _class(class_file)
         if form not in FORMATS:
@@ -78,7 +115,7 @@ def build_api(service: Service, sessions: Sessions) -> None:
             pass
         _strict([reason for _, reason in session.failures])
         names = [category.name for category in session.workspace.labels()]
-        return str(export(session, names, list(STATES), [form], images=False))
+        return str(write_bundle(session, names, list(STATES), [form], images=False))
 
     with gr.Row(visible=False):
         label, not_words = gr.Textbox(label="Label"), gr.Textbox(label="Words that are something else")
@@ -93,21 +130,9 @@ def build_api(service: Service, sessions: Sessions) -> None:
         mask, facts = gr.File(label="Mask (PNG, 0 and 255)"), gr.JSON(label="Facts")
         bundle = gr.File(label="Bundle (zip)")
         start = gr.Button()
-    start.click(
-        prepare_class, [label, not_words, supports], saved, api_name="prepare_class",
-        api_description="Make a class file for the other endpoints from a label and photos that show it.",
-        **PUBLIC,
-    )  # fmt: skip
-    start.click(
-        segment, [image, class_file, threshold, present], [mask, facts], api_name="segment",
-        api_description="Find the object of a class in one picture: a mask at its full size, and facts.",
-        **PUBLIC,
-    )  # fmt: skip
-    start.click(
-        export_all, [images, class_file, form, threshold, present], bundle, api_name="export",
-        api_description="Segment many pictures and write them in the format of an annotation tool, as a zip.",
-        **PUBLIC,
-    )  # fmt: skip
+    start.click(prepare_class, [label, not_words, supports], saved, api_name="prepare_class", **PUBLIC)
+    start.click(segment, [image, class_file, threshold, present], [mask, facts], api_name="segment", **PUBLIC)
+    start.click(export, [images, class_file, form, threshold, present], bundle, api_name="export", **PUBLIC)
 
 
 def _class(file: str | None) -> Path:

@@ -39,3 +39,11 @@ def install(session: Session) -> bool:
         return False
     session.label, session.example = LABEL, True
     return True
+
+
+def leave(session: Session) -> None:
+    """Put the example away; a label that was typed over it stays."""
+    label, not_words = session.label, session.not_words
+    session.clear()
+    if label != LABEL:
+        session.label, session.not_words = label, not_words

@@ -12,6 +12,7 @@ import gradio as gr
 from . import example
 from .about_tab import build_about
 from .api import build_api
+from .completion import COMPLETE, word_list
 from .export_tab import build_export
 from .handlers import LIGHT, MODEL, guarded
 from .review_tab import KEYS, build_review
@@ -72,7 +73,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": CSS,
-        "js": KEYS,
+        "js": f"() => {{ ({KEYS})(); ({COMPLETE})(); }}",
         "ssr_mode": False,
         "max_file_size": MAX_UPLOAD,
         "footer_links": ["api"],
@@ -95,8 +96,9 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
             padding=False,
         )
         status = gr.HTML(elem_id="status", padding=False)
+        words = gr.HTML(elem_id="word-list", padding=False)
         with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Segment", id="segment"):
+            with gr.Tab("Segment", id="segment") as first:
                 segment = build_segment(service, sessions, session_id)
             build_stages(sessions, session_id)
             build_review(service, sessions, session_id)
@@ -116,15 +118,26 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
         def wake(key: str) -> Iterator[dict[Any, Any]]:
             session = sessions.get(key)
             service.wait()
-            yield {status: status_line(service)}
+            yield {status: status_line(service), words: word_list(service.words_to_offer())}
             if session.example and not session.doubts and not service.problem:
                 yield from first_look(segment, service, session)
+
+        @guarded
+        def come_back(key: str, threshold: float, opacity: float) -> dict[Any, Any]:
+            """What other tabs have changed: supports that were taught, the label that is looked at."""
+            if not key:  # the page is being opened
+                return {segment.queries: gr.skip()}
+            session = sessions.get(key)
+            view = segment.view.shown(session, float(threshold), float(opacity))
+            return {**segment.supports.looked(session), **view}
 
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash or "")
 
         page.load(enter, sent_id, [session_id, status, *segment.outputs], js=REMEMBER, **LIGHT).then(
-            wake, session_id, [status, *segment.outputs], **{**MODEL, **LIGHT}
+            wake, session_id, [status, words, *segment.outputs], **{**MODEL, **LIGHT}
         )
+        looks = [segment.view.threshold, segment.view.opacity]
+        first.select(come_back, [session_id, *looks], segment.outputs, **LIGHT)
         page.unload(leave)
     return page

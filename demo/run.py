@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lfss.doubt import doubt
 from lfss.drafts import Draft
-from lfss.errors import ImageError, InputError
+from lfss.errors import ImageError, InputError, LabelError, LfssError
 from lfss.fill import draft_of
 from lfss.images import read_image
 from lfss.labels import Label, parse_label
 from lfss.stages import Prediction, Stage
+from lfss.storage.categories import key_of as name_key
 
+from .classes import ClassItem
+from .items import Marked
 from .results import compact
 from .service import Service, class_key
 from .session import Session, Settings
@@ -32,8 +35,9 @@ class Update:
     """What a run says as it goes.
 
     Attributes:
-        done, total: queries.
+        done, total: masks, one for each query and class.
         name: of the query at work, or just done.
+        item: the class that is searched for.
         stages: of the query at work, so far.
         digest: of the query that was just done.
         overlap: IoU of its mask with the draft that it replaced; None without one.
@@ -43,36 +47,54 @@ class Update:
     done: int
     total: int
     name: str
+    item: ClassItem
     stages: tuple[Stage, ...] = ()
     digest: str | None = None
     overlap: float | None = None
     seconds_left: float | None = None
 
 
-def supports_of(session: Session) -> list[Support]:
-    """The session's supports, their pictures decoded."""
+def supports_of(item: Session | ClassItem) -> list[Support]:
+    """Supports with their pictures decoded."""
     from lfss.predictor import Support
 
-    return [Support(s.picture.read(), s.marks()) for s in session.supports]
+    return [Support(s.picture.read(), s.marks()) for s in item.supports]
 
 
-def prepare(service: Service, session: Session) -> tuple[Prepared, str]:
-    """The session's class, and a key that changes whenever the class does.
+def prepare(service: Service, item: Session | ClassItem) -> Prepared:
+    """A class, or the one that a session edits, ready to be searched for.
 
     Raises:
         LabelError, SupportError, InputError: what is missing, in a sentence.
     """
-    if session.class_file:
-        return service.load_class(session.class_file), session.class_file.name
-    label = label_of(session)
-    supports = supports_of(session)
-    prepared = service.prepare(label, supports)
-    return prepared, class_key(prepared.preset, label, supports)
+    if item.class_file:
+        return service.load_class(item.class_file)
+    return service.prepare(label_of(item), supports_of(item))
 
 
-def label_of(session: Session) -> Label:
+def key_of(service: Service, item: ClassItem) -> str:
+    """Changes whenever the class does; raises LabelError, and LfssError where there is no model."""
+    if item.class_file:
+        return item.class_file.name
+    supports = [Marked(s.picture, s.marks()) for s in item.supports]
+    return class_key(service.predictor().preset.name, label_of(item), supports)
+
+
+def label_of(item: Session | ClassItem) -> Label:
     """The label as typed; raises LabelError."""
-    return parse_label(session.label, not_words=session.not_words)
+    return parse_label(item.label, not_words=item.not_words)
+
+
+def check_names(items: Sequence[ClassItem]) -> None:
+    """Raise a LabelError unless every class has a name that can be used, and no two have the same."""
+    seen: set[str] = set()
+    for place, item in enumerate(items, start=1):
+        if len(items) > 1 and not item.name:
+            raise LabelError(f"Label {place} has no name yet. Type one, or remove it.")
+        name = name_key(item.name if item.class_file else label_of(item).text)
+        if name in seen:
+            raise LabelError(f"Two labels are called '{item.name}'. Rename or remove one of them.")
+        seen.add(name)
 
 
 def run(
@@ -80,41 +102,82 @@ def run(
     session: Session,
     settings: Settings,
     *,
+    items: Iterable[ClassItem] | None = None,
     queries: Sequence[Upload] | None = None,
     keep_drafts: bool = True,
 ) -> Iterator[Update]:
     """Segment queries one by one until done or until the session's ``cancel`` is set.
 
-    A query that fails is noted in ``session.failures`` and the rest goes on. Queries that this very
-    class has segmented before, with the same settings, are not done again.
+    A query that fails is noted in ``session.failures`` and the rest goes on; so is, of several classes,
+    one that cannot be searched for. Queries that this very class has segmented before, with the same
+    settings, are not done again.
 
     Args:
+        items: one class after the other; the one that is edited by default.
         queries: all of the session's queries by default.
         keep_drafts: put each mask into the workspace.
 
     Raises:
         NoForeground: no support shows the object.
-        LfssError: the class cannot be prepared.
+        LfssError: a class has no name of its own, or the only one cannot be prepared.
     """
     session.cancel.clear()
-    prepared, key = prepare(service, session)
-    key = f"{key} {settings}"
+    session.failures, session.settings, session.progress = [], settings, (0, 0)
+    classes = list(items or [session.classes.chosen])
+    check_names(classes)
+    first = prepare(service, classes[0]) if len(classes) == 1 else None  # what it lacks is told at once
     wanted = session.queries if queries is None else queries
     if not wanted:
         raise InputError("Add at least one picture to search in, under step 3.")
-    todo = [q for q in wanted if session.made.get(q.path, ("", ""))[0] != key]
-    session.failures, session.settings = [], settings
-    start = time.monotonic()
+    plan = []
+    for item in classes:
+        key = f"{key_of(service, item)} {settings}"
+        todo = [q for q in wanted if item.made.get(q.path, ("", ""))[0] != key]
+        plan += [(item, key, todo)] if todo else []
+    total, before, start, left = sum(len(todo) for _, _, todo in plan), 0, time.monotonic(), None
+    for item, key, todo in plan:
+        done = 0
+        try:
+            prepared = first or prepare(service, item)
+            for update in _search(service, session, item, prepared, todo, key=key, keep_drafts=keep_drafts):
+                done = update.done
+                count = before + done
+                if not update.stages:
+                    left = (time.monotonic() - start) / count * (total - count) if count else None
+                session.progress = (count, total)
+                yield replace(update, done=count, total=total, seconds_left=left)
+        except LfssError as error:
+            if len(classes) == 1:
+                raise
+            session.failures.append((item.name, f"'{item.name}': {error}"))
+            total -= len(todo) - done
+        if session.cancel.is_set():
+            return
+        before += done
+
+
+def _search(
+    service: Service,
+    session: Session,
+    item: ClassItem,
+    prepared: Prepared,
+    todo: Sequence[Upload],
+    *,
+    key: str,
+    keep_drafts: bool,
+) -> Iterator[Update]:
+    """One class through all queries that are to be done."""
+    settings = session.settings
     for number, upload in enumerate(todo):
         if session.cancel.is_set():
             return
-        left = (time.monotonic() - start) / number * (len(todo) - number) if number else None
-        now = Update(number, len(todo), upload.name, seconds_left=left)
+        now = Update(number, len(todo), upload.name, item)
         yield now
         try:
             image = read_image(upload.path, name=upload.name)
         except ImageError as error:
-            session.failures.append((upload.name, str(error)))
+            if (upload.name, str(error)) not in session.failures:
+                session.failures.append((upload.name, str(error)))
             continue
         prediction = None
         for step in service.segment(
@@ -134,8 +197,8 @@ def run(
         picture = session.register(upload, image)
         present = settings.assume_present or service.is_present(prediction)
         result = compact(prediction, present=present, supports=prepared.digests)
-        session.keep_result(picture.digest, result, doubt(prediction))
-        session.made[upload.path] = (key, picture.digest)
+        session.keep_result(picture.digest, result, doubt(prediction), item)
+        item.made[upload.path] = (key, picture.digest)
         overlap = None
         if keep_drafts:
             draft = draft_of(

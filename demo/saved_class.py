@@ -15,32 +15,33 @@ from .session import Session, Shown
 
 def save_class(service: Service, session: Session) -> Path:
     """The session's class as a file to keep."""
-    prepared, _ = prepare(service, session)
+    prepared = prepare(service, session)
     safe = "".join(c if c.isalnum() else "-" for c in prepared.label.text)[:40]
     return prepared.save(session.folder / f"{safe}.class.safetensors")
 
 
 def load_class(service: Service, session: Session, file: str | Path) -> None:
-    """Use a saved class in place of label and supports.
+    """Use a saved class in place of the label and supports that are edited.
 
     Raises:
         InputError: it is damaged, too large, or of another preset.
     """
     if Path(file).stat().st_size > 512 * 2**20:
         raise InputError("A saved class is at most 512 MB. This file is something else.")
-    target = session.folder / "class.safetensors"
     incoming = session.folder / "incoming.safetensors"
     shutil.copyfile(file, incoming)
     prepared = service.load_class(incoming)
-    incoming.replace(target)
-    queries, session.queries = session.queries, []
-    session.clear()
-    session.queries, session.class_file = queries, target
-    session.class_pictures = {
+    if session.example:
+        queries = session.queries
+        session.clear()
+        session.queries = queries
+    item = session.classes.renew()
+    item.class_file = incoming.replace(session.folder / f"class-{item.number}.safetensors")
+    item.class_pictures = {
         digest: Shown(Image(thumbnail, name), size)
         for digest, thumbnail, name, size in zip(
             prepared.digests, prepared.thumbnails, prepared.names, prepared.sizes
         )
     }
-    session.label = ", ".join(prepared.label.phrases)
-    session.not_words = ", ".join(prepared.label.distractors)
+    item.label = ", ".join(prepared.label.phrases)
+    item.not_words = ", ".join(prepared.label.distractors)

@@ -16,11 +16,16 @@ import numpy.typing as npt
 
 from lfss.errors import InputError, LfssError, WeightsUnavailable
 
+from . import model
+
 if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
+    from lfss.encoders.vocabulary import Vocabulary
     from lfss.images import Image
     from lfss.labels import Label
     from lfss.predictor import Predictor, Prepared, Support
     from lfss.stages import Prediction, Stage
+
+    from .items import Marked
 
 CACHE_BYTES = 512 * 2**20  # prepared classes: up to 25 MB for each support
 
@@ -55,6 +60,7 @@ class Service:
         self._loaded = threading.Event()
         self._started = threading.Lock()
         self._predictor: Predictor | None = None
+        self._number = -1  # of the predictor, for the functions that run it
         self._problem: LfssError | None = None
 
     def start(self) -> None:
@@ -66,7 +72,9 @@ class Service:
         try:
             from lfss.predictor import Predictor
 
-            self._predictor = Predictor.load(self.preset, device=self.device, models_dir=self.models_dir)
+            predictor = Predictor.load(self.preset, device=self.device, models_dir=self.models_dir)
+            self._number = model.enrol(predictor)
+            self._predictor = predictor
         except LfssError as error:
             self._problem = error
         except Exception as error:
@@ -109,20 +117,26 @@ class Service:
         """
         if self._predictor is None:
             return {}
-        vlm = self._predictor.encoders.vlm
-        closest = getattr(getattr(vlm, "vocabulary", None), "closest", None)
+        vlm, vocabulary = self._predictor.encoders.vlm, self._vocabulary()
         return {
-            phrase: tuple(closest(phrase)) if closest else ()
+            phrase: vocabulary.closest(phrase) if vocabulary else ()
             for phrase in phrases
             if vlm.familiarity(phrase) == 0
         }
 
     def known_words(self) -> tuple[str, ...]:
-        """All names that the preset knows; empty where it has no such list, or is not loaded yet."""
-        if self._predictor is None:
-            return ()
-        vocabulary = getattr(self._predictor.encoders.vlm, "vocabulary", None)
-        return tuple(c.name for c in vocabulary.concepts if c.name != "background") if vocabulary else ()
+        """The things that the preset finds by name; empty where it has no such list, or is not loaded yet."""
+        vocabulary = self._vocabulary()
+        return tuple(concept.name for concept in vocabulary.believed) if vocabulary else ()
+
+    def words_to_offer(self) -> tuple[str, ...]:
+        """The same with synonyms and kinds, to complete what is typed; empty in the same cases."""
+        vocabulary = self._vocabulary()
+        return vocabulary.words if vocabulary else ()
+
+    def _vocabulary(self) -> Vocabulary | None:
+        vlm = self._predictor.encoders.vlm if self._predictor else None
+        return getattr(vlm, "vocabulary", None)
 
     def prepare(self, label: Label, supports: Sequence[Support]) -> Prepared:
         """The class of these supports, encoded now or remembered.
@@ -136,7 +150,7 @@ class Service:
             if key in self._prepared:
                 self._prepared.move_to_end(key)
                 return self._prepared[key]
-            prepared = predictor.prepare(label, supports)
+            prepared = model.prepare(self._number, label, supports)
             self._remember(key, prepared)
         return prepared
 
@@ -151,7 +165,7 @@ class Service:
         predictor = self.predictor()
         key = hashlib.sha256(path.read_bytes()).hexdigest()
         with self._lock:
-            prepared = self._prepared.get(key) or Prepared.load(path, device=predictor.device)
+            prepared = self._prepared.get(key) or Prepared.load(path, device=model.home(self._number))
             if prepared.preset != predictor.preset.name:
                 raise InputError(
                     f"This class was saved with the preset '{prepared.preset}', the app runs "
@@ -164,11 +178,9 @@ class Service:
         self, prepared: Prepared
     ) -> tuple[tuple[npt.NDArray[np.bool_], ...], tuple[float, ...]]:
         """What each support takes to be its object, (h, w) bool, and how well it agrees with the others."""
-        from lfss.agreement import agreement, readings
-
-        predictor = self.predictor()
+        self.predictor()
         with self._lock:
-            return readings(predictor, prepared), agreement(predictor, prepared)
+            return model.look(self._number, prepared)
 
     def is_present(self, prediction: Prediction) -> bool:
         """Whether the model says that the object is in the picture."""
@@ -192,7 +204,8 @@ class Service:
 
         stages: list[Stage] = []
         seconds = 0.0
-        steps = self.predictor().iterate(prepared, query, threshold=threshold, assume_present=assume_present)
+        self.predictor()
+        steps = model.steps(self._number, prepared, query, threshold, assume_present)
         while not cancelled():
             with self._lock:
                 start = time.perf_counter()
@@ -217,7 +230,7 @@ class Service:
             self._prepared.popitem(last=False)
 
 
-def class_key(preset: str, label: Label, supports: Sequence[Support]) -> str:
+def class_key(preset: str, label: Label, supports: Sequence[Support | Marked]) -> str:
     """The same for the same preset, words, pictures and marks; other otherwise."""
     digest = hashlib.sha256(repr((preset, label)).encode())
     for support in supports:

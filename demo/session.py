@@ -1,4 +1,4 @@
-"""What one tab of a browser works on: pictures, supports, results. The page itself holds an id only."""
+"""What one tab of a browser works on: classes, pictures, results. The page itself holds an id only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,71 +17,19 @@ import numpy.typing as npt
 from lfss.errors import InputError, LfssError
 from lfss.figures import save_png_atomic
 from lfss.images import Image, read_image
+from lfss.storage.categories import key_of
 from lfss.workspace import Workspace
 
 from . import results
+from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
+from .items import PictureFile, Settings, Shown, SupportItem
 from .uploads import Upload, take
 from .views import shown_mask, shrunk, write_jpeg
 
-MAX_SUPPORTS = 20
+__all__ = ["MAX_SUPPORTS", "PictureFile", "Session", "Settings", "Shown", "SupportItem"]
+
 SHOWN_PICTURES = 8  # decoded pictures that a session keeps at the size of a screen
 THUMBNAIL_SIDE = 256
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """A picture of this session: its file, its name for people, (H, W), and the digest of its pixels."""
-
-    path: Path
-    name: str
-    size: tuple[int, int]
-    digest: str
-
-    def read(self) -> Image:
-        """Decode it."""
-        return read_image(self.path, name=self.name)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a person chooses for a run.
-
-    Attributes:
-        threshold: score from which a pixel belongs to the mask, in [0, 1].
-        assume_present: every query is known to show the object.
-    """
-
-    threshold: float = 0.5
-    assume_present: bool = False
-
-
-class Shown(NamedTuple):
-    """A picture at the size of a screen, and (H, W) of the original."""
-
-    image: Image
-    size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class SupportItem:
-    """A support as the page lists it.
-
-    Attributes:
-        picture: its picture.
-        known: file with what a person marked, int8; None for the label alone.
-        note: how it was marked, for people.
-    """
-
-    picture: PictureFile
-    known: Path | None = None
-    note: str = "label only"
-
-    def marks(self) -> npt.NDArray[np.int8] | None:
-        """(H, W) int8, or None."""
-        if self.known is None:
-            return None
-        with np.load(self.known, allow_pickle=False) as file:
-            return np.asarray(file["known"], np.int8)
 
 
 @dataclass
@@ -92,19 +39,15 @@ class Session:
     Attributes:
         folder: everything that the session writes, but for a workspace that was named.
         workspace: drafts with their history.
-        supports, queries: in the order in which they were added.
+        classes: what is looked for; the label, supports and so on of the one that is edited are also the
+            session's own, and so are the results of the one that is looked at.
+        queries: in the order in which they were added.
         pictures: every picture of the session by digest.
-        class_pictures: small pictures of the supports of ``class_file``, by digest.
-        doubts: how doubtful each result is, by digest, in [0, 1].
-        found: whether the model sees the object, by digest.
-        made: which class and settings made the result of a file, and its digest.
-        failures: file name and reason of queries that could not be segmented.
-        class_file: a saved class that stands in for label and supports.
-        readings: what each support takes to be its object, (h, w) bool; empty if not known.
-        agreements: of each support with the others; empty if not known.
+        failures: name and reason of queries, and of classes, that could not be segmented.
         example: the worked example is still what is shown.
         settings: of the last run.
         cancel: set to stop a run at its next step.
+        progress: how many masks of how many the run has made.
         current: digest of the picture that is looked at.
         reviewed, edited: digest of the draft that is under review, and of the one in the editor.
         trail, undone: digest and label of the drafts that were changed, and whose change was taken back,
@@ -113,30 +56,34 @@ class Session:
 
     folder: Path
     workspace: Workspace
-    label: str = ""
-    not_words: str = ""
-    supports: list[SupportItem] = field(default_factory=list)
+    classes: Classes = field(default_factory=Classes)
     queries: list[Upload] = field(default_factory=list)
     pictures: dict[str, PictureFile] = field(default_factory=dict)
-    class_pictures: dict[str, Shown] = field(default_factory=dict)
-    doubts: dict[str, float] = field(default_factory=dict)
-    found: dict[str, bool] = field(default_factory=dict)
-    made: dict[Path, tuple[str, str]] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
-    class_file: Path | None = None
-    readings: tuple[npt.NDArray[np.bool_], ...] = ()
-    agreements: tuple[float, ...] = ()
     example: bool = False
     settings: Settings = field(default_factory=Settings)
     cancel: threading.Event = field(default_factory=threading.Event)
+    progress: tuple[int, int] = (0, 0)
     current: str | None = None
     reviewed: str | None = None
     edited: str | None = None
     trail: list[tuple[str, str]] = field(default_factory=list)
     undone: list[tuple[str, str]] = field(default_factory=list)
     touched: float = field(default_factory=time.monotonic)
+    _draft_doubts: dict[tuple[str, str], float] = field(default_factory=dict)
     _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
-    _result: tuple[str, results.Result] | None = None
+    _result: tuple[str, int, results.Result] | None = None
+
+    label = OfClass[str]("chosen")
+    not_words = OfClass[str]("chosen")
+    supports = OfClass[list[SupportItem]]("chosen")
+    class_file = OfClass[Path | None]("chosen")
+    class_pictures = OfClass[dict[str, Shown]]("chosen")
+    readings = OfClass[tuple[npt.NDArray[np.bool_], ...]]("chosen")
+    agreements = OfClass[tuple[float, ...]]("chosen")
+    doubts = OfClass[dict[str, float]]("viewed")
+    found = OfClass[dict[str, bool]]("viewed")
+    made = OfClass[dict[Path, tuple[str, str]]]("viewed")
 
     def add_supports(self, files: Iterable[str | Path]) -> list[str]:
         """Copy and read supports; returns a sentence for each file that was refused."""
@@ -237,21 +184,36 @@ class Session:
             old.known.unlink(missing_ok=True)
         self.readings = self.agreements = ()
 
-    def keep_result(self, digest: str, result: results.Result, doubt: float) -> None:
-        """Write a result to the session's folder."""
-        folder = self.folder / "results"
-        folder.mkdir(exist_ok=True)
-        results.save(result, folder / f"{digest}.npz")
-        self.doubts[digest], self.found[digest] = doubt, result.present
-        self._result = (digest, result)
+    def keep_result(
+        self, digest: str, result: results.Result, doubt: float, item: ClassItem | None = None
+    ) -> None:
+        """Write a result of a class, by default the one that is looked at, to the session's folder."""
+        item = item or self.classes.viewed
+        path = self.result_path(digest, item)
+        path.parent.mkdir(exist_ok=True)
+        results.save(result, path)
+        item.doubts[digest], item.found[digest] = doubt, result.present
+        self._draft_doubts[digest, key_of(result.prediction.label.text)] = doubt
+        self._result = (digest, item.number, result)
+
+    def doubt_of(self, digest: str, label: str) -> float | None:
+        """How doubtful the latest result of a label on a picture is; None if it is not of this session."""
+        return self._draft_doubts.get((digest, key_of(label)))
+
+    def view(self, item: ClassItem | None) -> None:
+        """Look at the results of a class, if it is still there."""
+        self.classes.view(item)
+        if self.doubts and self.current not in self.doubts:
+            self.current = next(reversed(self.doubts))
 
     def result(self, digest: str | None) -> results.Result | None:
-        """The result of a picture; None if it has not been segmented in this session."""
-        if digest is None or digest not in self.doubts:
+        """The result of a picture in the class that is looked at; None if there is none."""
+        item = self.classes.viewed
+        if digest is None or digest not in item.doubts:
             return None
-        if self._result is None or self._result[0] != digest:
-            self._result = (digest, results.load(self.result_path(digest)))
-        return self._result[1]
+        if self._result is None or self._result[:2] != (digest, item.number):
+            self._result = (digest, item.number, results.load(self.result_path(digest, item)))
+        return self._result[2]
 
     def small(self, digest: str) -> npt.NDArray[np.uint8]:
         """The picture at the size of a thumbnail, (h, w, 3); decoded in full the first time only."""
@@ -268,8 +230,8 @@ class Session:
         return path
 
     def result_thumbnail(self, digest: str) -> Path:
-        """A small picture of a result of this session."""
-        stamp = str(self.result_path(digest).stat().st_mtime_ns)
+        """A small picture of a result of the class that is looked at."""
+        stamp = f"{self.classes.viewed.number} {self.result_path(digest).stat().st_mtime_ns}"
         path = self.thumbnail_path(digest, stamp)
         result = None if path.exists() else self.result(digest)
         return path if result is None else self.thumbnail(digest, result.prediction.mask, stamp)
@@ -284,22 +246,21 @@ class Session:
         folder.mkdir(exist_ok=True)
         return folder
 
-    def result_path(self, digest: str) -> Path:
-        """The npz file of a result."""
-        return self.folder / "results" / f"{digest}.npz"
+    def result_path(self, digest: str, item: ClassItem | None = None) -> Path:
+        """The npz file of a result of a class, by default the one that is looked at."""
+        return self.folder / "results" / f"{digest}-{(item or self.classes.viewed).number}.npz"
 
     def clear(self) -> None:
-        """Forget supports, queries and results; drafts stay."""
-        self.supports, self.queries, self.failures = [], [], []
-        self.readings = self.agreements = ()
-        self.class_file, self.example, self.class_pictures = None, False, {}
-        self.label = self.not_words = ""
+        """Forget classes, queries and results; drafts stay."""
+        self.classes.clear()
+        self.queries, self.failures, self.example = [], [], False
         self.forget_results()
         self.release()
 
     def forget_results(self) -> None:
         """Forget what was segmented; drafts stay."""
-        self.doubts, self.found, self.made = {}, {}, {}
+        for item in self.classes:
+            item.forget_results()
         self.current = self._result = None
 
     def release(self) -> None:

@@ -16,6 +16,7 @@ from lfss.stages import Stage
 from . import views
 from .cards import stage_cards, with_points_on
 from .handlers import LIGHT, PRIVATE, guarded
+from .result_view import viewed_label
 from .session import Session, Shown
 from .sessions import Sessions
 
@@ -27,6 +28,7 @@ class StagesTab:
     """Components that are filled when the tab opens."""
 
     tab: gr.Tab
+    label: gr.Radio
     picture: gr.Dropdown
     before: gr.ImageSlider
     presence: gr.HTML
@@ -35,7 +37,7 @@ class StagesTab:
     @property
     def outputs(self) -> list[Any]:
         """What ``shown`` fills."""
-        return [self.picture, self.before, self.presence, self.cards]
+        return [self.label, self.picture, self.before, self.presence, self.cards]
 
     def shown(self, session: Session) -> dict[Any, Any]:
         """The stages of the picture that is looked at."""
@@ -44,6 +46,7 @@ class StagesTab:
         if found is None or session.current is None:
             empty = "There is nothing to explain yet. Run on the Segment tab; the reasons will be here."
             return {
+                self.label: viewed_label(session),
                 self.picture: gr.update(choices=choices, value=None),
                 self.before: None,
                 self.presence: "",
@@ -59,6 +62,7 @@ class StagesTab:
         by_key = {s.key: s for s in p.stages}
         pair = [_side(image.pixels, by_key.get(key)) for key in ("initial_mask", "refined_mask")]
         return {
+            self.label: viewed_label(session),
             self.picture: gr.update(choices=choices, value=session.current),
             self.before: (pair[0], pair[1]),
             self.presence: views.notes([line, *more], kind="facts"),
@@ -79,7 +83,7 @@ def write_strip(session: Session, digest: str) -> Path:
         raise InputError("Run on this picture first.")
     supports = session.shown_supports(found.supports)
     prediction = replace(found.prediction, stages=tuple(with_points_on(found.prediction.stages, supports)))
-    path = _file(session, name, "stages.png")
+    path = _file(session, name, "png")
     save_png_atomic(path, strip(prediction, session.shown(digest), [s.image for s in supports]))
     return path
 
@@ -88,7 +92,7 @@ def write_arrays(session: Session, digest: str) -> Path:
     """All stages of a picture as arrays, npz without pickle."""
     if session.result(digest) is None:
         raise InputError("Run on this picture first.")
-    path = _file(session, session.pictures[digest].name, "stages.npz")
+    path = _file(session, session.pictures[digest].name, "npz")
     path.write_bytes(session.result_path(digest).read_bytes())
     return path
 
@@ -96,13 +100,15 @@ def write_arrays(session: Session, digest: str) -> Path:
 def _file(session: Session, name: str, ending: str) -> Path:
     folder = session.folder / "downloads"
     folder.mkdir(exist_ok=True)
-    stem = re.sub(r"[^\w.-]+", "-", Path(name).stem)[:60] or "picture"
-    return folder / f"{stem}.{ending}"
+    label = f"{session.classes.viewed.name}-" if len(session.classes) > 1 else ""
+    stem = re.sub(r"[^\w.-]+", "-", f"{label}{Path(name).stem}")[:60] or "picture"
+    return folder / f"{stem}.stages.{ending}"
 
 
 def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
     """Lay out and wire the tab."""
     with gr.Tab("Reasoning", id="stages") as tab:
+        label = gr.Radio([], label="Label", visible=False, elem_id="stages-label")
         with gr.Row():
             picture = gr.Dropdown(label="Picture", choices=[], elem_id="stages-picture", scale=3)
             save = gr.Button("Save strip and arrays", elem_id="save-stages", scale=1, min_width=160)
@@ -114,7 +120,7 @@ def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
                 height=380, elem_id="before-after", max_height=380,
             )  # fmt: skip
         cards = gr.HTML(padding=False, elem_id="stage-cards", elem_classes="lfss-wide")
-    found = StagesTab(tab, picture, before, presence, cards)
+    found = StagesTab(tab, label, picture, before, presence, cards)
 
     @guarded
     def refresh(key: str) -> dict[Any, Any]:
@@ -128,6 +134,12 @@ def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
         return found.shown(session)
 
     @guarded
+    def choose_label(key: str, number: int) -> dict[Any, Any]:
+        session = sessions.get(key)
+        session.view(session.classes.numbered(number))
+        return found.shown(session)
+
+    @guarded
     def write(key: str) -> dict[str, Any]:
         session = sessions.get(key)
         if session.result(session.current) is None or session.current is None:
@@ -137,5 +149,6 @@ def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
 
     tab.select(refresh, session_id, found.outputs, **LIGHT)
     picture.input(choose, [session_id, picture], found.outputs, **LIGHT)
+    label.input(choose_label, [session_id, label], found.outputs, **LIGHT)
     save.click(write, session_id, files, **PRIVATE)
     return found

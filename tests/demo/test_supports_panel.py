@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from demo import example
+from demo.marking import known_from
 from demo.saved_class import load_class, save_class
 from demo.supports_panel import (
-    known_from,
     look,
     support_notes,
     support_pictures,

@@ -1,0 +1,77 @@
+"""The functions that run the model, all that a lent GPU sees (see ``demo.gpu``)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from .gpu import LENT, with_gpu
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
+    from lfss.images import Image
+    from lfss.labels import Label
+    from lfss.predictor import Predictor, Prepared, Support
+    from lfss.stages import Stage
+
+# Found by number, so that the weights are not pickled with every call.
+_predictors: WeakValueDictionary[int, Predictor] = WeakValueDictionary()
+_numbers = itertools.count()
+
+
+def enrol(predictor: Predictor) -> int:
+    """A number for the functions below; it holds as long as the predictor is kept."""
+    number = next(_numbers)
+    _predictors[number] = predictor
+    return number
+
+
+def home(number: int) -> str:
+    """Where classes are kept between calls."""
+    return "cpu" if LENT else _predictors[number].device
+
+
+@with_gpu
+def prepare(number: int, label: Label, supports: Sequence[Support]) -> Prepared:
+    """See ``Predictor.prepare``."""
+    return _moved(_predictors[number].prepare(label, supports), "cpu")
+
+
+@with_gpu
+def look(number: int, prepared: Prepared) -> tuple[tuple[npt.NDArray[np.bool_], ...], tuple[float, ...]]:
+    """See ``lfss.agreement``: what each support takes to be its object, and how well they agree."""
+    from lfss.agreement import agreement, readings
+
+    predictor = _predictors[number]
+    prepared = _moved(prepared, predictor.device)
+    return readings(predictor, prepared), agreement(predictor, prepared)
+
+
+@with_gpu
+def steps(
+    number: int, prepared: Prepared, query: Image, threshold: float, assume_present: bool
+) -> Iterator[Stage]:
+    """See ``Predictor.iterate``."""
+    predictor = _predictors[number]
+    prepared = _moved(prepared, predictor.device)
+    yield from predictor.iterate(prepared, query, threshold=threshold, assume_present=assume_present)
+
+
+def _moved(prepared: Prepared, device: str) -> Prepared:
+    """The class on a device, where a GPU is only lent; as it is elsewhere."""
+    if not LENT:
+        return prepared
+    return replace(
+        prepared,
+        text=prepared.text.to(device),
+        logits=prepared.logits.to(device),
+        features=tuple(level.to(device) for level in prepared.features),
+        known=prepared.known.to(device),
+        unknown=prepared.unknown.to(device),
+        side=None,  # made again where it is needed
+    )
