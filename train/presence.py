@@ -1,12 +1,12 @@
-"""Teach mini to tell whether a picture shows a thing at all: a linear judge of its text evidence.
+"""Teach mini to tell whether a picture shows a thing at all: a linear judge of the picture as a whole.
 
     python -m train.presence --model assets/models/mini --data ../data-full --teachers ../shared/weights \
         --cache ../cache-mini
 
 The network stays as it is. For every concept that enough training photos show, a logistic regression is
-fitted on what ``lfss.encoders.judge`` reads: the mean and the maximum of each channel of the text evidence,
-and the concept's own best cells. Photos with and without the concept weigh alike, so 0.5 means even odds. The
-VOC training photos that were kept out of training ("choose") decide the penalty, and then one scale and one
+fitted on what ``lfss.encoders.judge`` reads: the mean and the maximum of each channel of the maps, and the
+concept's own best cells. Photos with and without the concept weigh alike, so 0.5 means even odds. The VOC
+training photos that were kept out of training ("choose") decide the penalty, and then one scale and one
 offset for all concepts, so that the judge is no surer than it may be on photos it has not seen. Writes the
 judge into ``model.safetensors`` and its figures into ``config.json``: run it again after each export.
 """
@@ -49,7 +49,7 @@ class Seen:
     """What a judge reads of N photos, and what is known of them.
 
     Attributes:
-        whole: (N, 2 D), see ``lfss.encoders.judge.summary``.
+        whole: (N, 2 C), see ``lfss.encoders.judge.summary``.
         own: (N, V) mean logit of each concept's best cells.
         state: (N, V): 1 shown, 0 not shown, -1 not known.
     """
@@ -64,7 +64,7 @@ class Seen:
         return Seen(self.whole[chosen], self.own[chosen], self.state[chosen])
 
     def logits(self, weight: Tensor, bias: Tensor) -> Tensor:
-        """(N, V) of a judge with weight (V, 2 D + 1) and bias (V,)."""
+        """(N, V) of a judge with weight (V, 2 C + 1) and bias (V,)."""
         return self.whole @ weight[:, :-1].T + self.own * weight[:, -1] + bias
 
 
@@ -75,9 +75,9 @@ def look(model: MiniEncoder, photos: Sequence[Photo], data: Path, state: npt.NDA
     for start in tqdm(range(0, len(photos), BATCH), desc="photos", unit="batch"):
         squares = [read_square(data / photo.key, size) for photo in photos[start : start + BATCH]]
         pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
-        dense, _ = model.encode(pixels)
-        whole.append(summary(dense))
-        own.append(best_cells(model.network.concept_logits(dense)))
+        maps = model.network.maps(pixels)
+        whole.append(summary(maps))
+        own.append(best_cells(model.network.concept_logits(model.network.heads(maps)[0])))
     return Seen(torch.cat(whole).clone(), torch.cat(own).clone(), torch.from_numpy(state.astype(np.int8)))
 
 
@@ -90,7 +90,7 @@ def fit(seen: Seen, concepts: Sequence[int], penalty: float) -> tuple[Tensor, Te
         penalty: on the squares of the weights, in units of each input's spread.
 
     Returns:
-        Weight (V, 2 D + 1) and bias (V,).
+        Weight (V, 2 C + 1) and bias (V,).
     """
     chosen = list(concepts)
     middle, spread = seen.whole.mean(0), seen.whole.std(0).clamp_min(1e-5)
@@ -161,7 +161,7 @@ def learn(train: Seen, choose: Seen) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """The judge, and how it was chosen.
 
     Returns:
-        Weight (V, 2 D + 1), bias (V,), and a report by concept number.
+        Weight (V, 2 C + 1), bias (V,), and a report by concept number.
     """
     counts = (train.state == 1).sum(0)
     concepts = [c for c in range(1, len(counts)) if counts[c] >= ENOUGH and (train.state[:, c] == 0).any()]

@@ -1,7 +1,7 @@
-"""Is the thing in the picture at all? Judged on the text evidence of the picture as a whole.
+"""Is the thing in the picture at all? Judged on the picture as a whole.
 
 The best cells of one concept answer that badly: an animal of another kind has good cells too. The mean and
-the maximum of every channel know more, because they hold the evidence for all other concepts as well.
+the maximum of every channel of the maps know more, because they tell what else the picture shows.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ BEST = 0.02  # share of the cells that count as the best ones
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Which concepts a picture shows at all, read off its text evidence as a whole.
+    """Which concepts a picture shows at all: a logistic regression for each.
 
     Attributes:
-        weight: (V, 2 D + 1), for the mean and the maximum of each channel of the evidence, and for the
+        weight: (V, 2 C + 1), for the mean and the maximum of each channel of the maps, and for the
             mean logit of the concept's own best cells. A row of zeros: this concept was not learnt.
         bias: (V,).
     """
@@ -31,24 +31,24 @@ class Judge:
         """Whether enough photos showed the concept to learn it."""
         return bool(self.weight[concept].any())
 
-    def __call__(self, dense: Tensor, logits: Tensor, concept: int) -> Tensor:
+    def __call__(self, maps: Tensor, logits: Tensor, concept: int) -> Tensor:
         """How sure it is that the concept is shown, in [0, 1]; even odds are 0.5.
 
         Args:
-            dense: (B, D, h, w) text evidence.
+            maps: (B, C, h, w).
             logits: (B, h, w) of the concept.
             concept: its number.
 
         Returns:
             (B,).
         """
-        seen = torch.cat((summary(dense), best_cells(logits)[:, None]), 1)
+        seen = torch.cat((summary(maps), best_cells(logits)[:, None]), 1)
         return (seen @ self.weight[concept] + self.bias[concept]).sigmoid()
 
 
-def summary(dense: Tensor) -> Tensor:
-    """(B, D, h, w) -> (B, 2 D): mean and maximum of each channel, what is there and not where."""
-    flat = dense.flatten(2)
+def summary(maps: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, 2 C): mean and maximum of each channel, what is there and not where."""
+    flat = maps.flatten(2)
     return torch.cat((flat.mean(2), flat.amax(2)), 1)
 
 

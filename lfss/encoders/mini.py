@@ -179,28 +179,35 @@ class Mini(nn.Module):
 
 
 class MiniText:
-    """The text side of mini: a VisionLanguage tower."""
+    """The text side of mini: a VisionLanguage tower.
+
+    A dense cell holds the text evidence, a unit vector, and behind it the maps that it was read from. No
+    phrase asks for these: rows of text are zero there. The judge of presence reads them.
+    """
 
     name = "mini"
 
     def __init__(self, network: Mini, vocabulary: Vocabulary, judge: Judge | None = None):
         self.network, self.vocabulary, self.judge = network, vocabulary, judge
-        self.dim, self.logit_scale = network.config.text_dim, network.config.logit_scale
+        self.parts = network.config.text_dim, network.config.width
+        self.dim = sum(self.parts)
+        self.logit_scale = network.config.logit_scale
 
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
-        """V phrases -> (V, text_dim): unit rows, and zero rows (logit 0) for words outside the vocabulary."""
+        """V phrases -> (V, D): unit rows, and zero rows (logit 0) for words outside the vocabulary."""
         table = F.normalize(self.network.table.detach(), dim=1)
         rows = torch.zeros(len(phrases), self.dim, device=table.device)
         for row, phrase in zip(rows, phrases):
             match = self.vocabulary.resolve(phrase)
             if match is not None:
-                row.copy_(table[match.index])
+                row[: table.shape[1]] = table[match.index]
         return rows
 
     @torch.no_grad()
     def encode_dense(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, text_dim, H/8, W/8), unit per cell."""
-        return self.network(pixels)[0]
+        """(B, 3, H, W) in [0, 1] -> (B, D, H/8, W/8)."""
+        maps = self.network.maps(pixels)
+        return torch.cat((self.network.heads(maps)[0], maps), 1)
 
     def familiarity(self, phrase: str) -> float:
         """The concept's measured trust; less for a kind of it ("beagle" for dog); 0 for an unknown word."""
@@ -222,12 +229,9 @@ class MiniText:
         judge = self.judge
         if judge is None or not concepts or not all(judge.knows(c) for c in concepts):
             return None
-        table = F.normalize(self.network.table.detach(), dim=1)
-        each = [
-            judge(dense, self.logit_scale * torch.einsum("bdhw,d->bhw", dense, table[c]), c)
-            for c in sorted(concepts)
-        ]
-        return torch.stack(each).amax(0)
+        evidence, maps = dense.split(list(self.parts), 1)
+        logits = self.network.concept_logits(evidence)
+        return torch.stack([judge(maps, logits[:, c], c) for c in concepts]).amax(0)
 
     def competitors(self, phrases: Sequence[str]) -> tuple[str, ...]:
         """None by default: a concept's logit is trained to be 0 between "shown here" and "not", so it
@@ -274,10 +278,11 @@ class MiniEncoder:
             pixels: (B, 3, H, W) in [0, 1].
 
         Returns:
-            (B, text_dim, h, w) and one (B, match_dim, h, w), at stride 8, unit vectors in each cell.
+            (B, D, h, w) and one (B, match_dim, h, w), at stride 8.
         """
-        dense, features = self.network(pixels)
-        return dense, (features,)
+        maps = self.network.maps(pixels)
+        evidence, features = self.network.heads(maps)
+        return torch.cat((evidence, maps), 1), (features,)
 
 
 def mini_config(network: Mini, vocabulary: Vocabulary) -> dict[str, object]:

@@ -16,7 +16,7 @@ from tests.masks import noise
 WORDS = Vocabulary(
     (Concept("background"), Concept("dog", ("puppy",)), Concept("cat"), Concept("lion", trust=0.0))
 )
-CONFIG = MiniConfig(width=32, match_dim=12, text_dim=10, concepts=4)
+CONFIG = MiniConfig(width=10, match_dim=12, text_dim=6, concepts=4)
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +44,18 @@ def test_best_cells_equal_a_plain_loop():
 
 
 def test_the_judge_is_a_logistic_regression_on_means_maxima_and_best_cells():
-    dense, logits, made = noise(2, 10, 4, 5), noise(2, 4, 5, seed=2), judge()
-    found = made(dense, logits, 1)
+    maps, logits, made = noise(2, 10, 4, 5), noise(2, 4, 5, seed=2), judge()
+    found = made(maps, logits, 1)
     for b in range(2):
-        cells = dense[b].flatten(1).tolist()
+        cells = maps[b].flatten(1).tolist()
         seen = [sum(c) / 20 for c in cells] + [max(c) for c in cells] + [float(best_cells(logits)[b])]
         total = sum(w * x for w, x in zip(made.weight[1].tolist(), seen)) + float(made.bias[1])
         assert found[b] == pytest.approx(1 / (1 + math.exp(-total)), abs=1e-5)
-    assert summary(dense).shape == (2, 20)
+    assert summary(maps).shape == (2, 20)
 
 
 def test_the_surest_of_several_names_counts(network):
-    dense = noise(1, 10, 4, 4)
+    dense = noise(1, 16, 4, 4)
     text = MiniText(network, WORDS, judge())
     dog, lion = (float(text.presence([word], dense)) for word in ("puppies", "lion"))
     assert float(text.presence(["dog", "lion"], dense)) == max(dog, lion)
@@ -63,11 +63,11 @@ def test_the_surest_of_several_names_counts(network):
 
 @pytest.mark.parametrize("phrases", [["cat"], ["qwertz"], ["dog", "cat"], []])
 def test_it_keeps_silent_about_what_it_has_not_learnt(network, phrases):
-    assert MiniText(network, WORDS, judge()).presence(phrases, noise(1, 10, 4, 4)) is None
+    assert MiniText(network, WORDS, judge()).presence(phrases, noise(1, 16, 4, 4)) is None
 
 
 def test_without_a_judge_there_is_no_judgement(network):
-    assert MiniText(network, WORDS).presence(["dog"], noise(1, 10, 4, 4)) is None
+    assert MiniText(network, WORDS).presence(["dog"], noise(1, 16, 4, 4)) is None
 
 
 def test_it_is_saved_beside_the_weights_and_may_be_absent(network, tmp_path):

@@ -24,7 +24,8 @@ from train.distill_cache import fit_pca
 from train.distill_data import Photo, fraction, list_photos, split_rule
 from train.distill_names import name_cosines, words_near
 from train.distill_truth import IGNORE, ConceptTable, build_truth
-from train.eval_mini import nearest_prototype, roc_auc
+from train.eval_mini import nearest_prototype
+from train.eval_words import roc_auc
 
 TABLE = ConceptTable(
     {
