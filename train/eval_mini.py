@@ -13,7 +13,6 @@ Plain prototypes of its features (one support, its true mask), and how well it k
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from torch.nn import functional as F
 
 from lfss.encoders.mini import MiniEncoder, load_mini
 
-from .data import write_text
+from .card import read_figures, write_figures
 from .distill import masked_photos
 from .distill_cache import load_module
 from .distill_data import Photo, split_rule
@@ -130,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not args.only_prototypes:
         figures |= _words(args, model, table, photos, truth)
     if args.out:
-        write_text(args.out / "figures.json", json.dumps(clean(figures), indent=1) + "\n")
+        results = read_figures(args.out).get("results", {})  # of other commands
+        write_figures(args.out, clean({**figures, "results": results}))
 
 
 def _prototypes(

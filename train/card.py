@@ -1,0 +1,205 @@
+"""Fill the figures of mini's model card from files that commands wrote, so that none is copied by hand.
+
+    python -m train.card --model assets/models/mini --results results/*.json
+
+Results of ``train.evaluate`` and ``train.annotate`` are added to the model's figures.json first, by the name
+of their file; without ``--results`` only the card is written again. The card holds blocks such as ::
+
+    <!-- figures: words -->
+    <!-- end -->
+
+and what stands between two such lines is replaced; all other text is for people to write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lfss.encoders.vocabulary import WordFigures, read_table
+from lfss.errors import InputError
+from lfss.weights import CONFIG
+
+from .data import write_text
+
+FIGURES, CARD = "figures.json", "README.md"
+SHOWN = ("initial", "refined", "prototype, true mask", "final, edges", "all foreground")
+TASKS = {
+    "voc": "VOC val",
+    "coco": "COCO, held-out photos",
+    "coco_no_masks": "COCO classes without any mask in training",
+}
+_BLOCK = re.compile(r"(<!-- figures: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def fill(card: str, blocks: Mapping[str, str]) -> str:
+    """The card with each block's text replaced.
+
+    Raises:
+        InputError: the card asks for a block that does not exist.
+    """
+
+    def text(match: re.Match[str]) -> str:
+        if match[2] not in blocks:
+            raise InputError(f"The card asks for '{match[2]}'. Known: {', '.join(blocks)}.")
+        return f"{match[1]}{blocks[match[2]].rstrip()}\n{match[3]}"
+
+    return _BLOCK.sub(text, card)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def prototypes(figures: Mapping[str, Any]) -> str:
+    """IoU of plain prototypes, a row for each set of photos, a column for each network."""
+    found = figures.get("prototype_iou", {})
+    networks = sorted({key.split("/")[1] for key in found})
+    rows = [
+        [title, *(_share(found.get(f"{task}/{network}", {}).get("mean")) for network in networks)]
+        for task, title in TASKS.items()
+        if any(key.startswith(f"{task}/") for key in found)
+    ]
+    return table(["photos", *networks], rows)
+
+
+def words(known: Sequence[WordFigures]) -> str:
+    """How many words there are, and those that could be measured, best outlined first."""
+    outlined = [w for w in known if w.masks]
+    measured = sorted((w for w in known if w.iou is not None), key=lambda w: -(w.iou or 0))
+    rows = [
+        [w.name, f"{w.masks:,}", str(w.photos), *map(_share, (w.iou, w.auc, w.accuracy, w.false_alarms))]
+        for w in measured
+    ]
+    heard = [w.auc for w in known if w.auc is not None]
+    mean = f" Presence AUC, mean of {len(heard)} words: {sum(heard) / len(heard):.2f}." if heard else ""
+    head = ["word", "masks", "photos", "IoU", "presence AUC", "accuracy", "seen where absent"]
+    return (
+        f"{len(known)} words, {len(outlined)} of them outlined in training photos, {len(measured)} on enough "
+        f"held-out photos to be measured.{mean}\n\n{table(head, rows)}"
+    )
+
+
+def presence(config: Mapping[str, Any]) -> str:
+    """What the judge of presence gained on photos kept out of training."""
+    found = config.get("presence")
+    if not found:
+        return "No judge of presence was fitted; the best cells decide."
+    rows = [
+        [name, _share(row["best cells"]), _share(row["judge"])] for name, row in found["by concept"].items()
+    ]
+    rows.append(["mean", _share(found["auc of best cells"]), _share(found["auc"])])
+    return table(["VOC training photos kept out, AUC", "best cells", "judge"], rows)
+
+
+def training(config: Mapping[str, Any]) -> str:
+    """The run behind the weights."""
+    run = config["training"]
+    settings = run["config"]
+    crops = 2 * settings["pairs"] + settings["singles"]
+    stages = ", ".join(f"{s['steps']:,} at {s['size']} px" for s in settings["stages"])
+    return (
+        f"{run['steps']:,} steps of {crops} crops ({run['steps'] * crops:,} crops); planned: {stages}; "
+        f"learning rate {settings['learning_rate']}, seed {settings['seed']}."
+    )
+
+
+def episodes(figures: Mapping[str, Any]) -> str:
+    """Mean IoU of each read-out, a row for each result of ``train.evaluate``."""
+    found = {n: r for n, r in figures.get("results", {}).items() if "miou" in r}
+    rows = [
+        [f"{r['kind']}, {r['shots']}-shot, {r['classes']}", *(_share(r["miou"].get(name)) for name in SHOWN),
+         _share(r["presence_auc"])]
+        for r in found.values()
+    ]  # fmt: skip
+    return table(["supports", *SHOWN, "presence AUC"], rows)
+
+
+def curve(figures: Mapping[str, Any]) -> str:
+    """Drafts usable as they are against photos looked at."""
+    parts = []
+    for found in (r for r in figures.get("results", {}).values() if "curves" in r):
+        looked = next(iter(found["curves"].values()))["looked"]
+        rows = [
+            [f"{method}, {title}", *map(_share, values[key])]
+            for method, values in found["curves"].items()
+            for key, title in (("rest", "not looked at yet"), ("same", "never looked at"))
+        ]
+        parts.append(table(["photos looked at", *map(str, looked)], rows))
+    return "\n\n".join(parts)
+
+
+def condensed(result: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What figures.json keeps of a result file.
+
+    Raises:
+        InputError: it is neither of ``train.evaluate`` nor of ``train.annotate``.
+    """
+    if "curves" in result:
+        return {key: result[key] for key in ("command", "curves", "rises")}
+    try:
+        mean = result["mean"]
+        return {
+            "command": result["command"], "kind": result["settings"]["kind"], "shots": result["shots"],
+            "classes": f"{len(mean['final']['iou'])} classes", "episodes": sum(result["episodes"]),
+            "miou": {readout: row["miou"] for readout, row in mean.items()},
+            "boundary": {readout: row["boundary_miou"] for readout, row in mean.items()},
+            "iou": mean["final, edges"]["iou"], "presence_auc": result["presence_auc"],
+        }  # fmt: skip
+    except (KeyError, TypeError) as error:
+        raise InputError(f"'{name}' is no result of train.evaluate or train.annotate.") from error
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """figures.json of a model; empty where there is none."""
+    path = folder / FIGURES
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def write_figures(folder: Path, figures: Mapping[str, Any]) -> None:
+    """Write figures.json of a model."""
+    write_text(folder / FIGURES, json.dumps(figures, indent=1) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m train.card", description="Fill the card's figures.")
+    parser.add_argument("--model", type=Path, required=True, help="folder with README.md and figures.json")
+    parser.add_argument(
+        "--results", type=Path, nargs="*", default=[], help="of train.evaluate and train.annotate"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        figures = read_figures(options.model)
+        for path in options.results:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            figures.setdefault("results", {})[path.stem] = condensed(result, path.name)
+        if options.results:
+            write_figures(options.model, figures)
+        config = json.loads((options.model / CONFIG).read_text(encoding="utf-8"))
+        makers: dict[str, Callable[[], str]] = {
+            "prototypes": lambda: prototypes(figures), "words": lambda: words(read_table(options.model)),
+            "presence": lambda: presence(config), "training": lambda: training(config),
+            "episodes": lambda: episodes(figures), "curve": lambda: curve(figures),
+        }  # fmt: skip
+        card = options.model / CARD
+        write_text(card, fill(card.read_text(encoding="utf-8"), {k: make() for k, make in makers.items()}))
+    except (InputError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
