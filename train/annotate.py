@@ -69,22 +69,29 @@ class Round:
 
     Attributes:
         looked: how many were looked at.
-        usable: of the photos not looked at, the ids of those whose draft is good enough.
-        rest: ids of the photos not looked at.
+        quality: IoU of the draft of each photo that was not, by id.
         accepted: how many of those just looked at were good enough.
-        iou: mean IoU of the drafts of ``rest``.
     """
 
     looked: int
-    usable: tuple[str, ...]
-    rest: tuple[str, ...]
-    accepted: int
-    iou: float
+    quality: Mapping[str, float]
+    accepted: int = 0
+
+    def usable(self, ids: Iterable[str] | None = None) -> float:
+        """Share of the drafts that are good enough, of all or of some photos."""
+        return _mean(self.quality[i] >= GOOD for i in (self.quality if ids is None else ids))
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Means over classes, one value a round."""
+    """Means over classes, one value a round.
+
+    Attributes:
+        looked: photos looked at, of each class.
+        rest, same: shares of usable drafts, see above.
+        done: share of all photos that were looked at or have a usable draft.
+        iou: mean IoU of the drafts of the photos that ``same`` counts.
+    """
 
     looked: list[int]
     rest: list[float]
@@ -120,16 +127,13 @@ def run_job(
         rest = [i for i in photos if i not in checked]
         drafts = {i: segment(prepared, photos[i].image) for i in rest}
         quality = {i: _iou(drafts[i].mask, photos[i]) for i in rest}
-        good = tuple(i for i in rest if quality[i] >= GOOD)
-        states.append(
-            Round(len(checked), good, tuple(rest), accepted, float(np.mean(list(quality.values()))))
-        )
+        states.append(Round(len(checked), quality, accepted))
         if number == rounds or len(rest) <= each:
             break
         now = sorted(rest, key=lambda i: -drafts[i].doubt)[:each]
-        accepted = sum(i in good for i in now)
+        accepted = sum(quality[i] >= GOOD for i in now)
         for i in now:
-            kept = drafts[i].mask if i in good else photos[i].mask
+            kept = drafts[i].mask if quality[i] >= GOOD else photos[i].mask
             checked[i] = Support(photos[i].image, known_mask(kept, photos[i].ignore))
         prepared = predictor.prepare(label, pick_supports(checked, shots))
     return states
@@ -168,17 +172,20 @@ def segment_plainly(predictor: Predictor, prepared: Prepared, image: Image) -> D
 def curve_of(jobs: Sequence[Sequence[Round]]) -> Curve:
     """Means over the classes of the rounds that every class has."""
     rounds = min(len(job) for job in jobs)
-    shares: dict[str, list[float]] = {"rest": [], "same": [], "done": [], "iou": []}
-    for number in range(rounds):
-        states = [job[number] for job in jobs]
-        ends = [set(job[rounds - 1].rest) for job in jobs]
-        shares["rest"].append(_mean(len(s.usable) / len(s.rest) for s in states))
-        shares["same"].append(
-            _mean(len(end.intersection(s.usable)) / len(end) for s, end in zip(states, ends))
-        )
-        shares["done"].append(_mean((s.looked + len(s.usable)) / (s.looked + len(s.rest)) for s in states))
-        shares["iou"].append(_mean(s.iou for s in states))
-    return Curve([state.looked for state in jobs[0][:rounds]], **shares)
+    ends = [list(job[rounds - 1].quality) for job in jobs]
+    states = [[job[number] for job in jobs] for number in range(rounds)]
+    return Curve(
+        looked=[each[0].looked for each in states],
+        rest=[_mean(state.usable() for state in each) for each in states],
+        same=[_mean(state.usable(end) for state, end in zip(each, ends)) for each in states],
+        done=[_mean(_done(state) for state in each) for each in states],
+        iou=[_mean(_mean(s.quality[i] for i in end) for s, end in zip(each, ends)) for each in states],
+    )
+
+
+def _done(state: Round) -> float:
+    count = state.looked + len(state.quality)
+    return (state.looked + state.usable() * len(state.quality)) / count
 
 
 def rises(values: Sequence[float]) -> bool:
@@ -289,10 +296,8 @@ def text_table(curves: Mapping[str, Curve]) -> str:
 
 
 def _short(state: Round) -> dict[str, float]:
-    return {
-        "looked": state.looked, "rest": len(state.rest), "usable": len(state.usable),
-        "accepted": state.accepted, "iou": state.iou,
-    }  # fmt: skip
+    found = sum(iou >= GOOD for iou in state.quality.values())
+    return {"looked": state.looked, "rest": len(state.quality), "usable": found, "accepted": state.accepted}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from lfss.labels import parse_label
 from lfss.predictor import Predictor, Support
 from tests.fakes import preset, scene
 from train.annotate import (
+    GOOD,
     Draft,
     Round,
     curve_of,
@@ -75,7 +76,7 @@ def test_the_most_doubtful_are_looked_at_and_never_again(predictor: Predictor) -
 
     states = job(predictor, segment, photos)
     assert [s.looked for s in states] == [0, 2, 4]
-    assert [s.rest for s in states] == [tuple("0123456"), tuple("01234"), tuple("012")]
+    assert ["".join(s.quality) for s in states] == ["0123456", "01234", "012"]
     assert asked[0] == ["99.png"]
     assert asked[7] == ["6.png", "5.png"]
     assert asked[-1] == ["5.png", "4.png", "3.png"]  # the three latest
@@ -98,7 +99,8 @@ def test_good_drafts_are_kept_and_bad_ones_replaced_by_the_truth(predictor: Pred
         return Draft(close if good else far, float(image.name[0]))
 
     states = job(Watching(), segment, photos, rounds=1)
-    assert (states[0].usable, states[1].accepted) == (("5",), 1)
+    assert [i for i, iou in states[0].quality.items() if iou >= GOOD] == ["5"]
+    assert states[1].accepted == 1
     np.testing.assert_array_equal(seen["5.png"].known == 1, close)
     np.testing.assert_array_equal(seen["4.png"].known == 1, photos["4"].mask)
     assert seen["99.png"].known is None
@@ -107,7 +109,7 @@ def test_good_drafts_are_kept_and_bad_ones_replaced_by_the_truth(predictor: Pred
 def test_a_job_ends_when_the_photos_run_out(predictor: Predictor) -> None:
     photos = {str(i): photo(i) for i in range(3)}
     states = job(predictor, lambda *_: Draft(photo(0).mask, 0.0), photos, rounds=9)
-    assert [len(s.rest) for s in states] == [3, 1]
+    assert [len(s.quality) for s in states] == [3, 1]
 
 
 def test_both_ways_find_a_plain_rectangle(predictor: Predictor) -> None:
@@ -120,14 +122,14 @@ def test_both_ways_find_a_plain_rectangle(predictor: Predictor) -> None:
 
 
 def test_the_curve_is_the_mean_over_classes_and_the_same_photos_stay_the_same() -> None:
-    first = [Round(0, ("a",), tuple("abcd"), 0, 0.5), Round(2, ("a", "b"), tuple("ab"), 1, 0.9)]
-    second = [Round(0, (), tuple("wxyz"), 0, 0.1), Round(2, ("y",), tuple("yz"), 0, 0.5)]
+    first = [Round(0, {"a": 0.9, "b": 0.5, "c": 0.0, "d": 0.1}), Round(2, {"a": 0.9, "b": 0.8}, 1)]
+    second = [Round(0, dict.fromkeys("wxyz", 0.1)), Round(2, {"y": 0.9, "z": 0.1})]
     curve = curve_of([first, second])
     assert curve.looked == [0, 2]
     assert curve.rest == pytest.approx([1 / 8, 3 / 4])
     assert curve.same == pytest.approx([1 / 4, 3 / 4])  # of a, b and of y, z
     assert curve.done == pytest.approx([1 / 8, (4 / 4 + 3 / 4) / 2])
-    assert curve.iou == pytest.approx([0.3, 0.7])
+    assert curve.iou == pytest.approx([(0.7 + 0.1) / 2, (0.85 + 0.5) / 2])
 
 
 def test_a_curve_that_rests_does_not_rise() -> None:
