@@ -21,12 +21,13 @@ from torch.utils.data import Dataset
 from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.methods import Episode, Lfss, LfssConfig
-from lfss.predictor import Predictor, Support
+from lfss.predictor import Predictor
 from lfss.similarity import resize_map
 
 from .data import DataSet
 from .learning import Learner, Recipe, loss_of
-from .maps import Task, known_of
+from .maps import Task
+from .readouts import Marked, make_support
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Examples(Dataset[Example]):
         for sample_id in e.supports:
             sample = data.sample(sample_id)
             mask, ignore = sample.read_mask(e.class_id)
-            known = known_of(task.kind, mask, ignore, f"{e.query}|{sample_id}")
-            supports.append(Support(Image(sample.read_image(), sample.image.name, sample.image), known))
+            marked = Marked(Image(sample.read_image(), sample.image.name, sample.image), mask, ignore)
+            supports.append(make_support(marked, task.kind, seed=f"{e.query}|{sample_id}"))
             truths.append(_truth(mask, ignore, size))
         prepared = self.predictor.prepare(parse_label(e.class_name), supports)
         if not task.word and task.kind != "label":

@@ -34,18 +34,16 @@ from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.methods import PICTURE, LfssConfig
 from lfss.methods.portable import CELLS, NAMES
-from lfss.predictor import Predictor, Support
+from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
 from .benchmark import spellings
 from .data import DataSet, Sample, open_data, write_text
 from .distill_data import fraction, split_rule
 from .episodes import Draws, EpisodeSpec, sample_episodes
+from .readouts import Kind, Marked, make_support
 from .remember import remember
 from .splits import MIN_AREA
-from .weak import known_box, known_mask, known_scribbles
-
-KINDS = ("label", "box", "scribble", "mask")
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Task:
 
     source: int
     episode: EpisodeSpec
-    kind: str
+    kind: Kind
     word: bool  # False: the label is treated as a word that the model does not know
 
 
@@ -117,17 +115,6 @@ def draw_tasks(config: dict[str, Any], sources: list[tuple[DataSet, list[str]]])
     return [tasks[i] for i in order]
 
 
-def known_of(kind: str, mask: npt.NDArray, ignore: npt.NDArray, seed: str) -> npt.NDArray[np.int8] | None:
-    """The trimap that a person's ``kind`` of marks would give."""
-    if kind == "label":
-        return None
-    if kind == "box":
-        return known_box(mask, ignore)
-    if kind == "mask":
-        return known_mask(mask, ignore)
-    return known_scribbles(mask, ignore, seed=seed)
-
-
 def shown_in(task: Task, data: DataSet) -> list[str]:
     """Names of all classes that the query or a support shows."""
     pictures = (task.episode.query, *task.episode.supports)
@@ -140,9 +127,10 @@ def run_task(task: Task, data: DataSet, predictor: Predictor) -> tuple[dict[str,
     supports = []
     for sample_id in e.supports:
         sample = data.sample(sample_id)
-        mask, ignore = sample.read_mask(e.class_id)
-        known = known_of(task.kind, mask, ignore, f"{e.query}|{sample_id}")
-        supports.append(Support(Image(sample.read_image(), sample.image.name, sample.image), known))
+        marked = Marked(
+            Image(sample.read_image(), sample.image.name, sample.image), *sample.read_mask(e.class_id)
+        )
+        supports.append(make_support(marked, task.kind, seed=f"{e.query}|{sample_id}"))
     prepared = predictor.prepare(parse_label(e.class_name), supports)
     if not task.word and task.kind != "label":
         prepared = replace(prepared, text_trust=0.0, side=None)

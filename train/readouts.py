@@ -72,8 +72,8 @@ def make_support(marked: Marked, kind: Kind, *, seed: int | str) -> Support:
         "scribble": lambda: known_scribbles(mask, ignore, seed=seed),
         "mask": lambda: known_mask(mask, ignore),
     }[kind]()
-    if known is not None and not (known == 0).any() and not (known == 1).any():
-        known = None  # a box around the whole picture says nothing
+    if known is not None and not (known == 1).any() and not ((known == 0).any() and (known == -1).any()):
+        known = None  # a box around the whole picture says nothing, nor does a mask of a few lost pixels
     return Support(image, known)
 
 
