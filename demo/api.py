@@ -64,8 +64,7 @@ def build_api(service: Service, sessions: Sessions) -> None:
 
         Returns:
             The mask as PNG, 255 on the object and 0 elsewhere, at the picture's full size.
-            Facts: label, presence (how sure the model is that it is there), area (share of the picture),
-            preset, seconds.
+            Facts: label, presence (how sure the model is that it is there), area (a share), preset, seconds.
         """
         session = sessions.temporary()
         settings = _settings(threshold, assume_present)

@@ -135,8 +135,9 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
             sessions.leave(request.session_hash or "")
 
         page.load(enter, sent_id, [session_id, status, *segment.outputs], js=REMEMBER, **LIGHT).then(
-            wake, session_id, [status, words, *segment.outputs], **{**MODEL, **LIGHT}
-        )
+            wake, session_id, [status, words, *segment.outputs],
+            show_progress="minimal", show_progress_on=segment.progress, **MODEL,
+        )  # fmt: skip
         looks = [segment.view.threshold, segment.view.opacity]
         first.select(come_back, [session_id, *looks], segment.outputs, **LIGHT)
         page.unload(leave)

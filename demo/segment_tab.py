@@ -159,7 +159,9 @@ def _wire_queries(
     def follow(key: str, threshold: float, opacity: float) -> dict[Any, Any]:
         """Show the results of the class that is edited now, and nothing of an example that was left."""
         session = sessions.get(key)
-        return {tab.queries: query_notes(session, []), **tab.view.shown(session, threshold, opacity)}
+        told = gr.skip() if any(item.doubts for item in session.classes) else ""
+        view = tab.view.shown(session, threshold, opacity)
+        return {tab.queries: query_notes(session, []), tab.progress: told, **view}
 
     @guarded
     def look_again(key: str, threshold: float, opacity: float) -> dict[Any, Any]:
@@ -167,7 +169,7 @@ def _wire_queries(
 
     inputs = [session_id, tab.view.threshold, tab.view.opacity]
     for event in tab.supports.changed:
-        event.then(follow, inputs, [tab.queries, *tab.view.outputs], **LIGHT)
+        event.then(follow, inputs, [tab.queries, tab.progress, *tab.view.outputs], **LIGHT)
     for source in (drop, folder):
         added = source.upload(add, [session_id, source], [drop, tab.queries], **PRIVATE)
         added.then(look_again, inputs, tab.view.outputs, **LIGHT)
