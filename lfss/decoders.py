@@ -10,7 +10,7 @@ from .errors import WeightsMismatch
 from .methods import Lfss, LfssConfig
 from .methods.portable import NAMES
 from .pipeline import PortableDecoder
-from .weights import load_into, load_model
+from .weights import SHIPPED, load_into, load_model, models_folder
 
 
 def load_decoder(
@@ -24,7 +24,7 @@ def load_decoder(
     """The method with a trained decoder in place of the training-free read-out.
 
     Args:
-        folder: of the decoder, or its name in the models folder.
+        folder: of the decoder, or its name in the models folder, or among those that ship with the project.
         backbone: what the method reads. A portable decoder fits any, the paper's only its own.
         method: configuration of everything else; what the decoder was trained with has precedence.
         device: where it runs.
@@ -34,7 +34,8 @@ def load_decoder(
         WeightsUnavailable: the folder is missing or damaged.
         WeightsMismatch: the decoder was made for another backbone, or for other maps.
     """
-    about, state = load_model(folder, models_dir=models_dir)
+    by_hand = models_folder(models_dir) / folder
+    about, state = load_model(by_hand if by_hand.is_dir() else SHIPPED / folder)
     state = {k: v.float() for k, v in state.items()}
     kind, method = about.get("decoder"), replace(method, **about.get("method", {}))
     if kind == "portable":

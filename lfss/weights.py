@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from .errors import WeightsError, WeightsMismatch, WeightsUnavailable
 
+SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "models"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 PROBE_SECONDS = 3.0  # longest wait for a sign of life from the hub
 _SHOWN_KEYS = 6  # names listed in an error before "and N more"
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 def models_folder(models_dir: Path | str | None = None) -> Path:
     """The folder for weights put there by hand: the given one, else LFSS_MODELS, else assets/models."""
     given = models_dir or os.environ.get("LFSS_MODELS")
-    return Path(given).expanduser() if given else Path(__file__).resolve().parents[1] / "assets" / "models"
+    return Path(given).expanduser() if given else SHIPPED
 
 
 def find_file(
