@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import matplotlib
 import numpy as np
 import numpy.typing as npt
-from matplotlib.ft2font import FT2Font
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
@@ -373,11 +371,15 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def _font_file(name: str) -> str:
     """Fonts that come with matplotlib, since Pillow's own holds Latin letters alone."""
+    import matplotlib  # here, since it takes long and the first page of the app needs no text
+
     return str(Path(matplotlib.get_data_path(), "fonts", "ttf", name))
 
 
 @lru_cache(maxsize=1)
 def _known_letters() -> frozenset[int]:
+    from matplotlib.ft2font import FT2Font
+
     return frozenset(FT2Font(_font_file("DejaVuSans.ttf")).get_charmap())
 
 
