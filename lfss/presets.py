@@ -95,6 +95,7 @@ PRESETS: dict[str, Preset] = {
             size=256,  # the size it was trained at; 320 and 400 are slower and no better
             weights="assets/models/mini",
             local="mini",
+            decoder="mini-decoder",
             # An emptied draft costs more than one to reject: at 0.3, 92 % of the training photos that show
             # the thing and were kept out of training keep their mask; at 0.5, 80 %.
             presence_threshold=0.3,
