@@ -5,9 +5,10 @@
 
 The network stays as it is. For every concept that enough training photos show, a logistic regression is
 fitted on what ``lfss.encoders.judge`` reads: the mean and the maximum of each channel of the maps, and the
-concept's own best cells. Photos with and without the concept weigh alike, so 0.5 means even odds. The VOC
-training photos that were kept out of training ("choose") decide the penalty, and then one scale and one
-offset for all concepts, so that the judge is no surer than it may be on photos it has not seen. Writes the
+concept's own best cells. Photos with and without the concept weigh alike, so 0.5 means even odds; of both,
+photos whose masks say so have most of the weight, because they are scenes and not portraits of one thing. The
+VOC training photos that were kept out of training ("choose") decided that and decide the penalty, then one
+scale and one offset for all concepts, so that the judge is no surer than it may be on new photos. Writes the
 judge into ``model.safetensors`` and its figures into ``config.json``: run it again after each export.
 """
 
@@ -33,12 +34,13 @@ from lfss.weights import load_model, save_model
 from .distill_batches import Cache
 from .distill_cache import load_module, read_square
 from .distill_data import Photo
-from .distill_truth import ConceptTable, build_truth
+from .distill_truth import ConceptTable, Truth, build_truth
 from .metrics import roc_auc
 
 ENOUGH = 20  # photos that must show a concept before it is learnt
 FEWEST = 8  # photos of a concept from which its AUC says anything
-PENALTIES = (0.0003, 0.001, 0.003, 0.01)
+PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.3)
+DRAWN = 0.9  # weight of photos whose masks tell what they show; the rest are labelled or classified
 BATCH = 8
 
 Bools = npt.NDArray[np.bool_]
@@ -52,16 +54,18 @@ class Seen:
         whole: (N, 2 C), see ``lfss.encoders.judge.summary``.
         own: (N, V) mean logit of each concept's best cells.
         state: (N, V): 1 shown, 0 not shown, -1 not known.
+        drawn: (N, V) bool: the state is known from a mask.
     """
 
     whole: Tensor
     own: Tensor
     state: Tensor
+    drawn: Tensor
 
     def part(self, rows: Bools) -> Seen:
         """Some of the photos."""
         chosen = torch.from_numpy(rows)
-        return Seen(self.whole[chosen], self.own[chosen], self.state[chosen])
+        return Seen(self.whole[chosen], self.own[chosen], self.state[chosen], self.drawn[chosen])
 
     def logits(self, weight: Tensor, bias: Tensor) -> Tensor:
         """(N, V) of a judge with weight (V, 2 C + 1) and bias (V,)."""
@@ -69,7 +73,7 @@ class Seen:
 
 
 @torch.inference_mode()
-def look(model: MiniEncoder, photos: Sequence[Photo], data: Path, state: npt.NDArray, *, size: int) -> Seen:
+def look(model: MiniEncoder, photos: Sequence[Photo], data: Path, truth: Truth, *, size: int) -> Seen:
     """Run the network over photos, stretched to ``size x size`` as the product does."""
     whole, own = [], []
     for start in tqdm(range(0, len(photos), BATCH), desc="photos", unit="batch"):
@@ -78,16 +82,29 @@ def look(model: MiniEncoder, photos: Sequence[Photo], data: Path, state: npt.NDA
         maps = model.network.maps(pixels)
         whole.append(summary(maps))
         own.append(best_cells(model.network.concept_logits(model.network.heads(maps)[0])))
-    return Seen(torch.cat(whole).clone(), torch.cat(own).clone(), torch.from_numpy(state.astype(np.int8)))
+    state, drawn = torch.from_numpy(truth.state.astype(np.int8)), torch.from_numpy(truth.complete)
+    return Seen(torch.cat(whole).clone(), torch.cat(own).clone(), state, drawn)
+
+
+def shares(seen: Seen, concepts: Sequence[int]) -> Tensor:
+    """(N, C) weight of each photo for each concept; those that show it sum to 1/2, and so do the others."""
+    state, drawn = seen.state[:, list(concepts)], seen.drawn[:, list(concepts)]
+    total = torch.zeros(state.shape)
+    for value in (0, 1):
+        groups = [((state == value) & side).float() for side in (drawn, ~drawn)]
+        weights = torch.stack([g * w / g.sum(0).clamp_min(1) for g, w in zip(groups, (DRAWN, 1 - DRAWN))])
+        total += (weights.sum(0) / weights.sum((0, 1)).clamp_min(1e-9)) / 2
+    return total
 
 
 def fit(seen: Seen, concepts: Sequence[int], penalty: float) -> tuple[Tensor, Tensor]:
-    """One logistic regression for each concept, photos with and without it weighing alike.
+    """One logistic regression for each concept, photos weighing as ``shares`` says.
 
     Args:
         seen: training photos.
         concepts: numbers of those to learn; the rows of all others are zero.
-        penalty: on the squares of the weights, in units of each input's spread.
+        penalty: on the squares of the weights in units of each input's spread, the best cells' excepted, so
+            that a high one leaves these alone.
 
     Returns:
         Weight (V, 2 C + 1) and bias (V,).
@@ -96,8 +113,7 @@ def fit(seen: Seen, concepts: Sequence[int], penalty: float) -> tuple[Tensor, Te
     middle, spread = seen.whole.mean(0), seen.whole.std(0).clamp_min(1e-5)
     own_middle, own_spread = seen.own[:, chosen].mean(0), seen.own[:, chosen].std(0).clamp_min(1e-5)
     whole, own = (seen.whole - middle) / spread, (seen.own[:, chosen] - own_middle) / own_spread
-    shown, absent = (seen.state[:, chosen] == 1).float(), (seen.state[:, chosen] == 0).float()
-    shares = (shown / shown.sum(0).clamp_min(1) + absent / absent.sum(0).clamp_min(1)) / 2
+    shown, part = (seen.state[:, chosen] == 1).float(), shares(seen, chosen)
     weight = torch.zeros(len(chosen), whole.shape[1], requires_grad=True)
     last = torch.ones(len(chosen), requires_grad=True)  # begin with the best cells alone
     bias = torch.zeros(len(chosen), requires_grad=True)
@@ -107,7 +123,7 @@ def fit(seen: Seen, concepts: Sequence[int], penalty: float) -> tuple[Tensor, Te
         optimiser.zero_grad()
         logits = whole @ weight.T + own * last + bias
         error = F.binary_cross_entropy_with_logits(logits, shown, reduction="none")
-        total = (error * shares).sum() + penalty * (weight.square().sum() + last.square().sum())
+        total = (error * part).sum() + penalty * weight.square().sum()
         total.backward()
         return total
 
@@ -131,14 +147,14 @@ def calibrate(logits: Tensor, state: Tensor) -> tuple[float, float]:
         state: (N, C).
     """
     shown, absent = (state == 1).float(), (state == 0).float()
-    shares = shown / shown.sum(0).clamp_min(1) + absent / absent.sum(0).clamp_min(1)
+    part = shown / shown.sum(0).clamp_min(1) + absent / absent.sum(0).clamp_min(1)
     scale, offset = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
     optimiser = torch.optim.LBFGS([scale, offset], max_iter=50, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
         error = F.binary_cross_entropy_with_logits(scale * logits + offset, shown, reduction="none")
-        total = (error * shares).sum() / shares.sum()
+        total = (error * part).sum() / part.sum()
         total.backward()
         return total
 
@@ -216,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     photos = [cache.photos[i] for i in rows]
     names = load_module(options.teachers).imagenet_classes(options.teachers)
     truth = build_truth(photos, options.data, table, np.asarray(cache.logits[rows]), imagenet_names=names)
-    seen = look(load_mini(options.model), photos, options.data, truth.state, size=options.size)
+    seen = look(load_mini(options.model), photos, options.data, truth, size=options.size)
     choose = parts[rows] == "choose"
     weight, bias, report = learn(seen.part(~choose), seen.part(choose))
     write(options.model, weight, bias, report)

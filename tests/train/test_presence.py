@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from lfss.encoders.mini import Mini, MiniConfig, load_mini, mini_config
 from lfss.encoders.vocabulary import Concept, Vocabulary
 from lfss.weights import save_model
 from train import presence as made
-from train.presence import Seen, aucs, calibrate, fit, learn, write
+from train.presence import DRAWN, Seen, aucs, calibrate, fit, learn, shares, write
 
 
 def photos(count: int, *, seed: int = 0, share: float = 0.5) -> Seen:
@@ -22,7 +23,7 @@ def photos(count: int, *, seed: int = 0, share: float = 0.5) -> Seen:
     own = torch.randn(count, 4, generator=rng)
     whole[:, 3] += 4 * state[:, 1]
     own[:, 2] += 4 * state[:, 2]
-    return Seen(whole, own, state)
+    return Seen(whole, own, state, torch.rand(count, 4, generator=rng) < 0.5)
 
 
 def test_each_concept_finds_what_tells_it():
@@ -44,14 +45,28 @@ def test_photos_with_and_without_weigh_alike():
     assert float(found) == pytest.approx(float(silent), abs=0.05)
 
 
+def test_shares_equal_a_plain_loop():
+    seen = photos(60)
+    seen.state[::7, 1] = -1
+    seen.drawn[:, 2] = True  # nothing is known from labels alone
+    made = shares(seen, [1, 2])
+    for place, concept in enumerate((1, 2)):
+        for value in (0, 1):
+            rows = [n for n in range(60) if seen.state[n, concept] == value]
+            drawn = [n for n in rows if seen.drawn[n, concept]]
+            for n in rows:
+                alone = len(drawn) == len(rows)
+                group = len(drawn) if n in drawn else len(rows) - len(drawn)
+                weight = 1.0 if alone else (DRAWN if n in drawn else 1 - DRAWN)
+                assert made[n, place] == pytest.approx(weight / group / 2, rel=1e-4)
+    assert not made[::7, 0].any()
+
+
 def test_what_is_not_known_does_not_count():
     train = photos(300)
-    hidden = Seen(train.whole, train.own, train.state.clone())
-    hidden.state[150:, 1] = -1
-    wrong = Seen(train.whole.clone(), train.own, hidden.state)
+    wrong = replace(train, whole=train.whole.clone(), state=train.state.clone())
+    wrong.state[150:, 1] = -1
     wrong.whole[150:, 3] = -wrong.whole[150:, 3]
-    middle, spread = hidden.whole.mean(0), hidden.whole.std(0)
-    assert middle.shape == spread.shape
     found = aucs(fit_logits(wrong), photos(200, seed=2).state, [1])
     assert found[1] > 0.95
 
