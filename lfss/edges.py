@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from .images import halve
 
+RADIUS, FINE_RADIUS = 28, 16  # at SOLVE_SIDE; a decoder's logits, finer than FINE_CELLS, need less
+FINE_CELLS = 64
 SOLVE_SIDE = 320
 APPLY_SIDE = 1024
 
@@ -67,7 +69,7 @@ def to_pixels(
     pixels: npt.NDArray[np.uint8],
     *,
     snap: bool = True,
-    radius: int = 28,
+    radius: int | None = None,
     eps: float = 1e-4,
 ) -> Floats:
     """Score at the picture's full size, its border moved to the picture's edges.
@@ -79,12 +81,14 @@ def to_pixels(
         logits: (h, w) of the cells.
         pixels: (H, W, 3) uint8.
         snap: off enlarges only.
-        radius, eps: of the guided filter, at 320 pixels.
+        radius, eps: of the guided filter, at 320 pixels; the radius follows from the number of cells if None.
 
     Returns:
         (H, W) float32 in [0, 1].
     """
     full = (pixels.shape[1], pixels.shape[0])
+    if radius is None:
+        radius = RADIUS if max(logits.shape) <= FINE_CELLS else FINE_RADIUS
     if not snap:
         return _sigmoid(cv2.resize(logits, full, interpolation=cv2.INTER_LINEAR))
     small, large = _fit(full, SOLVE_SIDE), _fit(full, APPLY_SIDE)
