@@ -1,7 +1,8 @@
 """The web app: ``python app.py`` and open the address that it prints.
 
-On a Hugging Face Space the same file runs as it is; there, as here, nothing is written outside the
-temporary folder unless ``--workspace`` names one.
+Nothing is written outside the temporary folder unless ``--workspace`` names one; matplotlib keeps its
+list of fonts where it always does. On a Hugging Face Space the same file runs as it is, and that list goes
+to the temporary folder too.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ import importlib.util
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+if "SPACE_ID" in os.environ:
+    os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp(prefix="lfss-fonts-"))
 
 from demo.gpu import LENT
 from demo.service import Service
