@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -121,3 +123,11 @@ def test_a_missing_folder_or_other_weights_are_told(encoder, tmp_path):
     save_model(tmp_path / "cut", state, config)
     with pytest.raises(WeightsMismatch, match="table"):
         load_mini(tmp_path / "cut")
+
+
+def test_the_shipped_model_loads_in_two_seconds_of_work():
+    began = time.process_time()
+    shipped = load_mini()
+    assert time.process_time() - began < 2  # of the processor, so that a busy machine does not matter
+    assert shipped.vocabulary.resolve("puppies").concept.name == "dog"
+    assert shipped.vlm.judge is not None
