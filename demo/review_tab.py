@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -149,8 +149,9 @@ def _wire_buttons(
         @guarded
         def handle(key: str, *view: str) -> dict[Any, Any]:
             session = sessions.get(key)
-            act(session, View(*view))
-            return tab.shown(session, View(*view)) | tab.closed()
+            with session.turn:
+                act(session, View(*view))
+                return tab.shown(session, View(*view)) | tab.closed()
 
         return handle
 
@@ -176,4 +177,6 @@ def _wire_buttons(
         "redo": history(False),
     }
     for name, act in acts.items():
-        buttons[name].click(acting(act), [session_id, *tab.view], tab.outputs, **LIGHT)
+        # Quick presses all count, but for decisions: nobody decides on a draft that is not shown yet.
+        mode: Literal["once", "multiple"] = "once" if name in ("accept", "absent") else "multiple"
+        buttons[name].click(acting(act), [session_id, *tab.view], tab.outputs, trigger_mode=mode, **LIGHT)

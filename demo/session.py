@@ -47,6 +47,7 @@ class Session:
         example: the worked example is still what is shown.
         settings: of the last run.
         cancel: set to stop a run at its next step.
+        turn: held for one step through the drafts, since quick presses of keys come side by side.
         progress: how many masks of how many the run has made.
         current: digest of the picture that is looked at.
         reviewed, edited: digest of the draft that is under review, and of the one in the editor.
@@ -63,6 +64,7 @@ class Session:
     example: bool = False
     settings: Settings = field(default_factory=Settings)
     cancel: threading.Event = field(default_factory=threading.Event)
+    turn: threading.Lock = field(default_factory=threading.Lock)
     progress: tuple[int, int] = (0, 0)
     current: str | None = None
     reviewed: str | None = None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from demo import build
-from demo.page import launch_options
-from demo.service import Service
 from demo.sessions import Sessions
+from tests.browser.steps import PATIENCE, write_photos
+from tests.serving import Served, serving
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -32,31 +32,38 @@ def browser() -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def sessions(tmp_path_factory) -> Iterator[Sessions]:
-    sessions = Sessions(root=tmp_path_factory.mktemp("sessions"))
-    yield sessions
-    sessions.close()
+def served(tmp_path_factory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("sessions")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
-def url(sessions: Sessions) -> Iterator[str]:
-    page = build(Service("tests.fakes:preset", device="cpu"), sessions)
-    page.queue(default_concurrency_limit=16)
-    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    yield address
-    page.close()
+def sessions(served: Served) -> Sessions:
+    return served.sessions
 
 
 @pytest.fixture
-def page(browser, url: str) -> Iterator:
-    """A page that shows the worked example; fails the test if it asks anybody else for anything."""
+def page(browser, served: Served) -> Iterator:
+    """A page that shows the worked example.
+
+    Fails the test if it asks anybody else for anything, or if its console tells an error.
+    """
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     strangers: list[str] = []
-    own = (url, "data:", "blob:")
+    errors: list[str] = []
+    own = (served.url, "data:", "blob:")
     page.on("request", lambda r: None if r.url.startswith(own) else strangers.append(r.url))
-    page.set_default_timeout(30_000)
-    page.goto(url)
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto(served.url)
     page.wait_for_selector("#progress .lfss-done")
     yield page
     page.close()
     assert strangers == []
+    assert errors == []
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> dict[str, Path]:
+    return write_photos(tmp_path)

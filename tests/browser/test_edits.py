@@ -1,0 +1,84 @@
+"""Editing in a real browser: what comes back is compared with the strokes, pixel for pixel."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from demo import views
+from lfss import morphology
+from tests.browser.steps import SHAPES, Canvas, Spot, begin, open_tab, session_of, wait_text, wait_until
+
+pytestmark = pytest.mark.browser
+
+
+def drawn(size: tuple[int, int], first: Spot, last: Spot) -> np.ndarray:
+    """(H, W) bool: where a stroke of the editor's brush between two places should lie."""
+    canvas = np.zeros(size, np.uint8)
+    shrunk = views.shrunk(np.zeros((*size, 3), np.uint8))
+    radius = views.brush_size(shrunk) * size[0] / shrunk.shape[0]
+    ends = [(round(spot.column), round(spot.row)) for spot in (first, last)]
+    cv2.line(canvas, *ends, 1, round(2 * radius))
+    return canvas.astype(bool)
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max(1, (a | b).sum()))
+
+
+def test_three_edits_in_a_row_on_every_shape_with_undo_and_redo(page, sessions, photos):
+    """Brush, then orange brush, then a repair; then back and forth, by key and by button."""
+    begin(page, photos)
+    session = session_of(page, sessions)
+    open_tab(page, "Review")
+    page.locator("#review-state").get_by_text("All", exact=True).click()
+    for number, size in enumerate(SHAPES):
+        name = f"query{number}.png"
+        page.locator("#review-gallery button", has_text=name).click()
+        wait_text(page, "#review-facts", name)
+        digest = session.reviewed
+
+        def mask(digest=digest) -> np.ndarray:
+            return session.workspace.draft(digest, "red").mask
+
+        def becomes(expected: np.ndarray, what: str, mask=mask) -> None:
+            wait_until(page, lambda: np.array_equal(mask(), expected), what)
+
+        states = [mask()]
+        for edit, (start, end) in enumerate([((0.2, 0.5), (0.45, 0.5)), ((0.5, 0.42), (0.5, 0.58))]):
+            page.keyboard.press("e")
+            page.wait_for_selector("#editing", state="visible")
+            canvas = Canvas(page, "#edit-editor", size)
+            if edit == 1:
+                canvas.choose_orange()
+            line = drawn(size, *canvas.stroke(start, end))
+            page.click("#apply-strokes")
+            wait_until(page, lambda: not np.array_equal(mask(), states[-1]), f"{name}: edit {edit}")  # noqa: B023
+            page.wait_for_selector("#editing", state="hidden")
+            states.append(mask())
+            changed = states[-1] ^ states[-2]
+            expected = line & ~states[-2] if edit == 0 else line & states[-2]
+            assert changed.shape == size
+            assert (changed & states[-1]).any() == (edit == 0)  # blue only adds,
+            assert (changed & ~states[-1]).any() == (edit == 1)  # orange only takes away
+            assert overlap(changed, expected) > 0.8, f"{name}: edit {edit}"
+        page.click("#repair-fill-holes" if number == 0 else "#repair-grow")
+        repaired = morphology.fill_holes(states[-1]) if number == 0 else morphology.grow(states[-1], 4)
+        becomes(repaired, f"{name}: repair")
+        states.append(repaired)
+        if number == 0:
+            assert np.array_equal(repaired, states[1])  # the orange stroke was a hole in the block
+        if number == 0:
+            back = [("key", "z"), ("button", "#review-undo"), ("key", "z")]
+            forth = [("key", "y"), ("button", "#review-redo"), ("key", "y")]
+            for (how, what), expected in zip([*back, *forth], [*states[2::-1], *states[1:]]):
+                page.keyboard.press(what) if how == "key" else page.click(what)
+                becomes(expected, f"{name}: {how} {what}")
+        else:  # as fast as keys go
+            for key, expected in (("z", states[0]), ("y", states[-1])):
+                for _ in range(3):
+                    page.keyboard.press(key)
+                becomes(expected, f"{name}: {key} three times")
+        assert session.workspace.draft(digest, "red").status == "edited"
+    wait_text(page, "#review-counts", "3 of 3")
