@@ -169,22 +169,26 @@ class Session:
                 break
         return found
 
-    def mark(self, index: int, known: npt.NDArray[np.int8] | None, note: str) -> None:
+    def mark(
+        self, index: int, known: npt.NDArray[np.int8] | None, note: str, item: ClassItem | None = None
+    ) -> None:
         """Replace what is known of a support.
 
         Args:
             index: which one, from 0.
             known: (H, W) int8 at its picture's size; None: nothing.
             note: how it was marked, for people.
+            item: the class whose support it is; the one that is edited by default.
         """
-        old, path = self.supports[index], None
+        item = item or self.classes.chosen
+        old, path = item.supports[index], None
         if known is not None:
             path = self.folder / f"known-{secrets.token_hex(8)}.npz"
             np.savez_compressed(path, known=known.astype(np.int8))
-        self.supports[index] = SupportItem(old.picture, path, note)
+        item.supports[index] = SupportItem(old.picture, path, note)
         if old.known:
             old.known.unlink(missing_ok=True)
-        self.readings = self.agreements = ()
+        item.readings = item.agreements = ()
 
     def keep_result(
         self, digest: str, result: results.Result, doubt: float, item: ClassItem | None = None
