@@ -29,7 +29,7 @@ EXAMPLES = """examples:
   python app.py                          the app with mini, at http://127.0.0.1:7860
   python app.py --workspace dogs         drafts are kept in the folder dogs
   python app.py --host 0.0.0.0 --port 8000   for everybody in the network
-  python app.py --mcp                    also tools for agents, at /gradio_api/mcp/
+  python app.py --mcp                    also tools for assistants, at /gradio_api/mcp/
 """
 
 
@@ -56,7 +56,7 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     add("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")
     add("--share", action="store_true", help="also a public link through Gradio's servers")
     add("--mcp", action="store_true", help="also serve /prepare_class, /segment and /export as tools for "
-        "agents (MCP); needs: pip install 'gradio[mcp]'")  # fmt: skip
+        "AI assistants (MCP); needs: pip install 'gradio[mcp]'")  # fmt: skip
     chosen = parser.parse_args(typed)
     if chosen.port is not None and not 0 < chosen.port < 65536:
         parser.error(f"a port lies between 1 and 65535; {chosen.port} came.")

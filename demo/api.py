@@ -1,7 +1,7 @@
 """The endpoints for programs: prepare a class, segment a picture, export many. Each call stands alone.
 
 Pictures and files come and go through file components, so a path from outside is never opened. With
-``--mcp`` the same three are tools for agents; their docstrings are what an agent reads.
+``--mcp`` the same three are tools for AI assistants, which read their docstrings.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def test_help_names_every_option_and_gives_examples(capsys):
     assert "python app.py --workspace dogs" in text
 
 
-def test_agents_need_a_package_which_is_told_in_one_sentence(capsys, monkeypatch):
+def test_mcp_needs_a_package_which_is_told_in_one_sentence(capsys, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mcp" else find(name))
     with pytest.raises(SystemExit) as ended:
