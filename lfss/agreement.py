@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional as F
 
 from .methods import Episode
 from .predictor import Predictor, Prepared
@@ -48,8 +49,11 @@ def agreement(predictor: Predictor, prepared: Prepared) -> tuple[float, ...]:
         others = [k for k in range(len(own)) if k != i]
         steps = predictor.method.steps(_episode(prepared, others, i))
         *_, left_out = steps
-        score = left_out.tensors["logits"].sigmoid()[0].float().cpu()
         mask = torch.from_numpy(reading).float()
+        score = left_out.tensors["logits"].sigmoid().float().cpu()
+        score = F.adaptive_avg_pool2d(score, (mask.shape[0], mask.shape[1]))[
+            0
+        ]  # a decoder's map is finer than the cells
         union = torch.maximum(score, mask).sum()
         scores.append(float(torch.minimum(score, mask).sum() / union) if union > 0 else 0.0)
     return tuple(scores)

@@ -5,6 +5,7 @@ import pytest
 from lfss.agreement import agreement
 from lfss.images import read_image
 from lfss.labels import parse_label
+from lfss.methods import Step
 from lfss.predictor import Predictor, Support
 from tests.fakes import scene
 
@@ -38,3 +39,18 @@ def test_the_support_that_hurts_agrees_least(predictor):
     assert min(scores) == scores[2]
     assert scores[2] < 0.5
     assert all(0 <= s <= 1 for s in scores)
+
+
+def test_a_finer_map_of_a_decoder_changes_nothing(predictor, monkeypatch):
+    prepared = predictor.prepare(parse_label("red"), supports("red", "red", "blue"))
+    expected, steps = agreement(predictor, prepared), predictor.method.steps
+
+    def finer(episode):
+        for step in steps(episode):
+            if step.key == "prediction":
+                logits = step.tensors["logits"].repeat_interleave(3, 1).repeat_interleave(3, 2)
+                step = Step(step.key, {**step.tensors, "logits": logits})
+            yield step
+
+    monkeypatch.setattr(predictor.method, "steps", finer)
+    assert agreement(predictor, prepared) == pytest.approx(expected, abs=1e-5)
