@@ -14,7 +14,7 @@ from lfss.drafts import Draft, Status
 from lfss.errors import InputError
 from lfss.storage.listing import Row
 
-from .run import label_of
+from .classes import ClassItem
 from .session import MAX_SUPPORTS, Session, SupportItem
 from .uploads import Upload
 
@@ -63,8 +63,9 @@ def labels(session: Session) -> list[str]:
 
 def doubt_of(session: Session, row: Row) -> float:
     """From the stages where this session made the draft, else from its score; unknown is most doubtful."""
-    if row.digest in session.doubts:
-        return session.doubts[row.digest]
+    known = session.doubt_of(row.digest, row.label)
+    if known is not None:
+        return known
     return 1.0 if row.score is None else 1 - row.score
 
 
@@ -163,18 +164,30 @@ def teach(session: Session, view: View) -> SupportItem:
         raise InputError("Accept or correct this draft first: a support must be right.")
     if not draft.mask.any():
         raise InputError("The mask is empty, so there is nothing to learn from it.")
-    if session.class_file:
+    item = class_of(session, draft.label)
+    if item.class_file:
         raise InputError("A saved class cannot learn more. Add its supports as pictures, then teach.")
-    if label_of(session).text != draft.label:
-        raise InputError(f"The label in use is '{session.label}'. Type '{draft.label}' on the Segment tab.")
-    places = [i for i, s in enumerate(session.supports) if s.picture.digest == draft.image_digest]
-    if not places and len(session.supports) >= MAX_SUPPORTS:
+    places = [i for i, s in enumerate(item.supports) if s.picture.digest == draft.image_digest]
+    if not places and len(item.supports) >= MAX_SUPPORTS:
         raise InputError(f"There are {MAX_SUPPORTS} supports already. Remove one first.")
     if not places:
-        session.supports.append(SupportItem(session.picture(draft.image_digest)))
-        places = [len(session.supports) - 1]
-    session.mark(places[0], draft.mask.astype(np.int8), "taught")
-    return session.supports[places[0]]
+        item.supports.append(SupportItem(session.picture(draft.image_digest)))
+        places = [len(item.supports) - 1]
+    session.mark(places[0], draft.mask.astype(np.int8), "taught", item)
+    return item.supports[places[0]]
+
+
+def class_of(session: Session, label: str) -> ClassItem:
+    """The class whose drafts go under a label.
+
+    Raises:
+        InputError: none of the labels in use is this one.
+    """
+    item = session.classes.named(label)
+    if item is None:
+        used = ", ".join(f"'{c.name}'" for c in session.classes if c.name) or "none"
+        raise InputError(f"The label in use is {used}. Type '{label}' on the Segment tab.")
+    return item
 
 
 def unchecked(session: Session, label: str) -> list[Upload]:

@@ -78,9 +78,10 @@ def wire_teaching(
     def learn(key: str, *view: str) -> str:
         session = sessions.get(key)
         item = review.teach(session, View(*view))
-        look(service, session)
+        taught = review.class_of(session, View(*view).label or "")
+        look(service, session, taught)
         left = len(review.unchecked(session, View(*view).label or ""))
-        lines = [f"'{item.picture.name}' is a support now; there are {len(session.supports)}."]
+        lines = [f"'{item.picture.name}' is a support now; there are {len(taught.supports)}."]
         if left:
             lines.append(f"Press 'Run the unchecked drafts again' to let {left} drafts learn from it.")
         return views.notes(lines, kind="done")
@@ -91,9 +92,10 @@ def wire_teaching(
         queries = review.unchecked(session, wanted.label or "")
         if not queries:
             raise InputError("Every draft of this label has been checked; there is nothing to run again.")
+        items = [review.class_of(session, wanted.label or "")]
         changed: list[str] = []
         shown, done = time.monotonic(), 0
-        for update in run(service, session, session.settings, queries=queries):
+        for update in run(service, session, session.settings, items=items, queries=queries):
             if update.digest:
                 done = update.done
                 if update.overlap is not None and update.overlap < review.SAME:

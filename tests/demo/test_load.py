@@ -17,7 +17,6 @@ from demo.bench import memory
 from demo.run import run
 from demo.session import Settings
 from tests.fakes import scene
-
 from tests.serving import Served, serving
 
 CLIENTS = 9  # one more than may use the model at once

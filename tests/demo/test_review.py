@@ -36,8 +36,7 @@ def test_the_most_doubtful_draft_comes_first(drafted):
 
 
 def test_a_draft_without_a_score_counts_as_most_doubtful(drafted):
-    row = replace(review.listed(drafted, TODO)[0], score=None)
-    drafted.doubts.clear()
+    row = replace(review.listed(drafted, TODO)[0], score=None, digest="of another day")
     assert review.doubt_of(drafted, row) == 1
 
 
@@ -148,3 +147,16 @@ def test_an_empty_workspace_lists_nothing(session):
     assert review.labels(session) == []
     with pytest.raises(InputError, match="Choose a draft"):
         review.draft_of(session, TODO)
+
+
+def test_each_of_several_labels_has_its_own_doubts_and_learns_for_itself(service, drafted):
+    red = drafted.classes.chosen
+    drafted.classes.add().label = "blue"
+    blue = drafted.classes.chosen
+    drafted.view(blue)
+    rows = review.listed(drafted, TODO)
+    assert [review.doubt_of(drafted, row) for row in rows] == [red.doubts[row.digest] for row in rows]
+    drafted.reviewed = rows[-1].digest
+    drafted.workspace.set_status(drafted.reviewed, "red", "accepted")
+    assert review.teach(drafted, ALL).note == "taught"
+    assert (len(red.supports), len(blue.supports)) == (2, 0)
