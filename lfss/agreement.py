@@ -51,9 +51,8 @@ def agreement(predictor: Predictor, prepared: Prepared) -> tuple[float, ...]:
         *_, left_out = steps
         mask = torch.from_numpy(reading).float()
         score = left_out.tensors["logits"].sigmoid().float().cpu()
-        score = F.adaptive_avg_pool2d(score, (mask.shape[0], mask.shape[1]))[
-            0
-        ]  # a decoder's map is finer than the cells
+        # The map of a decoder is finer than the cells.
+        score = F.adaptive_avg_pool2d(score, (mask.shape[0], mask.shape[1]))[0]
         union = torch.maximum(score, mask).sum()
         scores.append(float(torch.minimum(score, mask).sum() / union) if union > 0 else 0.0)
     return tuple(scores)
