@@ -215,7 +215,7 @@ class MiniText:
         return 0.0 if match is None else match.familiarity
 
     def presence(self, phrases: Sequence[str], dense: Tensor) -> Tensor | None:
-        """How sure the picture as a whole makes one that it shows the label; None if none of it is known.
+        """How sure the picture as a whole makes one that it shows the label; None if no word is believed.
 
         Args:
             phrases: names of one label; the surest counts.
@@ -225,7 +225,8 @@ class MiniText:
             (B,) in [0, 1].
         """
         found = [self.vocabulary.resolve(phrase) for phrase in phrases]
-        concepts = {match.index for match in found if match}
+        # A word that is not believed is searched for by its marks, so its judge has no say either.
+        concepts = {match.index for match in found if match and match.familiarity > 0}
         judge = self.judge
         if judge is None or not concepts or not all(judge.knows(c) for c in concepts):
             return None

@@ -131,3 +131,11 @@ def test_the_shipped_model_loads_in_two_seconds_of_work():
     assert time.process_time() - began < 2  # of the processor, so that a busy machine does not matter
     assert shipped.vocabulary.resolve("puppies").concept.name == "dog"
     assert shipped.vlm.judge is not None
+
+
+def test_a_word_that_is_not_believed_is_not_judged() -> None:
+    encoder = load_mini()
+    dense = torch.rand(1, encoder.vlm.dim, 32, 32)
+    assert encoder.vlm.familiarity("cheetah") == 0
+    assert encoder.vlm.presence(["cheetah"], dense) is None
+    assert encoder.vlm.presence(["dog"], dense) is not None
