@@ -78,8 +78,8 @@ def test_the_most_doubtful_are_looked_at_and_never_again(predictor: Predictor) -
     assert [s.looked for s in states] == [0, 2, 4]
     assert ["".join(s.quality) for s in states] == ["0123456", "01234", "012"]
     assert asked[0] == ["99.png"]
-    assert asked[7] == ["6.png", "5.png"]
-    assert asked[-1] == ["5.png", "4.png", "3.png"]  # the three latest
+    assert asked[7] == ["5.png", "6.png"]
+    assert asked[-1] == ["3.png", "4.png", "5.png"]  # the three least doubtful
 
 
 def test_good_drafts_are_kept_and_bad_ones_replaced_by_the_truth(predictor: Predictor) -> None:
@@ -145,9 +145,9 @@ def test_the_photo_beside_the_label_is_none_of_the_job(colours: Path, tmp_path: 
     assert list(draw_photos(data, "red", count=4, seed=3)[1]) == list(photos)
 
 
-def test_supports_are_the_latest_ones() -> None:
-    checked = {str(i): Support(photo(i).image) for i in range(4)}
-    assert [s.image.name for s in pick_supports(checked, 2)] == ["2.png", "3.png"]
+def test_supports_are_the_least_doubtful_ones() -> None:
+    checked = [(doubt, Support(photo(i).image)) for i, doubt in enumerate((0.5, 0.2, 0.9, 0.1))]
+    assert [s.image.name for s in pick_supports(checked, 2)] == ["3.png", "1.png"]
 
 
 def test_the_command_writes_figures_and_a_plot(colours: Path, tmp_path: Path, capsys) -> None:
