@@ -20,6 +20,7 @@ from .segment_tab import build_segment, first_look
 from .service import Service
 from .sessions import Sessions
 from .stages_tab import build_stages
+from .supports_panel import word_notes
 
 MAX_UPLOAD = "2gb"
 CSS = Path(__file__).parent.parent / "assets" / "style.css"
@@ -118,7 +119,12 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
         def wake(key: str) -> Iterator[dict[Any, Any]]:
             session = sessions.get(key)
             service.wait()
-            yield {status: status_line(service), words: word_list(service.words_to_offer())}
+            yield {
+                status: status_line(service),
+                words: word_list(service.words_to_offer()),
+                # The words could not be judged while the model was loading.
+                segment.supports.words: word_notes(service, session.label, session.not_words),
+            }
             if session.example and not session.doubts and not service.problem:
                 yield from first_look(segment, service, session)
 
