@@ -25,7 +25,7 @@ from .sessions import Sessions
 OUT = Path(__file__).parents[1] / "docs" / "pictures"
 MAX_BYTES = 150_000
 WIDTH, HEIGHT = 1280, 1000  # of the window, in pixels
-WAIT = 120_000  # milliseconds; a busy machine is slow
+WAIT = 300_000  # milliseconds; a busy machine is slow
 _ROOT = Path(gradio.__file__).parent / "media_assets" / "images"
 PHOTOS = [_ROOT / name for name in ("cheetah.jpg", "cheetah1.jpg", "lion.jpg", "tower.jpg")]
 
@@ -98,7 +98,7 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     sessions = Sessions()
     page = build(Service(chosen.preset), sessions)
-    page.queue()
+    page.queue(default_concurrency_limit=16)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     try:
         take(url, chosen.out)
