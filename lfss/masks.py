@@ -22,6 +22,7 @@ from .errors import WorkspaceError
 
 SCORE_SIDE = 640
 SCORE_QUALITY = 85  # of the JPEG; 70 loses twice as much and saves a third
+SMALL = 4096  # pixels of a map that is kept without loss
 MAX_PIXELS = 1 << 30  # a bound before memory is taken for what a damaged byte string announces
 
 _HEADER = struct.Struct(">cII")  # kind, rows, columns; then the pixels, then a checksum over both
@@ -69,8 +70,11 @@ def pack_scores(score: npt.NDArray[np.floating]) -> bytes:
     size = (min(score.shape[1], SCORE_SIDE), min(score.shape[0], SCORE_SIDE))
     full = cv2.convertScaleAbs(np.ascontiguousarray(score, np.float32), alpha=255)
     steps = cv2.resize(full, size, interpolation=cv2.INTER_AREA)
-    _, jpeg = cv2.imencode(".jpg", steps, (cv2.IMWRITE_JPEG_QUALITY, SCORE_QUALITY))
-    return _seal(b"s", (steps.shape[0], steps.shape[1]), jpeg.tobytes())
+    if steps.size <= SMALL:  # a few blocks of JPEG are no smaller, and off by more
+        _, packed = cv2.imencode(".png", steps)
+    else:
+        _, packed = cv2.imencode(".jpg", steps, (cv2.IMWRITE_JPEG_QUALITY, SCORE_QUALITY))
+    return _seal(b"s", (steps.shape[0], steps.shape[1]), packed.tobytes())
 
 
 def unpack_scores(data: bytes) -> npt.NDArray[np.float32]:
@@ -79,8 +83,8 @@ def unpack_scores(data: bytes) -> npt.NDArray[np.float32]:
     Raises:
         WorkspaceError: these are not the bytes of a score map.
     """
-    shape, jpeg = _open(data, b"s")
-    steps = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE) if len(jpeg) else None
+    shape, packed = _open(data, b"s")
+    steps = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_GRAYSCALE) if len(packed) else None
     if steps is None or steps.shape != shape:
         raise _damaged(b"s")
     return steps.astype(np.float32) / np.float32(255)
