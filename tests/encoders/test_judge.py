@@ -14,7 +14,7 @@ from lfss.weights import save_model
 from tests.masks import noise
 
 WORDS = Vocabulary(
-    (Concept("background"), Concept("dog", ("puppy",)), Concept("cat"), Concept("lion", trust=0.0))
+    (Concept("background"), Concept("dog", ("puppy",)), Concept("cat"), Concept("lion", trust=0.5))
 )
 CONFIG = MiniConfig(width=10, match_dim=12, text_dim=6, concepts=4)
 
