@@ -67,12 +67,13 @@ class TrainConfig:
     average: float
     weights: dict[str, float]
     exclude: tuple[str, ...] = ()
+    restarts: tuple[int, ...] = ()
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> TrainConfig:
         """From a config file or a checkpoint."""
-        stages = tuple(Stage(**s) for s in value["stages"])
-        return cls(**{**value, "stages": stages, "exclude": tuple(value.get("exclude", ()))})
+        lists = {name: tuple(value.get(name, ())) for name in ("exclude", "restarts")}
+        return cls(**{**value, "stages": tuple(Stage(**s) for s in value["stages"]), **lists})
 
     @property
     def steps(self) -> int:
@@ -90,9 +91,13 @@ class TrainConfig:
     def rate(self, step: int) -> float:
         """Learning rate: a linear start, then constant, a linear end over ``decay`` steps.
 
-        So the length of a run can be changed while it runs; a cosine would have to know it before.
+        So the length of a run can be changed while it runs; a cosine would have to know it before. A run
+        that had come to its end can be made longer by naming that step in ``restarts``: there the rate,
+        down at nothing, starts once more.
         """
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup, (self.steps - step) / self.decay)
+        begin = max(s for s in (0, *self.restarts) if s <= step)
+        end = min(s for s in (*self.restarts, self.steps) if s > step)
+        return self.learning_rate * min(1.0, (step - begin + 1) / self.warmup, (end - step) / self.decay)
 
 
 class Student(nn.Module):

@@ -26,7 +26,7 @@ Where two published protocols differ (``PROTOCOLS``), figures must not share a c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -180,18 +180,31 @@ def episode_sums(
     Raises:
         InputError: the masks differ in size.
     """
-    _check_masks(prediction, truth, ignore)
-    p, t = resize_mask(prediction, protocol), resize_mask(truth, protocol)
+    return sums_of({"": prediction}, truth, ignore, protocol=protocol)[""]
+
+
+def sums_of(
+    predictions: Mapping[str, Mask], truth: Mask, ignore: Mask | None = None, *, protocol: Protocol
+) -> dict[str, npt.NDArray[np.int64]]:
+    """``episode_sums`` of several masks of one picture; what concerns the truth alone is done once."""
+    for prediction in predictions.values():
+        _check_masks(prediction, truth, ignore)
+    t = resize_mask(truth, protocol)
     i = np.zeros_like(t) if ignore is None else resize_mask(ignore, protocol)
-    sums = np.zeros(7, np.int64)
-    sums[_FOREGROUND], sums[_BACKGROUND] = overlap(p, t, i), overlap(~p, ~t, i)
-    sums[_BOUNDARY] = boundary_overlap(p, t, i)
+    source = _nearest_known(i)
+    outline = boundary_band(_taken(t, source))
+    counted = np.ones(7, np.int64)
     if protocol.counted == "present":
-        sums[_FOREGROUND] *= (t & ~i).any()
-        sums[_BOUNDARY] *= (t & ~i).any()
-        sums[_BACKGROUND] *= (~t & ~i).any()
-    sums[_EPISODES] = 1
-    return sums
+        counted[_FOREGROUND] = counted[_BOUNDARY] = (t & ~i).any()
+        counted[_BACKGROUND] = (~t & ~i).any()
+    found = {}
+    for name, prediction in predictions.items():
+        p = resize_mask(prediction, protocol)
+        sums = np.ones(7, np.int64)
+        sums[_FOREGROUND], sums[_BACKGROUND] = overlap(p, t, i), overlap(~p, ~t, i)
+        sums[_BOUNDARY] = overlap(boundary_band(_taken(p, source)), outline, i)
+        found[name] = sums * counted
+    return found
 
 
 def overlap(prediction: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[int, int]:
@@ -204,9 +217,9 @@ def overlap(prediction: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[
 
 def boundary_overlap(prediction: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[int, int]:
     """As ``overlap``, of the bands along the outlines (see the module)."""
-    if ignore is not None and ignore.any():
-        prediction, truth = _fill(prediction, truth, ignore=ignore)
-    return overlap(boundary_band(prediction), boundary_band(truth), ignore)
+    source = None if ignore is None else _nearest_known(ignore)
+    p, t = (boundary_band(_taken(mask, source)) for mask in (prediction, truth))
+    return overlap(p, t, ignore)
 
 
 def boundary_band(mask: Mask, width: float = BOUNDARY_WIDTH) -> Mask:
@@ -256,17 +269,27 @@ def roc_auc(scores: Sequence[float], positive: Sequence[bool]) -> float:
     return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def _fill(*masks: Mask, ignore: Mask) -> list[Mask]:
-    """Masks whose ignored pixels take the value of the nearest other pixel."""
+def _nearest_known(ignore: Mask) -> npt.NDArray[np.int64] | None:
+    """For each pixel the place of the nearest known one in the flat array, (H, W); -1 if there is none.
+
+    None if every pixel is known.
+    """
+    if not ignore.any():
+        return None
     if ignore.all():
-        return [np.zeros_like(mask) for mask in masks]
+        return np.full(ignore.shape, -1, np.int64)
     _, labels = cv2.distanceTransformWithLabels(
         ignore.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    source = np.zeros(labels.max() + 1, np.int64)
+    places = np.zeros(labels.max() + 1, np.int64)
     known = np.flatnonzero(~ignore)
-    source[labels.ravel()[known]] = known
-    return [mask.ravel()[source[labels]] for mask in masks]
+    places[labels.ravel()[known]] = known
+    return places[labels]
+
+
+def _taken(mask: Mask, source: npt.NDArray[np.int64] | None) -> Mask:
+    """A mask whose unknown pixels take the value of the nearest known one."""
+    return mask if source is None else mask.ravel()[source] & (source >= 0)
 
 
 def _ratio(sums: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
