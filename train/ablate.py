@@ -2,6 +2,8 @@
 
     python -m train.ablate --data ../shared/data/voc --split train --classes cat,cow,dog,horse,sheep,person \
         --episodes 120 --preset train.teachers:vit --out results/ablate.json
+    python -m train.ablate --data ../shared/data --group cat-cow --episodes 200 --seed 0 1 2 \
+        --preset train.teachers:vit
 
 Every variant sees the same episodes and the same encoder outputs, each computed once. Printed are
 class-accumulated mIoU of the query's initial and refined masks, and of the training-free read-out before and
@@ -14,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,9 +31,10 @@ from lfss.labels import parse_label
 from lfss.methods import Episode, Lfss, LfssConfig
 from lfss.predictor import Predictor
 
-from .data import open_data, write_text
+from . import benchmark
+from .data import DataSet, open_data, write_text
 from .episodes import EpisodeSpec, sample_episodes
-from .metrics import ClassIoU
+from .metrics import PROTOCOLS, ClassIoU, sums_of
 from .readouts import KINDS, Marked, enlarge, make_support
 from .remember import remember
 
@@ -64,10 +67,10 @@ def variants(levels: int) -> Iterator[Variant]:
     yield Variant("+ CCM = all", full)
     yield Variant("all without DPS", replace(full, dps=False))
     yield Variant("all without refinement", replace(full, refine=False))
-    for n in (1, 5):
-        yield Variant(f"window {n} instead of 3", replace(full, window=n))
-    for alpha in (0.1, 0.3):
-        yield Variant(f"alpha {alpha} instead of 0.5", replace(full, alpha=alpha))
+    for n in (1, 3, 5):
+        for alpha in (0.1, 0.3, 0.5):
+            if (n, alpha) != (full.window, full.alpha):
+                yield Variant(f"window {n}, alpha {alpha}", replace(full, window=n, alpha=alpha))
     for t in (0.5, 5.0, 20.0):
         yield Variant(f"refiner's temperature {t:g} instead of 2", replace(full, refine_temperature=t))
     yield Variant("Eq. 4 as printed", replace(full, refine_form="literal", refine_temperature=1.0))
@@ -96,55 +99,91 @@ def masks_of(variant: Variant, episode: Episode, query: Image) -> dict[str, np.n
 
 def main() -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.ablate", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--layout", default="voc")
-    parser.add_argument("--split", default="train")
-    parser.add_argument("--classes", required=True, help="names, separated by commas")
-    parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
-    parser.add_argument("--shots", type=int, default=1)
-    parser.add_argument("--episodes", type=int, default=120)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--preset", default="mini")
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
-    parser.add_argument("--out", type=Path, help="also write the table as JSON")
-    args = parser.parse_args()
-    names = args.classes.split(",")
+    args = _parser().parse_args()
     try:
-        data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
-        listed = sample_episodes(data, names, shots=args.shots, count=args.episodes, seed=args.seed)
-        predictor, _ = remember(Predictor.load(args.preset), args.cache)
+        _run(args)
     except (LfssError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nStopped; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m train.ablate", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a data set's folder; with --group, their parent"
+    )
+    parser.add_argument("--layout", default="voc")
+    parser.add_argument("--split", default="train")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--classes", help="names, separated by commas")
+    what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
+    parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
+    parser.add_argument("--shots", type=int, default=1)
+    parser.add_argument("--episodes", type=int, default=120)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
+    parser.add_argument("--preset", default="mini")
+    parser.add_argument("--cache", type=Path, default=Path("cache"))
+    parser.add_argument("--out", type=Path, help="also write the table as JSON")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.group:
+        group = benchmark.pick_group(args.group)
+        data = benchmark.reporting_set(group, args.data, args.cache)
+        names = benchmark.reported_classes(group, data)
+    else:
+        data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
+        names = tuple(args.classes.split(","))
+    predictor, _ = remember(Predictor.load(args.preset), args.cache)
+    rows = list(variants(len(predictor.encoders.backbone.channels)))
+    runs = [_scores(predictor, data, names, rows, args, seed) for seed in args.seed]
+    table = {row.name: {c: _spread([run[row.name, c] for run in runs]) for c in COLUMNS} for row in rows}
+    about = f"{args.shots}-shot, {args.kind}, {args.episodes} episodes, seeds {args.seed}"
+    print(f"{args.preset}, {data.name} {data.split}: {', '.join(names)}; {about}")
+    print(f"| variant | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
+    for name, scores in table.items():
+        cells = (f"{100 * mean:.1f} ± {100 * spread:.1f}" for mean, spread in scores.values())
+        print(f"| {name} | {' | '.join(cells)} |")
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(args.out, json.dumps({"settings": vars(args), "table": table}, indent=1, default=str))
+
+
+def _spread(values: list[float]) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    return float(np.mean(values)), float(np.std(values))
+
+
+def _scores(
+    predictor: Predictor, data: DataSet, names: Sequence[str], rows: Sequence[Variant],
+    args: argparse.Namespace, seed: int,
+) -> dict[tuple[str, str], float]:  # fmt: skip
+    """mIoU of each row and column over one list of episodes."""
+    listed = sample_episodes(data, names, shots=args.shots, count=args.episodes, seed=seed)
 
     def marked(sample_id: str, e: EpisodeSpec) -> Marked:
         sample = data.sample(sample_id)
         return Marked(Image(sample.read_image(), sample.image.name), *sample.read_mask(e.class_id))
 
-    rows = list(variants(len(predictor.encoders.backbone.channels)))
     counts = {(row.name, column): ClassIoU(names) for row in rows for column in COLUMNS}
-    for e in tqdm(listed.episodes, unit="episode"):
-        supports = [make_support(marked(s, e), args.kind, seed=f"{args.seed}|{s}") for s in e.supports]
+    for e in tqdm(listed.episodes, unit="episode", mininterval=2):
+        supports = [make_support(marked(s, e), args.kind, seed=f"{seed}|{s}") for s in e.supports]
         query = marked(e.query, e)
         prepared = predictor.prepare(parse_label(e.class_name), supports)
         episode = predictor.episode(prepared, query.image, assume_present=True)
         for row in rows:
-            for column, mask in masks_of(row, episode, query.image).items():
-                counts[row.name, column].update(e.class_name, mask, query.mask, query.ignore)
-    scores = {key: count.compute().miou for key, count in counts.items()}
-    print(f"{args.preset}, {args.split}: {args.classes}")
-    print(f"{args.shots}-shot, {args.kind}, {args.episodes} episodes, seed {args.seed}")
-    print(f"| variant | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
-    for row in rows:
-        print(f"| {row.name} | {' | '.join(f'{scores[row.name, c]:.3f}' for c in COLUMNS)} |")
-    if args.out:
-        table = {row.name: {c: scores[row.name, c] for c in COLUMNS} for row in rows}
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        write_text(args.out, json.dumps({"settings": vars(args), "table": table}, indent=1, default=str))
-    return 0
+            masks = masks_of(row, episode, query.image)
+            sums = sums_of(masks, query.mask, query.ignore, protocol=PROTOCOLS["native"])
+            for column in COLUMNS:
+                counts[row.name, column].add(e.class_name, sums[column])
+    return {key: count.compute().miou for key, count in counts.items()}
 
 
 if __name__ == "__main__":

@@ -115,6 +115,14 @@ def draw_tasks(config: dict[str, Any], sources: list[tuple[DataSet, list[str]]])
     return [tasks[i] for i in order]
 
 
+def mark_unknown_words(tasks: Sequence[Task], predictor: Predictor) -> list[Task]:
+    """The same tasks, a box in the supports where the model does not know the word: alone it says nothing."""
+    knows = predictor.encoders.vlm.familiarity
+    return [
+        replace(t, kind="box") if t.kind == "label" and knows(t.episode.class_name) == 0 else t for t in tasks
+    ]
+
+
 def shown_in(task: Task, data: DataSet) -> list[str]:
     """Names of all classes that the query or a support shows."""
     pictures = (task.episode.query, *task.episode.supports)
@@ -149,12 +157,7 @@ def make_maps(
     chosen = replace(chosen, decoder=None, method=LfssConfig(**method, keep_maps=True))
     predictor, item_bytes = remember(Predictor.load(chosen, device=device), cache, memory=1 << 30)
     sources = open_sources(config, data, cache)
-    knows = predictor.encoders.vlm.familiarity
-    tasks = [
-        # A label alone says nothing where the model does not know the word.
-        replace(t, kind="box") if t.kind == "label" and knows(t.episode.class_name) == 0 else t
-        for t in draw_tasks(config, sources)
-    ]
+    tasks = mark_unknown_words(draw_tasks(config, sources), predictor)
     n, m = len(tasks), len(NAMES)
     shapes: dict[str, tuple[type, tuple[int, ...]]] = {
         "maps": (np.float16, (n, m, CELLS, CELLS)),
@@ -182,9 +185,9 @@ def make_maps(
         mask, ignore = query.read_mask(task.episode.class_id)
         arrays["maps"][i] = tensors["maps"][0].cpu().numpy()
         arrays["logits"][i] = tensors["read_out"][0].cpu().numpy().clip(-20, 20)
-        arrays["picture"][i] = _shrink(query.read_image()).transpose(2, 0, 1)
-        arrays["target"][i] = _shrink(mask.astype(np.uint8) * 255)
-        arrays["valid"][i] = _shrink((~ignore).astype(np.uint8) * 255)
+        arrays["picture"][i] = shrink(query.read_image()).transpose(2, 0, 1)
+        arrays["target"][i] = shrink(mask.astype(np.uint8) * 255)
+        arrays["valid"][i] = shrink((~ignore).astype(np.uint8) * 255)
         if i % 50 == 49 or i == n - 1:
             for array in arrays.values():
                 array.flush()
@@ -229,7 +232,8 @@ def _open(out: Path, shapes: dict[str, Any], about: dict[str, Any]) -> tuple[dic
     }, done
 
 
-def _shrink(array: npt.NDArray) -> npt.NDArray:
+def shrink(array: npt.NDArray) -> npt.NDArray:
+    """A picture or mask at the size at which a decoder is trained, (PICTURE, PICTURE, ...)."""
     return cv2.resize(array, (PICTURE, PICTURE), interpolation=cv2.INTER_AREA)
 
 

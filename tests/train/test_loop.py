@@ -72,3 +72,20 @@ def test_the_papers_decoder_is_trained_and_measured(data: Path, tmp_path: Path) 
         "--decoder", f"paper={decoder}", "--out", tmp_path / "a.json",
     )  # fmt: skip
     assert "paper, edges" in json.loads((tmp_path / "a.json").read_text())["mean"]
+
+
+def test_variants_are_compared_and_the_cost_of_a_fold_is_told(data: Path, tmp_path: Path) -> None:
+    common = ("--preset", PRESET, "--cache", tmp_path / "cache", "--episodes", "2")
+    printed = run(
+        "train.ablate", "--data", data / "voc", "--split", "val", "--classes", "cat,cow", "--seed", "0", "1",
+        "--kind", "mask", "--out", tmp_path / "table.json", *common,
+    )  # fmt: skip
+    assert "| window 1, alpha 0.1 |" in printed
+    assert len(json.loads((tmp_path / "table.json").read_text())["table"]["+ CCM = all"]["final"]) == 2
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(CONFIG))
+    report = json.loads(
+        run("train.bench_fold", "--data", data, "--config", config, "--group", "cat-cow", "--json", *common)
+    )
+    assert report["fold"]["episodes"] == 12
+    assert all(minutes > 0 for minutes in report["minutes a fold"].values())

@@ -1,0 +1,185 @@
+"""What a fold costs on this machine: its maps, its training and its test, with and without the cache.
+
+::
+
+    python -m train.bench_fold --data ../shared/data --preset train.teachers:vit
+
+A sample of the episodes of ``train/configs/portable.json`` is run three times: with encoders that forget,
+with an empty cache of encoder outputs, and with that cache filled. A few steps of the portable decoder are
+timed on the same maps, and a few episodes of the test as ``train.evaluate`` scores them. From these the
+whole fold follows: the recipe's episodes and steps, and a test of 1,000 one-shot episodes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lfss.errors import LfssError
+from lfss.methods import LfssConfig
+from lfss.predictor import Predictor
+from lfss.presets import find_preset
+
+from . import benchmark
+from .data import DataSet
+from .episodes import sample_episodes
+from .learn_portable import PortableLearner
+from .learning import Recipe
+from .maps import Task, draw_tasks, mark_unknown_words, open_sources, run_task, shrink
+from .remember import remember
+from .scoring import Settings, score_episode
+
+CONFIG = Path(__file__).parent / "configs" / "portable.json"
+
+
+def seconds_a_task(
+    tasks: Sequence[Task], sources: Sequence[DataSet], predictor: Predictor
+) -> tuple[float, list[dict[str, Tensor]]]:
+    """Seconds of an episode's maps, and the maps with what they should become."""
+    start, made = time.perf_counter(), []
+    for task in tasks:
+        tensors, query = run_task(task, sources[task.source], predictor)
+        mask, ignore = query.read_mask(task.episode.class_id)
+        picture = torch.from_numpy(shrink(query.read_image())).permute(2, 0, 1) / 255
+        target, valid = (torch.from_numpy(shrink(m.astype("float32"))) for m in (mask, ~ignore))
+        maps, logits = tensors["maps"][0].cpu().clone(), tensors["read_out"][0].cpu().clone()
+        made.append({"maps": maps, "logits": logits, "picture": picture, "target": target, "valid": valid})
+    return (time.perf_counter() - start) / len(tasks), made
+
+
+def seconds_a_step(examples: Sequence[dict[str, Tensor]], recipe: Recipe, steps: int = 8) -> float:
+    """Seconds of one step of the portable decoder; the first does not count."""
+    chosen = [examples[i % len(examples)] for i in range(recipe.batch)]
+    batch = {name: torch.stack([e[name].float() for e in chosen]) for name in chosen[0]}
+    learner = PortableLearner(recipe, [])
+    learner.log = lambda *given, **named: None  # type: ignore[method-assign]  # there is no trainer
+    optimiser = torch.optim.AdamW(learner.decoder.parameters(), recipe.rate)
+    start = 0.0
+    for step in range(steps + 1):
+        if step == 1:
+            start = time.perf_counter()
+        optimiser.zero_grad()
+        learner.training_step(batch).backward()
+        optimiser.step()
+    return (time.perf_counter() - start) / steps
+
+
+def seconds_a_test(data: DataSet, classes: Sequence[str], predictor: Predictor, count: int) -> float:
+    """Seconds of a one-shot episode of the test, its pictures encoded before."""
+    specs = sample_episodes(data, classes, shots=1, count=count, seed=0).episodes
+    settings = Settings(predictor.preset.name, "mask", "native", (), presence=False)
+    start = 0.0
+    for round_ in range(2):  # the first encodes
+        start = time.perf_counter()
+        for i, spec in enumerate(specs):
+            score_episode(predictor, data, spec, settings, seed=round_, index=i)
+    return (time.perf_counter() - start) / count
+
+
+def measure(
+    data: Path, preset: str, *, config: dict[str, Any], count: int, group: str | None, cache: Path
+) -> dict[str, Any]:
+    """All seconds of one preset on this machine.
+
+    Args:
+        data: folder of the data sets.
+        preset: name, or ``module:function``.
+        config: which episodes, as for ``train.maps``.
+        count: episodes of each sample.
+        group: of ``train.benchmark``, for the test; None leaves the test out.
+        cache: of the data sets' indices; encoder outputs go to a folder that is removed.
+    """
+    chosen = find_preset(preset)
+    forgets = Predictor.load(replace(chosen, decoder=None, method=LfssConfig(keep_maps=True)))
+    opened = open_sources(config, data, cache)
+    sources = [source for source, _ in opened]
+    tasks = mark_unknown_words(draw_tasks(config, opened), forgets)
+    pictures = {(t.source, p) for t in tasks for p in (t.episode.query, *t.episode.supports)}
+    sample = tasks[:count]
+    seen = [(t.source, p) for t in sample for p in (t.episode.query, *t.episode.supports)]
+    seconds_a_task(sample[:2], sources, forgets)  # warms up
+    without, _ = seconds_a_task(sample, sources, forgets)
+    with tempfile.TemporaryDirectory() as folder:
+        empty, _ = remember(forgets, Path(folder), memory=0)
+        first, _ = seconds_a_task(sample, sources, empty)
+        filled, _ = remember(forgets, Path(folder), memory=0)
+        again, made = seconds_a_task(sample, sources, filled)
+    recipe = Recipe()
+    step = seconds_a_step(made, recipe)
+    test = 0.0
+    if group:
+        picked = benchmark.pick_group(group)
+        reported = benchmark.reporting_set(picked, data, cache)
+        kept, _ = remember(forgets, None)
+        test = seconds_a_test(reported, benchmark.reported_classes(picked, reported), kept, count)
+    picture = (first - again) * count / len(set(seen))
+    episodes = len(tasks)
+    fixed = recipe.steps * step + benchmark.EPISODES * test
+    return {
+        "preset": chosen.name,
+        "threads": torch.get_num_threads(),
+        "seconds": {
+            "an episode's maps, encoders forget": without,
+            "an episode's maps, cache filled": again,
+            "a picture, encoded and stored": picture,
+            f"a step of {recipe.batch} episodes": step,
+            "an episode of the test, cache filled": test,
+        },
+        "fold": {"episodes": episodes, "pictures": len(pictures), "steps": recipe.steps},
+        "minutes a fold": {
+            "without cache": (episodes * without + fixed) / 60,
+            "cache empty at first": (episodes * again + len(pictures) * picture + fixed) / 60,
+            "cache filled": (episodes * again + fixed) / 60,
+        },
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.bench_fold", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--preset", default="mini", help="name, or module:function")
+    parser.add_argument("--config", type=Path, default=CONFIG, help="which episodes")
+    parser.add_argument("--group", default="cat-cow", help=f"of {benchmark.NAME}, for the test")
+    parser.add_argument("--episodes", type=int, default=24, help="of each sample")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="of the data sets' indices")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    try:
+        config = json.loads(args.config.read_text(encoding="utf-8"))
+        report = measure(
+            args.data, args.preset, config=config, count=args.episodes, group=args.group, cache=args.cache
+        )
+    except (LfssError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(report, indent=1))
+        return 0
+    fold = report["fold"]
+    print(f"{report['preset']}, {report['threads']} threads")
+    for name, seconds in report["seconds"].items():
+        print(f"  {name:<40} {seconds:.3f} s")
+    size = f"{fold['episodes']} episodes over {fold['pictures']} pictures, {fold['steps']} steps"
+    print(f"A fold, {size}, and the test:")
+    for name, minutes in report["minutes a fold"].items():
+        print(f"  {name:<40} {minutes:.1f} min")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
