@@ -24,7 +24,7 @@ def load_decoder(
     """The method with a trained decoder in place of the training-free read-out.
 
     Args:
-        folder: of the decoder, or its name in the models folder, or among those that ship with the project.
+        folder: its name in the models folder, a folder, or its name among those that ship with the project.
         backbone: what the method reads. A portable decoder fits any, the paper's only its own.
         method: configuration of everything else; what the decoder was trained with has precedence.
         device: where it runs.
@@ -35,7 +35,8 @@ def load_decoder(
         WeightsMismatch: the decoder was made for another backbone, or for other maps.
     """
     by_hand = models_folder(models_dir) / folder
-    about, state = load_model(by_hand if by_hand.is_dir() else SHIPPED / folder)
+    places = (by_hand, Path(folder), SHIPPED / folder)
+    about, state = load_model(next((p.absolute() for p in places if p.is_dir()), places[-1]))
     state = {k: v.float() for k, v in state.items()}
     kind, method = about.get("decoder"), replace(method, **about.get("method", {}))
     if kind == "portable":

@@ -10,9 +10,13 @@ import csv
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from lfss.errors import InputError
+
+from .data import DataSet
 
 SPLIT_FILE = Path(__file__).parent / "configs" / "mini_split.json"
 CAMVID_TEST = "test"
@@ -49,6 +53,24 @@ def split_rule() -> dict[str, Any]:
 def fraction(stem: str) -> float:
     """A file name as a number in [0, 1), the same on every machine."""
     return int(hashlib.sha1(stem.encode()).hexdigest()[:8], 16) / 2**32
+
+
+def kept_share(source: str) -> float:
+    """The share of a set's training photos that mini never learns from."""
+    return split_rule()["voc_choose"]["share"] if source == "voc" else split_rule()["share"].get(source, 0.0)
+
+
+def held_out(data: DataSet) -> DataSet:
+    """Only the VOC training photos that mini was kept from, to choose between runs.
+
+    Raises:
+        InputError: another data set; what mini was kept from there is for measuring.
+    """
+    if data.layout != "voc" or data.split not in ("train", "trainaug"):
+        raise InputError("Only VOC's lists train and trainaug have pictures to choose by (--held-out).")
+    share = kept_share("voc")
+    chosen = tuple(s for s in data.samples if fraction(s.image.stem) < share)
+    return replace(data, samples=chosen, split=f"{data.split}, kept from mini")
 
 
 def list_photos(data: Path) -> list[Photo]:

@@ -31,6 +31,7 @@ from lfss.presets import find_preset
 
 from . import benchmark, report
 from .data import DataSet, check_counts, open_data, write_text
+from .distill_data import held_out
 from .episodes import EpisodeList, load_episodes, sample_episodes, save_episodes
 from .metrics import PROTOCOLS
 from .readouts import KINDS
@@ -161,6 +162,8 @@ def _data(options: argparse.Namespace) -> tuple[DataSet, tuple[str, ...], str]:
         data = benchmark.reporting_set(group, options.data, options.cache)
         return data, benchmark.reported_classes(group, data), f"{benchmark.NAME}, {group.name}"
     data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
+    if options.held_out:
+        data = held_out(data)
     if options.fold is not None:
         if options.layout not in ("voc", "coco"):
             raise InputError(f"The layout {options.layout} has no folds; give --classes.")
@@ -201,6 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--fold", type=int, help="fold 0 to 3 of PASCAL-5i (voc) or COCO-20i (coco)")
     what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
     parser.add_argument("--scheme", choices=("interleaved", "contiguous"), default="interleaved")
+    parser.add_argument(
+        "--held-out", action="store_true", help="only training pictures that mini was kept from, to choose by"
+    )
     parser.add_argument("--rule", choices=("area", "grid"), default="area", help="see train.splits")
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--episodes", type=int, default=benchmark.EPISODES)

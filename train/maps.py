@@ -39,7 +39,7 @@ from lfss.presets import find_preset
 
 from .benchmark import spellings
 from .data import DataSet, Sample, open_data, write_text
-from .distill_data import fraction, split_rule
+from .distill_data import fraction, kept_share
 from .episodes import Draws, EpisodeSpec, sample_episodes
 from .readouts import Kind, Marked, make_support
 from .remember import remember
@@ -62,13 +62,12 @@ def open_sources(config: dict[str, Any], data: Path, cache: Path) -> list[tuple[
     Held-out pictures of ``mini_split.json`` and pictures of ``without`` classes are never used. Where a
     source says ``per_class``, rare classes first, each class brings at most so many pictures.
     """
-    held_out = split_rule()["share"]
     out = []
     for source in config["sources"]:
         opened = open_data(
             data / source["root"], source["layout"], split=source.get("split"), cache=cache, progress=True
         ).without(config["without"])
-        share = held_out.get(source["root"], 0.0)
+        share = kept_share(source["root"])
         kept = tuple(s for s in opened.samples if fraction(s.image.stem) >= share)
         if "per_class" in source:
             kept = spread_over_classes(kept, source["per_class"])

@@ -29,6 +29,7 @@ from tiny_sets import (
 from lfss.annotations.rle import coco_counts, to_string
 from lfss.errors import InputError, UnknownName
 from train.data import check_counts, open_data
+from train.distill_data import fraction, held_out
 from train.splits import MIN_AREA, OFFICIAL, Official, pascal_fold
 
 
@@ -344,3 +345,15 @@ def test_real_sets_of_every_layout_open_and_read(
         assert classes.shape == ignore.shape == sample.read_image().shape[:2]
         areas = Counter(classes.ravel().tolist())
         assert {c: areas[c] for c in sample.areas} == sample.areas
+
+
+def test_only_training_pictures_that_mini_was_kept_from_choose(tmp_path):
+    root = write_voc(
+        tmp_path / "voc", {"train": [{CAT: block(8, 20)}] * 60, "val": [{CAT: block(8, 20)}] * 3}
+    )
+    data = open_data(root, "voc", split="train", cache=tmp_path / "cache")
+    kept = {s.id for s in held_out(data).samples}
+    assert kept == {s.id for s in data.samples if fraction(s.id) < 0.06}
+    assert 0 < len(kept) < 15
+    with pytest.raises(InputError, match="Only VOC"):
+        held_out(open_data(root, "voc", split="val", cache=tmp_path / "cache"))

@@ -93,6 +93,16 @@ def test_official_val_and_held_out_photos_are_never_train(tmp_path):
     assert sum(p == "test" for p in parts.values()) == 4
 
 
+def test_a_run_that_is_made_longer_starts_its_rate_again():
+    config = replace(CONFIG, stages=(Stage(steps=10, size=64, zoom=0.6),), warmup=2, decay=4, restarts=(5,))
+    full = config.learning_rate
+    assert config.rate(1) == full
+    assert config.rate(4) == pytest.approx(full / 4)
+    assert config.rate(5) == pytest.approx(full / 2)
+    assert config.rate(6) == full
+    assert config.rate(9) == pytest.approx(full / 4)
+
+
 def test_the_same_picture_in_two_sets_is_held_out_in_both():
     share = split_rule()["share"]
     assert share["coco_person"] == share["coco2017"]

@@ -56,14 +56,17 @@ def folder(tmp_path: Path) -> Path:
 RECIPE = Recipe(steps=24, batch=4, rate=1e-2, width=16, average=0.8, kept_apart=3, checks=2)
 
 
-def test_training_beats_the_read_out_and_resumes(folder: Path, tmp_path: Path) -> None:
+def test_training_beats_the_read_out_and_resumes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fit_portable([folder], tmp_path / "run", RECIPE, accelerator="cpu")
     longer = replace(RECIPE, steps=64)
     decoder = fit_portable([folder], tmp_path / "run", longer, resume=True, accelerator="cpu")
     history = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["history"]
     assert [row["step"] for row in history] == [12, 24, 32, 64]
     assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
-    method = load_decoder(decoder, ColourFeatures(), LfssConfig())
+    monkeypatch.chdir(tmp_path)
+    method = load_decoder("run/decoder", ColourFeatures(), LfssConfig())  # as typed on a command line
     assert method.portable is not None
     assert not method.config.dps  # as the maps were made
     config, _ = load_model(decoder)
