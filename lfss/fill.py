@@ -106,6 +106,7 @@ def fill(
     settings: Mapping[str, str] | None = None,
     total: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    again: bool = False,
 ) -> Iterator[Filled]:
     """Segment the files that have no draft of this label yet, and store each result.
 
@@ -123,6 +124,7 @@ def fill(
         settings: further settings for the origin.
         total: number of files, for the time left; taken from ``paths`` where it has a length.
         on_progress: called after each file.
+        again: also those with a draft that nobody has checked; the old one stays in the history.
 
     Raises:
         WorkspaceError: the workspace cannot be written: locked, or on a full disk.
@@ -131,7 +133,7 @@ def fill(
     progress = Progress(len(paths) if total is None and isinstance(paths, Sized) else total)
     drafts = partial(propose, predict, prepared, settings=settings)
     for path in map(Path, paths):
-        filled = _fill_one(workspace, prepared.label.text, path, drafts)
+        filled = _fill_one(workspace, prepared.label.text, path, drafts, again=again)
         progress.count(filled.outcome)
         if on_progress:
             on_progress(progress)
@@ -215,17 +217,20 @@ def _fill_one(
     label: str,
     path: Path,
     drafts: Callable[[Image], tuple[Draft, npt.NDArray[np.float32]]],
+    *,
+    again: bool,
 ) -> Filled:
-    if next(workspace.pending(label, [path]), None) is None:
+    known = workspace.find_image(path)
+    if known is not None and _stays(workspace, known.digest, label, again=again):
         return Filled(path, "kept")
     try:
         stamp = stamp_of(path)
         image = read_image(path)
-        if workspace.has_draft(image.digest, label):  # a copy, or a file that was moved
+        if _stays(workspace, image.digest, label, again=again):  # a copy, or a file that was moved
             workspace.add_image(image)
             return Filled(path, "kept")
         draft, scores = drafts(image)
-        stored = workspace.put_draft(draft, scores, overwrite=False, stamp=stamp)
+        stored = workspace.put_draft(draft, scores, overwrite=again, stamp=stamp)
         return Filled(path, "drafted" if stored else "kept", draft if stored else None)
     except (WorkspaceError, WeightsError):
         raise
@@ -233,3 +238,11 @@ def _fill_one(
         message = why(error, path)
         workspace.record_failure(label, path, message)
         return Filled(path, "failed", message=message)
+
+
+def _stays(workspace: Workspace, digest: str, label: str, *, again: bool) -> bool:
+    """Whether a picture has a draft that a run leaves alone."""
+    if not again:
+        return workspace.has_draft(digest, label)
+    draft = workspace.draft(digest, label)
+    return draft is not None and draft.status != "proposed"

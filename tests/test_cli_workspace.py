@@ -148,11 +148,22 @@ def test_supports_of_the_workspace_serve_where_none_are_given(place, capsys):
     assert "no supports for 'blue'" in capsys.readouterr().err
 
 
+def test_drafts_that_nobody_has_checked_are_made_again_when_asked_for(place):
+    assert segment("--threshold", "0.9") == 0
+    decide(a="accepted")
+    assert segment("--overwrite", "--threshold", "0.2") == 0
+    with Workspace.open("ws", create=False) as workspace:
+        used = {d.image_name: d.origin.threshold for d in workspace.drafts("red")}
+        assert used == {"a.png": 0.9, "b.png": 0.2, "c.png": 0.2}
+        digest = next(d.image_digest for d in workspace.drafts("red") if d.image_name == "b.png")
+        assert workspace.undo(digest, "red").origin.threshold == 0.9
+
+
 def bad_lines() -> dict[str, tuple[str, str]]:
     base = "segment --label red --support s.png --query photos --workspace ws --preset tests.fakes:preset"
     return {
-        "stages": (f"{base} --stages", "belong to --out"),
-        "overwrite": (f"{base} --overwrite", "belong to --out"),
+        "stages": (f"{base} --stages", "belongs to --out"),
+        "ray and again": (f"{base} --engine ray --overwrite", "fills in what is missing"),
         "no list": (base.replace("--query photos", "--list none.txt"), "'none.txt' cannot be read"),
         "empty list": (base.replace("--query photos", "--list empty.txt"), "names no picture"),
         "no supports": (base.replace("--support s.png", ""), "no supports for 'red'"),

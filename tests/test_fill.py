@@ -82,6 +82,15 @@ def test_a_second_run_predicts_nothing_again(workspace, photos):
     assert len(seen) == 6
 
 
+def test_again_leaves_only_what_a_person_has_decided(workspace, photos):
+    seen = []
+    list(fill(workspace, predict, FakeClass(), photos))
+    workspace.set_status([read_image(p).digest for p in photos[:2]], "dog", "accepted")
+    again = fill(workspace, partial(predict, seen=seen), FakeClass(), photos, again=True)
+    assert outcomes(again) == ["kept"] * 2 + ["drafted"] * 4
+    assert seen == [p.name for p in photos[2:]]
+
+
 def test_a_run_that_was_stopped_goes_on_where_it_stopped(workspace, photos):
     seen = []
 

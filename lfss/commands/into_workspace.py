@@ -45,7 +45,9 @@ def segment(args: argparse.Namespace) -> int:
         if args.engine == "ray":
             filled = _on_ray(args, workspace, wanted, paths, settings)
         else:
-            filled = fill(workspace, predict, prepared, paths, settings=settings, total=total)
+            filled = fill(
+                workspace, predict, prepared, paths, settings=settings, total=total, again=args.overwrite
+            )
         _note_class(workspace, wanted)
         return _carry_out(args, filled, total, wanted)
 
@@ -141,6 +143,11 @@ def _carry_out(args: argparse.Namespace, filled: Iterator[Filled], total: int, w
         if counts["failed"] > MOST_TOLD:
             print(f"and {counted(counts['failed'] - MOST_TOLD, 'more picture')}")
     print_summary(counts, seconds, f"Workspace: {args.workspace}", stop=stop)
+    if counts["kept"] and not args.overwrite:
+        print(
+            f"{counted(counts['kept'], 'draft')} of earlier stayed. "
+            "With other supports or settings: --overwrite makes those again that nobody has checked."
+        )
     if not stop:
         print(f"Review: python app.py --workspace {args.workspace}")
     return code

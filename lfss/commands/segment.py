@@ -61,7 +61,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--assume-present", action="store_true", help="the object is in every query")
     parser.add_argument("--stages", action="store_true", help="with --out: every intermediate result too")
     parser.add_argument(
-        "--overwrite", action="store_true", help="with --out: compute again what is there already"
+        "--overwrite",
+        action="store_true",
+        help="compute again what is there already; in a workspace only drafts that nobody has checked",
     )
     _add_engine_flags(parser)
 
@@ -155,11 +157,14 @@ def _check(args: argparse.Namespace) -> None:
             "Give at least one photo that shows the object: --support PATH.",
         ),
         (
-            args.workspace and (args.stages or args.overwrite),
-            "--stages and --overwrite belong to --out. A workspace keeps the drafts that it has; another "
-            "threshold needs no new run.",
+            args.workspace and args.stages,
+            "--stages belongs to --out. The Reasoning tab of the app shows the stages of a draft.",
         ),
         (ray and not args.workspace, "--engine ray fills a workspace: give --workspace in place of --out."),
+        (
+            ray and args.overwrite,
+            "--engine ray fills in what is missing. Leave --overwrite out, or leave --engine ray out.",
+        ),
         (
             ray and (args.class_file or args.save_class),
             "--engine ray prepares the class on each machine. Give --label and --support, and save a class "
