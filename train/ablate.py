@@ -57,9 +57,8 @@ def one_level(index: int) -> Callable[[Episode], Episode]:
     )
 
 
-def variants(levels: int) -> Iterator[Variant]:
-    """All rows, for a backbone of so many levels."""
-    full = LfssConfig()
+def variants(levels: int, full: LfssConfig) -> Iterator[Variant]:
+    """All rows, for a backbone of so many levels and a preset's own choices."""
     bare = replace(full, dps=False, refine=False, ccm=False)
     yield Variant("baseline: global prototype and RCM", bare)
     yield Variant("+ DPS", replace(bare, dps=True))
@@ -142,7 +141,8 @@ def _run(args: argparse.Namespace) -> None:
         data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
         names = tuple(args.classes.split(","))
     predictor, _ = remember(Predictor.load(args.preset), args.cache)
-    rows = list(variants(len(predictor.encoders.backbone.channels)))
+    full = replace(predictor.preset.method, decoder="none")
+    rows = list(variants(len(predictor.encoders.backbone.channels), full))
     runs = [_scores(predictor, data, names, rows, args, seed) for seed in args.seed]
     table = {row.name: {c: _spread([run[row.name, c] for run in runs]) for c in COLUMNS} for row in rows}
     about = f"{args.shots}-shot, {args.kind}, {args.episodes} episodes, seeds {args.seed}"

@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 
 from lfss.errors import LfssError
-from lfss.methods import LfssConfig
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
@@ -100,7 +99,8 @@ def measure(
         cache: of the data sets' indices; encoder outputs go to a folder that is removed.
     """
     chosen = find_preset(preset)
-    forgets = Predictor.load(replace(chosen, decoder=None, method=LfssConfig(keep_maps=True)))
+    method = replace(chosen.method, decoder="none", keep_maps=True)
+    forgets = Predictor.load(replace(chosen, decoder=None, method=method))
     opened = open_sources(config, data, cache)
     sources = [source for source, _ in opened]
     tasks = mark_unknown_words(draw_tasks(config, opened), forgets)

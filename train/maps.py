@@ -19,7 +19,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +152,8 @@ def make_maps(
 ) -> Path:
     """Fill ``out`` with maps.npy, logits.npy, picture.npy, target.npy, valid.npy and about.json."""
     chosen = find_preset(preset)
-    method = config.get("method", {})
-    chosen = replace(chosen, decoder=None, method=LfssConfig(**method, keep_maps=True))
+    method = replace(chosen.method, **config.get("method", {}), decoder="none", keep_maps=True)
+    chosen = replace(chosen, decoder=None, method=method)
     predictor, item_bytes = remember(Predictor.load(chosen, device=device), cache, memory=1 << 30)
     sources = open_sources(config, data, cache)
     tasks = mark_unknown_words(draw_tasks(config, sources), predictor)
@@ -173,6 +173,7 @@ def make_maps(
         file=sys.stderr,
     )
     about = {"config": config, "preset": chosen.name, "names": list(NAMES), "count": n, "done": 0}
+    about["method"] = asdict(method)
     about["classes"] = [t.episode.class_name for t in tasks]
     about["shown"] = [shown_in(t, sources[t.source][0]) for t in tasks]
     about["key"] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
