@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lfss.figures import write_atomic
+from lfss.atomic import write_atomic
 from lfss.labels import Label
 from lfss.stages import Prediction, Stage
 

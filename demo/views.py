@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lfss.figures import OBJECT_COLOR, Pixels, overlay, write_atomic
+from lfss.atomic import write_atomic
+from lfss.figures import OBJECT_COLOR, Pixels, overlay
 
 EDITOR_SIDE = 1024  # pixels; a larger canvas takes seconds to travel
 OBJECT_BRUSH, OTHER_BRUSH = "#0072B2", "#E69F00"  # blue and orange: apart in every kind of colour vision

@@ -24,8 +24,9 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from .atomic import write_atomic
 from .errors import ExportError, ImageError, InputError, LfssError, WeightsError
-from .figures import draw, save_png_atomic, strip, write_atomic
+from .figures import draw, save_png_atomic, strip
 from .images import Image, list_images, read_image
 from .stages import Prediction, Stage
 

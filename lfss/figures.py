@@ -6,7 +6,6 @@ A picture is shrunk before anything is drawn on it, so 24 megapixels cost little
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
+from .atomic import write_atomic
 from .images import Image
 from .stages import Prediction, Stage
 
@@ -138,22 +138,6 @@ def strip(
         if stage:
             _write_foot(sheet, (x, bottom), stage, captions[column - 1], thumb)
     return np.asarray(sheet)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a reader never sees half of it.
-
-    Raises:
-        OSError: the folder cannot be written or the disk is full; nothing is left behind.
-    """
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def save_png_atomic(path: Path, array: npt.NDArray) -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .atomic import write_atomically
 from .decoders import load_decoder
 from .edges import to_pixels
 from .encoders import VisionLanguage
@@ -24,7 +25,6 @@ from .methods import PICTURE, Episode, Lfss, Step, SupportSide
 from .presets import Encoders, Preset, find_preset
 from .reasoning import make_stage, stages_of
 from .stages import Prediction, Stage
-from .weights import write_atomically
 
 THUMBNAIL = 256
 FORMAT = "lfss-class-1"

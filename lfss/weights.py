@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from torch import Tensor, nn
 
+from .atomic import write_atomically
 from .errors import WeightsError, WeightsMismatch, WeightsUnavailable
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "models"
@@ -216,24 +216,6 @@ def push_model(folder: Path | str, repo_id: str, *, private: bool = False) -> st
             "'hf auth login'."
         ) from error
     return str(url)
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file in the same folder, then put it in place of ``path``.
-
-    Raises:
-        OSError: the folder cannot be written; nothing is left behind.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        # Temporary files are private to their maker; weights may be read by others.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _check_names(repo_id: str, filename: str) -> None:

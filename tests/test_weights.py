@@ -11,6 +11,7 @@ from huggingface_hub import constants
 from torch import nn
 
 from lfss import weights
+from lfss.atomic import write_atomically
 from lfss.errors import WeightsError, WeightsMismatch, WeightsUnavailable
 
 REPO, FILE = "owner/name", "model.safetensors"
@@ -190,7 +191,7 @@ def test_an_interrupted_save_keeps_the_old_file_and_leaves_nothing_behind(tmp_pa
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        weights.write_atomically(folder / weights.WEIGHTS, fail)
+        write_atomically(folder / weights.WEIGHTS, fail)
     assert (folder / weights.WEIGHTS).read_bytes() == before
     assert len(list(folder.iterdir())) == 2
 

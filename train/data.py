@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from lfss.atomic import write_atomically
 from lfss.errors import InputError, UnknownName
 from lfss.images import read_image
-from lfss.weights import write_atomically
 
 from .classmaps import ClassMap, Crowd, measure, read_label
 from .layouts import MaskFile, Shapes, Source, scan

@@ -21,10 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lfss.atomic import write_atomically
 from lfss.errors import InputError
 from lfss.predictor import Predictor
 from lfss.presets import Encoders
-from lfss.weights import write_atomically
 
 Outputs = tuple[Tensor, ...]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..weights import write_atomically
+from ..atomic import write_atomically
 from .templates import TEMPLATES
 
 REMEMBERED = 4096  # phrases kept in memory, 4 KB each

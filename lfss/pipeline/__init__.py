@@ -3,7 +3,6 @@
 from .step1_initial_mask import (
     InitialMasks,
     SupportMasks,
-    argmax_mask,
     initial_masks,
     match_probability,
     mix,
@@ -36,7 +35,6 @@ __all__ = [
     "PortableDecoder",
     "Seeds",
     "SupportMasks",
-    "argmax_mask",
     "association_map",
     "attention",
     "background_similarity",

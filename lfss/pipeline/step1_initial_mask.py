@@ -39,14 +39,6 @@ def text_probability(logits: Tensor, foreground: int) -> Tensor:
     return (label - logits[:, foreground:].logsumexp(1)).sigmoid()
 
 
-def argmax_mask(logits: Tensor, foreground: int) -> Tensor:
-    """(N, V, h, w) -> (N, h, w) bool: the label has the highest logit. Ties go to the background."""
-    label = logits[:, :foreground].amax(1)
-    if logits.shape[1] == foreground:
-        return label > 0
-    return label > logits[:, foreground:].amax(1)
-
-
 def never_empty(mask: Tensor, score: Tensor, *, share: float = 0.05) -> Tensor:
     """Fill the empty masks among N with their best cells.
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lfss.pipeline import (
     InitialMasks,
-    argmax_mask,
     initial_masks,
     match_probability,
     mix,
@@ -47,20 +46,6 @@ def test_text_probability_is_a_softmax_over_the_best_synonym_and_the_rest(phrase
 def test_text_probability_survives_large_logits():
     made = text_probability(torch.tensor([100.0, -100.0, 99.0]).view(1, 3, 1, 1), 1)
     assert made.item() == pytest.approx(sigmoid(1.0), abs=1e-5)
-
-
-def test_argmax_mask_is_the_loop_over_cells():
-    logits = noise(2, 5, H, W)
-    made = argmax_mask(logits, 2)
-    for n in range(2):
-        for r in range(H):
-            for c in range(W):
-                assert bool(made[n, r, c]) == (int(logits[n, :, r, c].argmax()) < 2)
-
-
-def test_ties_go_to_the_background():
-    assert not argmax_mask(torch.zeros(1, 3, H, W), 1).any()
-    assert not argmax_mask(torch.zeros(1, 1, H, W), 1).any()
 
 
 def test_an_empty_mask_is_filled_with_its_best_cells():
