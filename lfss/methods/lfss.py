@@ -190,8 +190,10 @@ class Lfss(Method):
         )
         made: dict[str, Tensor] = {}
         if self.decoder is not None:
-            raw = torch.cat([resize_map(f, cells) for f in episode.query_features], 1)
-            logits = self.decoder(raw, torch.stack((association, rcm, fcm if c.ccm else rcm), 1))
+            logits = self.decoder(
+                level_cells(episode.query_features, cells),
+                torch.stack((association, rcm, fcm if c.ccm else rcm), 1),
+            )
         elif c.decoder == "portable" or c.keep_maps:
             made["maps"] = portable_maps(
                 first=first,
@@ -275,6 +277,16 @@ class Lfss(Method):
         return background_similarity(
             features, mask, temperature=c.refine_temperature, keys=c.cells, form=c.refine_form
         )
+
+
+def level_cells(levels: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """What the paper's decoder reads of the query: (N, C_i, h_i, w_i) -> (N, sum C_i, h, w).
+
+    Each cell of a level is scaled to the square root of its channels, so that entries are about 1 whatever
+    the network: a few cells of a ViT are 25 times as long as the others, and would drown the maps.
+    """
+    parts = [resize_map(level, size) for level in levels]
+    return torch.cat([part * (part.shape[1] ** 0.5 / lengths(part))[:, None] for part in parts], 1)
 
 
 def side_by_side(levels: Sequence[Tensor]) -> Tensor:

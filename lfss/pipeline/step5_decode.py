@@ -7,6 +7,8 @@ any training.
 Where the paper is silent
     *Width*: three maps would drown among 1,536 feature channels, so a 1x1 convolution brings the
     query's features to 256 channels first.
+    *Scale*: networks differ by orders of magnitude, so each cell of each level gets the length of the
+    square root of its channels.
     *ASPP*: rates 1, 6, 12, 18 and the picture's mean, 256 channels each, fused by a 1x1 convolution.
 """
 
@@ -50,7 +52,7 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(width, 1, 1)
 
     def forward(self, features: Tensor, maps: Tensor) -> Tensor:
-        """(N, C, h, w) raw query features and (N, maps, h, w) -> logits (N, h, w)."""
+        """Query features (N, C, h, w), entries of about 1, and maps (N, maps, h, w) -> logits (N, h, w)."""
         x = torch.cat((self.reduce(features), maps), 1)
         return self.head(self.blocks(self.aspp(x)))[:, 0]
 

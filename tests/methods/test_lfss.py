@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lfss.methods import METHODS, Episode, Lfss, LfssConfig
-from lfss.methods.lfss import side_by_side
+from lfss.methods.lfss import level_cells, side_by_side
 from lfss.pipeline import (
     association_map,
     attention,
@@ -375,3 +375,12 @@ def test_an_empty_first_pass_still_leaves_a_support_mask():
     given.support_logits[:, :, 2:] = 9.0  # the text is sure that the object is nowhere
     second, _ = Lfss(CHANNELS, LfssConfig(sharpness=0.0)).circle(given)
     assert second.support_known.flatten(2).any(2).all()
+
+
+def test_the_papers_decoder_reads_entries_of_about_one_whatever_the_network():
+    levels = (1000 * noise(2, 6, 8, 9), 0.01 * noise(2, 4, 4, 5, seed=1))
+    read = level_cells(levels, (8, 9))
+    assert read.shape == (2, 10, 8, 9)
+    for part in read.split([6, 4], 1):
+        torch.testing.assert_close(part.square().mean(1), torch.ones(2, 8, 9))
+    torch.testing.assert_close(read, level_cells([7 * level for level in levels], (8, 9)))
