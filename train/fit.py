@@ -37,7 +37,7 @@ from .data import write_text
 from .learn_paper import Examples, PaperLearner
 from .learn_portable import PortableLearner, all_folders, read_about
 from .learning import L, Learner, Recipe
-from .maps import draw_tasks, open_sources, shown_in
+from .maps import draw_tasks, mark_unknown_words, open_sources, shown_in
 from .remember import remember
 from .report import draw_curve
 
@@ -175,8 +175,7 @@ def fit_paper(
     predictor, item_bytes = remember(Predictor.load(preset, device="cpu"), cache)
     opened = open_sources(config, data, cache)
     sources = [source for source, _ in opened]
-    knows = predictor.encoders.vlm.familiarity
-    tasks = [t for t in draw_tasks(config, opened) if t.kind != "label" or knows(t.episode.class_name) > 0]
+    tasks = mark_unknown_words(draw_tasks(config, opened), predictor)
     names = sorted({t.episode.class_name for t in tasks})
     rules = divide(names, recipe)
     about = {"recipe": recipe_json(recipe), "trained_on": [preset]}

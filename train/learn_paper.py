@@ -1,8 +1,9 @@
 """Training the paper's decoder: cached features of one backbone, circle training (Eq. 20-21).
 
 A step segments each support as if it were the query (loss of the supports), puts the result in place of its
-mask, and segments the query with it (loss of the query). The total is query + beta * supports. Pixel masks of
-base classes enter both losses, and nothing else; a support gives the method its label only.
+mask, and segments the query with it (loss of the query). The total is query + beta * supports. Pixel masks
+of base classes enter both losses, and nothing else; a support gives the method its label only, or a box where
+the text tower does not know the word.
 """
 
 from __future__ import annotations
