@@ -246,6 +246,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--episodes", type=int, help="instead of the configuration's number")
+    parser.add_argument("--seed", type=int, help="instead of the configuration's: other episodes")
     parser.add_argument(
         "--method", nargs="+", metavar="NAME=VALUE", default=[], help="other choices, such as dps=false"
     )
@@ -258,6 +259,8 @@ def main() -> int:
         config = json.loads(args.config.read_text(encoding="utf-8"))
         if args.episodes:
             config["episodes"] = args.episodes
+        if args.seed is not None:
+            config["seed"] = args.seed
         config["method"] = config.get("method", {}) | read_choices(args.method)
         config["without"] = [*config["without"], *sorted(spellings(args.without))]
         make_maps(

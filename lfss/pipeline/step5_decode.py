@@ -50,6 +50,10 @@ class Decoder(nn.Module):
             *(layer for _ in range(3) for layer in (nn.Conv2d(width, width, 3, padding=1), nn.ReLU()))
         )
         self.head = nn.Conv2d(width, 1, 1)
+        # Nine layers without a norm: with PyTorch's own start the signal is gone before the last one.
+        for layer in (*self.aspp.modules(), *self.blocks):
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, features: Tensor, maps: Tensor) -> Tensor:
         """Query features (N, C, h, w), entries of about 1, and maps (N, maps, h, w) -> logits (N, h, w)."""
