@@ -93,6 +93,9 @@ PRESETS: dict[str, Preset] = {
             licence="Apache-2.0; trained on research data sets, see its card",
             load=_mini,
             size=256,  # the size it was trained at; 320 and 400 are slower and no better
+            # On VOC training photos that it was kept from: with masks 55.1 at 16 and 56.1 at 7, with the
+            # label alone 55.1 and 54.9.
+            method=LfssConfig(sharpness=8.0),
             weights="assets/models/mini",
             local="mini",
             decoder="mini-decoder",

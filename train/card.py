@@ -28,7 +28,14 @@ from lfss.weights import CONFIG
 from .data import write_text
 
 FIGURES, CARD = "figures.json", "README.md"
-SHOWN = ("initial", "refined", "prototype, true mask", "final, edges", "all foreground")
+SHOWN = {  # read-outs of train.evaluate, and what they are called in the card
+    "all foreground": "everything",
+    "prototype, true mask": "prototypes, true mask",
+    "initial": "initial",
+    "refined": "refined",
+    "final, edges": "fixed rule",
+    "decoder, edges": "decoder",
+}
 TASKS = {
     "voc": "VOC val",
     "coco": "COCO, held-out photos",
@@ -115,11 +122,15 @@ def episodes(figures: Mapping[str, Any]) -> str:
     """Mean IoU of each read-out, a row for each result of ``train.evaluate``."""
     found = {n: r for n, r in figures.get("results", {}).items() if "miou" in r}
     rows = [
-        [f"{r['kind']}, {r['shots']}-shot, {r['classes']}", *(_share(r["miou"].get(name)) for name in SHOWN),
-         _share(r["presence_auc"])]
+        [
+            f"{r['kind']}, {r['shots']}-shot, {r['classes']}",
+            *(_share(r["miou"].get(name)) for name in SHOWN),
+            _share(r["boundary"].get("decoder, edges", r["boundary"].get("final, edges"))),
+            _share(r["presence_auc"]),
+        ]
         for r in found.values()
-    ]  # fmt: skip
-    return table(["supports", *SHOWN, "presence AUC"], rows)
+    ]
+    return table(["supports", *SHOWN.values(), "boundary IoU of the last", "presence AUC"], rows)
 
 
 def curve(figures: Mapping[str, Any]) -> str:
