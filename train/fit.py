@@ -137,7 +137,7 @@ def fit_portable(folders: Sequence[Path], out: Path, recipe: Recipe, **trainer: 
     abouts = [read_about(folder) for folder in folders]
     names = sorted({c for about in abouts for c in about["classes"]})
     rules = divide(names, recipe)
-    about = {"recipe": recipe_json(recipe), "trained_on": [a["preset"] for a in abouts]}
+    about = {"recipe": recipe_json(recipe), "trained_on": list(dict.fromkeys(a["preset"] for a in abouts))}
     methods = [a["config"].get("method", {}) for a in abouts]
     if any(method != methods[0] for method in methods):
         raise InputError("The map folders were made with different choices of the method. Use those of one.")
