@@ -109,6 +109,7 @@ class Prepared:
         logits, features, known, unknown: the support side of an Episode with B = 1.
         names, digests, sizes: of the support pictures; sizes are (H, W) in pixels.
         thumbnails: (h, w, 3) uint8 pictures of the supports, for people.
+        lift: added to the logit of the text tower's own presence, where it doubts even the supports.
         side: what the method makes of the supports alone; not saved, made again after loading.
     """
 
@@ -126,6 +127,7 @@ class Prepared:
     digests: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
     thumbnails: tuple[npt.NDArray[np.uint8], ...]
+    lift: float = 0.0
     side: SupportSide | None = None
 
     def picture(self, index: int) -> Tensor:
@@ -152,6 +154,7 @@ class Prepared:
             "names": self.names,
             "digests": self.digests,
             "sizes": self.sizes,
+            "lift": self.lift,
         }
         write_atomically(path, lambda part: save_file(tensors, part, metadata={"lfss": json.dumps(about)}))
         return path
@@ -188,6 +191,7 @@ class Prepared:
                 digests=tuple(about["digests"]),
                 sizes=tuple((int(h), int(w)) for h, w in about["sizes"]),
                 thumbnails=tuple(tensors[f"thumbnail.{i}"].cpu().numpy() for i in range(len(about["names"]))),
+                lift=float(about.get("lift", 0.0)),
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
@@ -269,6 +273,7 @@ class Predictor:
             digests=tuple(s.image.digest for s in supports),
             sizes=tuple(s.image.size for s in supports),
             thumbnails=tuple(_thumbnail(s.image) for s in supports),
+            lift=self._lift(phrases[:foreground], [dense for dense, _ in encoded]),
         )
         with torch.inference_mode():
             if self.method.config.circle:
@@ -360,10 +365,10 @@ class Predictor:
                 f"'{self.preset.name}'. Choose that preset, or prepare the class again."
             )
         dense, features = self._encode(query)
-        judge = getattr(self.encoders.vlm, "presence", None)
+        seen = self._seen(prepared.phrases[: prepared.foreground], dense)
         return replace(
             self._support_episode(prepared),
-            query_seen=judge(prepared.phrases[: prepared.foreground], dense.float()) if judge else None,
+            query_seen=None if seen is None else (seen.logit(1e-4) + prepared.lift).sigmoid(),
             query_logits=self._logits(dense, prepared.text),
             query_features=features,
             query_present=assume_present,
@@ -390,6 +395,17 @@ class Predictor:
         if self.encoders.encode is not None:
             return self.encoders.encode(pixels)
         return self.encoders.vlm.encode_dense(pixels), self.encoders.backbone(pixels)
+
+    def _seen(self, phrases: Sequence[str], dense: Tensor) -> Tensor | None:
+        """How sure the text tower is that pictures show the label, if it judges that itself: (B,) or None."""
+        judge = getattr(self.encoders.vlm, "presence", None)
+        return judge(phrases, dense.float()) if judge else None
+
+    def _lift(self, phrases: Sequence[str], supports: Sequence[Tensor]) -> float:
+        """What brings the supports, which do show the label, to even odds on average; 0 if they are there."""
+        seen = [self._seen(phrases, dense) for dense in supports]
+        logits = [float(s.logit(1e-4)) for s in seen if s is not None]
+        return max(0.0, -sum(logits) / len(logits)) if logits else 0.0
 
     def _text(self, label: Label) -> tuple[Tensor, tuple[str, ...], int, float]:
         """Rows of the phrases the tower knows, the label's first; how many name it; their trust."""

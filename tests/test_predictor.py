@@ -79,6 +79,22 @@ def test_a_picture_without_the_object_gets_an_empty_mask(predictor, red):
     assert predictor.predict(red, picture("blue"), assume_present=True).stage("initial_mask").query.any()
 
 
+class DoubtingWords(ColourWords):
+    """Judges presence itself, and doubts every picture."""
+
+    def presence(self, _phrases, dense: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(dense),), 0.02)
+
+
+def test_a_judge_that_doubts_the_supports_is_brought_to_even_odds(tmp_path):
+    doubting = replace(preset(), load=lambda *_: Encoders(DoubtingWords(), ColourFeatures()))
+    predictor = Predictor.load(doubting, device="cpu")
+    prepared = predictor.prepare(parse_label("red"), [Support(picture())])
+    assert predictor.predict(prepared, picture()).presence == pytest.approx(0.5, abs=1e-4)
+    again = Prepared.load(prepared.save(tmp_path / "red.safetensors"))
+    assert again.lift == pytest.approx(prepared.lift)
+
+
 def test_iterate_yields_the_stages_in_the_order_of_the_paper(predictor, red):
     keys = [stage.key for stage in predictor.iterate(red, picture())]
     assert keys == list(STAGES)
