@@ -109,7 +109,7 @@ class Prepared:
         logits, features, known, unknown: the support side of an Episode with B = 1.
         names, digests, sizes: of the support pictures; sizes are (H, W) in pixels.
         thumbnails: (h, w, 3) uint8 pictures of the supports, for people.
-        lift: added to the logit of the text tower's own presence, where it doubts even the supports.
+        lift: added to the logit of the text tower's own presence, where it doubts even marked supports.
         side: what the method makes of the supports alone; not saved, made again after loading.
     """
 
@@ -273,7 +273,9 @@ class Predictor:
             digests=tuple(s.image.digest for s in supports),
             sizes=tuple(s.image.size for s in supports),
             thumbnails=tuple(_thumbnail(s.image) for s in supports),
-            lift=self._lift(phrases[:foreground], [dense for dense, _ in encoded]),
+            lift=self._lift(
+                phrases[:foreground], [d for (d, _), s in zip(encoded, supports) if s.known is not None]
+            ),
         )
         with torch.inference_mode():
             if self.method.config.circle:
@@ -402,7 +404,10 @@ class Predictor:
         return judge(phrases, dense.float()) if judge else None
 
     def _lift(self, phrases: Sequence[str], supports: Sequence[Tensor]) -> float:
-        """What brings the supports, which do show the label, to even odds on average; 0 if they are there."""
+        """What brings marked supports to even odds on average; 0 if they are there, or if there is none.
+
+        Whoever marked the object has seen it. On unmarked supports the judge may be right.
+        """
         seen = [self._seen(phrases, dense) for dense in supports]
         logits = [float(s.logit(1e-4)) for s in seen if s is not None]
         return max(0.0, -sum(logits) / len(logits)) if logits else 0.0

@@ -86,10 +86,12 @@ class DoubtingWords(ColourWords):
         return torch.full((len(dense),), 0.02)
 
 
-def test_a_judge_that_doubts_the_supports_is_brought_to_even_odds(tmp_path):
+def test_a_judge_that_doubts_marked_supports_is_brought_to_even_odds(tmp_path):
     doubting = replace(preset(), load=lambda *_: Encoders(DoubtingWords(), ColourFeatures()))
     predictor = Predictor.load(doubting, device="cpu")
-    prepared = predictor.prepare(parse_label("red"), [Support(picture())])
+    unmarked = predictor.prepare(parse_label("red"), [Support(picture())])
+    assert predictor.predict(unmarked, picture()).presence == pytest.approx(0.02, abs=1e-4)
+    prepared = predictor.prepare(parse_label("red"), [Support.from_box(picture(), BOX), Support(picture())])
     assert predictor.predict(prepared, picture()).presence == pytest.approx(0.5, abs=1e-4)
     again = Prepared.load(prepared.save(tmp_path / "red.safetensors"))
     assert again.lift == pytest.approx(prepared.lift)
