@@ -4,7 +4,8 @@
         --teachers ../shared/weights --cache ../cache-mini --run ../runs/mini
     python -m train.distill --run ../runs/mini --data ../data-full --export assets/models/mini
 
-The first command trains, and goes on where it stopped when it is given again. The second writes what
+The first command trains, and goes on where it stopped when it is given again; where its checkpoint is
+gone, ``--begin assets/models/mini`` goes on from the model. The second writes what
 the run has so far as a model. ``train.distill_cache`` fills the cache, before or meanwhile.
 """
 
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 
 from lfss.encoders.mini import Mini, MiniConfig, mini_config
 from lfss.encoders.vocabulary import Vocabulary
-from lfss.weights import save_model
+from lfss.weights import load_into, load_model, save_model
 
 from . import distill_losses as losses
 from .distill_batches import Batch, Cache, Sampler
@@ -142,10 +143,26 @@ def training_loss(
     return {name: weights[name] * value for name, value in parts.items()}
 
 
-def start(config: TrainConfig, concepts: int, run: Path) -> tuple[Student, dict[str, Tensor], Any, int]:
-    """Student, its running average, optimiser and the next step; from the checkpoint if there is one."""
+def start(
+    config: TrainConfig, concepts: int, run: Path, begin: Path | None = None
+) -> tuple[Student, dict[str, Tensor], Any, int]:
+    """Student, its running average, optimiser and the next step; from the checkpoint if there is one.
+
+    Without a checkpoint the weights are random, or those of the exported model ``begin``: then the step is
+    the one it was exported at, and only what training alone needs (teacher heads, optimiser) starts anew.
+
+    Raises:
+        WeightsUnavailable, WeightsMismatch: ``begin`` cannot be read, or knows other concepts.
+    """
     torch.manual_seed(config.seed)
     student = Student(MiniConfig(concepts=concepts))
+    step = 0
+    if begin is not None and not (run / CHECKPOINT).exists():
+        about, state = load_model(begin)
+        known = student.mini.state_dict()  # the file also holds the judge of presence
+        state = {k: v.to(known[k].dtype) for k, v in state.items() if k in known}
+        load_into(student.mini, state, source=f"The weights in '{begin}'")
+        step = int(about["training"]["steps"])
     matrices = [p for p in student.parameters() if p.ndim > 1]
     vectors = [p for p in student.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
@@ -153,7 +170,6 @@ def start(config: TrainConfig, concepts: int, run: Path) -> tuple[Student, dict[
         lr=config.learning_rate,
     )
     average = {k: v.clone() for k, v in student.mini.state_dict().items()}
-    step = 0
     if (run / CHECKPOINT).exists():
         saved = torch.load(run / CHECKPOINT)
         student.load_state_dict(saved["student"])
@@ -178,8 +194,9 @@ def save(
 
 
 def train(
-    config: TrainConfig, sampler: Sampler, near: Tensor | None, run: Path, more: dict[str, Any]
-) -> None:
+    config: TrainConfig, sampler: Sampler, near: Tensor | None, run: Path, more: dict[str, Any],
+    begin: Path | None = None,
+) -> None:  # fmt: skip
     """Train to the end of the config's stages, or go on from the run's checkpoint.
 
     Args:
@@ -188,10 +205,11 @@ def train(
         near: see ``training_loss``.
         run: folder for checkpoint.pt and log.csv.
         more: kept in the checkpoint, for the export.
+        begin: see ``start``.
     """
     run.mkdir(parents=True, exist_ok=True)
     concepts = len(more["concepts"])
-    student, average, optimiser, first = start(config, concepts, run)
+    student, average, optimiser, first = start(config, concepts, run, begin)
     student.train()
     sampler.rng = np.random.default_rng([config.seed, first])
     saved_at = time.time()
@@ -313,6 +331,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--teachers", type=Path, help="folder with teachers.py and its weights")
     parser.add_argument("--cache", type=Path, help="folder that train.distill_cache fills")
     parser.add_argument("--exclude-classes", default="", help="concepts whose masks are not used: cat,cow")
+    parser.add_argument(
+        "--begin", type=Path, metavar="MODEL", help="without a checkpoint: go on from this model"
+    )
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(arguments)
     if args.export:
@@ -326,7 +347,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         value["exclude"] = args.exclude_classes.split(",")
     config = TrainConfig.from_json(value)
     sampler, near, more = prepare(config, args.data, args.teachers, args.cache)
-    train(config, sampler, near, args.run, more)
+    train(config, sampler, near, args.run, more, args.begin)
 
 
 if __name__ == "__main__":

@@ -260,6 +260,12 @@ def test_training_stops_resumes_exports_and_loads(sampler, tmp_path):
     assert dense.isfinite().all()
     assert features.isfinite().all()
 
+    longer = replace(CONFIG, stages=(*CONFIG.stages, Stage(1, 32, 0.6)), restarts=(8,))
+    student, _, _, step = distill.start(longer, len(more["concepts"]), tmp_path / "new", folder)
+    assert step == 8
+    for name, value in encoder.network.state_dict().items():
+        torch.testing.assert_close(student.mini.state_dict()[name], value)
+
 
 def test_trust_grows_with_masked_photos_and_is_none_without():
     trust = distill.trust_of({"cat": 180, "tie": 5})
