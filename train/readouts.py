@@ -127,6 +127,8 @@ def decode(method: Lfss, episode: Episode, prediction: Mapping[str, Tensor] | No
             decoder reads. The paper's decoder takes the whole method again: it may replace support masks.
     """
     if method.portable is not None and prediction is not None:
+        if episode.text_trust == 0:
+            return prediction["logits"]
         assert episode.query_picture is not None
         return method.portable(prediction["maps"], prediction["read_out"], episode.query_picture)
     episode = replace(episode, support_side=None)

@@ -76,6 +76,16 @@ def test_an_untrained_decoder_is_the_training_free_read_out():
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_the_fixed_rule_decides_where_the_word_is_not_believed():
+    torch.manual_seed(0)
+    given = replace(episode(), text_trust=0.0)
+    method = Lfss(CHANNELS, LfssConfig(decoder="portable")).eval()
+    torch.nn.init.normal_(method.portable.head.weight)
+    with torch.no_grad():
+        torch.testing.assert_close(method(given), Lfss(CHANNELS).eval()(given))
+        assert method(replace(given, text_trust=0.5)).shape == (B, PICTURE, PICTURE)
+
+
 def test_without_a_picture_the_decoder_says_what_is_missing():
     with pytest.raises(ValueError, match="query_picture"):
         Lfss(CHANNELS, LfssConfig(decoder="portable"))(replace(episode(), query_picture=None))
