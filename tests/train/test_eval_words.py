@@ -138,9 +138,10 @@ def test_the_command_keeps_results_and_writes_the_card(tmp_path, capsys) -> None
     folder.mkdir()
     readouts = ("initial", "refined", "prototype, true mask", "final", "final, edges", "all foreground")
     row = {"iou": {"cat": 0.5, "dog": 0.6}, "miou": 0.55, "boundary_miou": 0.2}
+    better = {"iou": {"cat": 0.7, "dog": 0.7}, "miou": 0.7, "boundary_miou": 0.3}
     result.write_text(json.dumps({
         "command": "python -m x", "settings": {"kind": "label"}, "shots": 1, "episodes": [24],
-        "mean": dict.fromkeys(readouts, row), "presence_auc": 0.9,
+        "mean": {**dict.fromkeys(readouts, row), "decoder, edges": better}, "presence_auc": 0.9,
     }))  # fmt: skip
     curve = tmp_path / "curve.json"
     curve.write_text(json.dumps({
@@ -162,7 +163,7 @@ def test_the_command_keeps_results_and_writes_the_card(tmp_path, capsys) -> None
     for line in (
         "| VOC val | 0.40 |", "| red | 40 | 9 | 0.60 | 0.90 | 0.75 | 0.25 |", "| cat | 0.70 | 0.80 |",
         "100 steps of 8 crops (800 crops)", "| mini, never looked at | 0.30 | 0.35 |",
-        "| label, 1-shot, 2 classes | 0.55 | 0.55 | 0.55 | 0.55 | 0.55 | 0.90 |",
+        "| label, 1-shot, 2 classes | 0.55 | 0.55 | 0.55 | 0.55 | 0.55 | 0.70 | 0.30 | 0.90 |",
     ):  # fmt: skip
         assert line in text
     assert set(json.loads((folder / "figures.json").read_text())["results"]) == {"label-1", "curve"}
