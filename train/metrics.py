@@ -217,9 +217,8 @@ def overlap(prediction: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[
 
 def boundary_overlap(prediction: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[int, int]:
     """As ``overlap``, of the bands along the outlines (see the module)."""
-    source = None if ignore is None else _nearest_known(ignore)
-    p, t = (boundary_band(_taken(mask, source)) for mask in (prediction, truth))
-    return overlap(p, t, ignore)
+    both, either = episode_sums(prediction, truth, ignore, protocol=PROTOCOLS["native"])[_BOUNDARY]
+    return int(both), int(either)
 
 
 def boundary_band(mask: Mask, width: float = BOUNDARY_WIDTH) -> Mask:

@@ -127,10 +127,7 @@ def decode(method: Lfss, episode: Episode, prediction: Mapping[str, Tensor] | No
             decoder reads. The paper's decoder takes the whole method again: it may replace support masks.
     """
     if method.portable is not None and prediction is not None:
-        if episode.text_trust == 0:
-            return prediction["logits"]
-        assert episode.query_picture is not None
-        return method.portable(prediction["maps"], prediction["read_out"], episode.query_picture)
+        return method.decode_maps(prediction, episode) if method.decodes(episode) else prediction["logits"]
     episode = replace(episode, support_side=None)
     if method.config.circle:
         episode, _ = method.circle(episode)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -195,7 +195,7 @@ class Lfss(Method):
                 level_cells(episode.query_features, cells),
                 torch.stack((association, rcm, fcm if c.ccm else rcm), 1),
             )
-        elif c.decoder == "portable" or c.keep_maps:
+        elif c.keep_maps or self.decodes(episode):
             made["maps"] = portable_maps(
                 first=first,
                 query=query,
@@ -211,13 +211,29 @@ class Lfss(Method):
                 cells=c.cells,
             )
             made["read_out"] = resize_map(logits, (CELLS, CELLS))
-        # Without the word's evidence the fixed rule is better: on VOC training photos with masks in the
-        # supports and the word withheld, 53 to 60 for the rule, 46 to 51 for mini's decoder.
-        if self.portable is not None and episode.text_trust > 0:
-            if episode.query_picture is None:
-                raise ValueError("the portable decoder reads Episode.query_picture")
-            logits = self.portable(made["maps"], made["read_out"], episode.query_picture)
+        if self.decodes(episode):
+            logits = self.decode_maps(made, episode)
         yield Step("prediction", {"logits": logits, **made})
+
+    def decodes(self, episode: Episode) -> bool:
+        """Whether the portable decoder decides: where the word is believed.
+
+        Without the word's evidence the fixed rule is better: on VOC training photos with masks in the
+        supports and the word withheld, 53 to 60 for the rule, 46 to 51 for mini's decoder.
+        """
+        return self.portable is not None and episode.text_trust > 0
+
+    def decode_maps(self, made: Mapping[str, Tensor], episode: Episode) -> Tensor:
+        """Logits (B, PICTURE, PICTURE) of the portable decoder.
+
+        Args:
+            made: ``maps`` and ``read_out`` of the last step.
+            episode: gives the picture.
+        """
+        assert self.portable is not None
+        if episode.query_picture is None:
+            raise ValueError("the portable decoder reads Episode.query_picture")
+        return self.portable(made["maps"], made["read_out"], episode.query_picture)
 
     def support_side(self, episode: Episode) -> SupportSide:
         """What of steps 1 and 2 does not depend on the query."""
