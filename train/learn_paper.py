@@ -1,7 +1,8 @@
-"""Training the paper's decoder: cached features of one backbone, circle training (Eq. 20-21).
+"""Training the paper's decoder: cached features of one backbone, circle training (Eq. 20).
 
 A step segments each support as if it were the query (loss of the supports), puts the result in place of its
-mask, and segments the query with it (loss of the query). The total is query + beta * supports. Pixel masks
+mask, and segments the query with it (loss of the query). The total is beta * supports + (1 - beta) * query;
+without circle training it is the query's loss alone. Pixel masks
 of base classes enter both losses, and nothing else; a support gives the method its label only, or a box where
 the text tower does not know the word.
 """
@@ -127,7 +128,7 @@ class PaperLearner(Learner):
         return _each(batch, lambda tensor: tensor.to(device, non_blocking=True))
 
     def training_step(self, batch: Example) -> Tensor:
-        """Eq. 21 on one episode; the trainer sums ``batch`` of them before a step."""
+        """Eq. 20 on one episode; the trainer sums ``batch`` of them before a step."""
         loss, _ = self._losses(batch)
         self.log("loss", loss, prog_bar=True, batch_size=1)
         return loss
@@ -140,13 +141,15 @@ class PaperLearner(Learner):
 
     def _losses(self, batch: Example) -> tuple[Tensor, Tensor]:
         """The loss, and the query's logits (1, h, w)."""
-        episode, extra = batch.episode, torch.zeros((), device=self.device)
+        episode, beta, overlap = batch.episode, self.recipe.beta, self.recipe.overlap
+        support_logits = None
         if self.recipe.circle:
             episode, support_logits = self.method.circle(episode)
-            size = (batch.supports.shape[-2], batch.supports.shape[-1])
-            enlarged = resize_map(support_logits.flatten(0, 1), size)
-            extra = loss_of(enlarged, batch.supports, batch.supports_valid, self.recipe.overlap)
         logits = self.method(episode)
         size = (batch.query.shape[-2], batch.query.shape[-1])
-        loss = loss_of(resize_map(logits, size), batch.query, batch.query_valid, self.recipe.overlap)
-        return loss + self.recipe.beta * extra, logits
+        loss = loss_of(resize_map(logits, size), batch.query, batch.query_valid, overlap)
+        if support_logits is not None:
+            enlarged = resize_map(support_logits.flatten(0, 1), size)
+            supports = loss_of(enlarged, batch.supports, batch.supports_valid, overlap)
+            loss = beta * supports + (1 - beta) * loss
+        return loss, logits

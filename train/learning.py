@@ -37,8 +37,9 @@ class Recipe:
         average: how much of the running average of the weights stays at each step; portable only.
         width: channels of the portable decoder.
         overlap: weight of the soft IoU loss beside binary cross entropy.
-        beta: weight of the supports' loss in circle training (Eq. 21); the paper's decoder only.
-        circle: segment the supports first (Eq. 20); the paper's decoder only.
+        beta: share of the supports' loss in circle training, the query's is 1 - beta (Eq. 20); the paper's
+            decoder only.
+        circle: segment the supports first (section 3.6); the paper's decoder only.
         choose: base classes that are only validated on, to choose the best state by.
         kept_apart: without ``choose``, one in so many base classes, fixed by their names.
         without: novel classes: no picture that shows one is trained or validated on.
