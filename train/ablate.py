@@ -31,12 +31,12 @@ from lfss.labels import parse_label
 from lfss.methods import Episode, Lfss, LfssConfig
 from lfss.predictor import Predictor
 
-from . import benchmark
-from .data import DataSet, open_data, write_text
-from .episodes import EpisodeSpec, sample_episodes
-from .metrics import PROTOCOLS, ClassIoU, sums_of
-from .readouts import KINDS, Marked, enlarge, make_support
-from .remember import remember
+from .data import benchmark
+from .data.datasets import DataSet, open_data, write_text
+from .data.episodes import EpisodeSpec, sample_episodes
+from .data.remember import remember
+from .measure.metrics import PROTOCOLS, ClassIoU, sums_of
+from .measure.readouts import KINDS, Marked, enlarge, make_support
 
 COLUMNS = ("initial", "refined", "final", "final, edges")
 

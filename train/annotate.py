@@ -41,12 +41,12 @@ from lfss.predictor import Predictor, Prepared, Support
 from lfss.similarity import cosine_map, masked_average
 from lfss.stages import Prediction
 
-from .data import DataSet, open_data, write_text
-from .episodes import Draws
-from .metrics import overlap
-from .readouts import Marked, Mask, enlarge
-from .remember import remember
-from .weak import known_mask
+from .data.datasets import DataSet, open_data, write_text
+from .data.episodes import Draws
+from .data.remember import remember
+from .data.weak import known_mask
+from .measure.metrics import overlap
+from .measure.readouts import Marked, Mask, enlarge
 
 GOOD = 0.8  # IoU from which a draft is used as it is
 SHARPNESS = 10.0  # logits per unit of cosine, as in step 1; only the order of doubts depends on it

@@ -36,7 +36,7 @@ from lfss.labels import Label
 from lfss.predictor import Predictor, Prepared, Support
 from lfss.presets import Encoders, Preset, find_preset
 
-from .stopwatch import CLOCKS, Clock, Meter, resident, watch_decoder, watch_encoders
+from .measure.stopwatch import CLOCKS, Clock, Meter, resident, watch_decoder, watch_encoders
 
 STEPS = {
     "initial_mask": "step 1, initial masks",

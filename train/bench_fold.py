@@ -28,15 +28,15 @@ from lfss.errors import LfssError
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
-from . import benchmark
-from .data import DataSet
-from .episodes import sample_episodes
-from .learn_portable import PortableLearner
-from .learning import Recipe
+from .data import benchmark
+from .data.datasets import DataSet
+from .data.episodes import sample_episodes
+from .data.remember import remember
+from .decoders.learning import Recipe
+from .decoders.portable import PortableLearner
 from .maps import Task, draw_tasks, mark_unknown_words, open_sources, run_task, shrink
-from .remember import remember
-from .scoring import Settings, score_episode
-from .stopwatch import CLOCKS, Clock
+from .measure.scoring import Settings, score_episode
+from .measure.stopwatch import CLOCKS, Clock
 
 CONFIG = Path(__file__).parent / "configs" / "portable.json"
 
@@ -100,7 +100,7 @@ def measure(
         preset: name, or ``module:function``.
         config: which episodes, as for ``train.maps``.
         count: episodes of each sample.
-        group: of ``train.benchmark``, for the test; None leaves the test out.
+        group: of ``train.data.benchmark``, for the test; None leaves the test out.
         cache: of the data sets' indices; encoder outputs go to a folder that is removed.
         clock: ``wall``, or ``processor`` for a machine that others use too (with one thread).
     """

@@ -25,7 +25,7 @@ from lfss.encoders.vocabulary import WordFigures, read_table
 from lfss.errors import InputError
 from lfss.weights import CONFIG
 
-from .data import write_text
+from .data.datasets import write_text
 
 FIGURES, CARD = "figures.json", "README.md"
 SHOWN = {  # read-outs of train.evaluate, and what they are called in the card

@@ -30,12 +30,12 @@ from lfss.encoders.mini import Mini, MiniConfig, mini_config
 from lfss.encoders.vocabulary import Vocabulary
 from lfss.weights import load_into, load_model, save_model
 
-from . import distill_losses as losses
-from .distill_batches import Batch, Cache, Sampler
-from .distill_cache import TOKENS, load_module
-from .distill_data import list_photos, split_rule
-from .distill_names import name_cosines, words_near
-from .distill_truth import IGNORE, WITH_MASKS, ConceptTable, build_truth, read_coco, read_mask
+from .mini import losses
+from .mini.batches import Batch, Cache, Sampler
+from .mini.cache import TOKENS, load_module
+from .mini.names import name_cosines, words_near
+from .mini.photos import list_photos, split_rule
+from .mini.truth import IGNORE, WITH_MASKS, ConceptTable, build_truth, read_coco, read_mask
 
 CHECKPOINT = "checkpoint.pt"
 SAVE_SECONDS = 120

@@ -28,9 +28,9 @@ from lfss.masks import confidence
 from lfss.predictor import Predictor, Support
 from lfss.stages import Prediction
 
-from .data import DataSet, open_data, write_text
-from .episodes import EpisodeSpec, sample_episodes
-from .metrics import overlap, roc_auc
+from .data.datasets import DataSet, open_data, write_text
+from .data.episodes import EpisodeSpec, sample_episodes
+from .measure.metrics import overlap, roc_auc
 
 DOUBT, PLAIN = "doubt", "plain: 1 - mean score in the mask"
 CERTAINTY = "plain: 1 - mean |2p - 1|"

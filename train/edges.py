@@ -27,9 +27,9 @@ from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.predictor import Predictor, Support
 
-from .data import open_data
-from .episodes import sample_episodes
-from .metrics import ClassIoU
+from .data.datasets import open_data
+from .data.episodes import sample_episodes
+from .measure.metrics import ClassIoU
 
 Way = Callable[[npt.NDArray[np.float32], npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 

@@ -5,7 +5,7 @@
         --teachers ../shared/weights --cache ../cache-mini --out assets/models/mini
 
 Plain prototypes of its features (one support, its true mask), and how well it knows each word
-(``train.eval_words``). ``choose`` are VOC training photos kept out of training, to decide between runs;
+(``train.mini.words``). ``choose`` are VOC training photos kept out of training, to decide between runs;
 ``test`` is for reporting only. With ``--out``, figures.json and vocabulary.csv, from which
 ``train.card`` fills the model card.
 """
@@ -27,13 +27,13 @@ from lfss.encoders.mini import MiniEncoder, load_mini
 
 from .card import read_figures, write_figures
 from .distill import masked_photos
-from .distill_cache import load_module
-from .distill_data import Photo, split_rule
-from .distill_losses import prototypes
-from .distill_truth import IGNORE, MASK_SIZE, ConceptTable, Truth
-from .eval_photos import load_photos, mask_of, read_pixels, subset
-from .eval_words import WordScore, never_cached, score_labelled, score_words, write_table
-from .report import clean
+from .measure.report import clean
+from .mini.cache import load_module
+from .mini.losses import prototypes
+from .mini.photos import Photo, split_rule
+from .mini.pixels import load_photos, mask_of, read_pixels, subset
+from .mini.truth import IGNORE, MASK_SIZE, ConceptTable, Truth
+from .mini.words import WordScore, never_cached, score_labelled, score_words, write_table
 
 TEACHER_SIZE = 384  # a multiple of its 16-px patches, where its prototypes are best
 LEAST = 0.01  # share of the photo that a thing must cover to be support, query or "shown"

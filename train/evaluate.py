@@ -5,9 +5,9 @@
     python -m train.evaluate --data ../shared/data --group cat-cow --shots 5 --seed 0 1 2 --kind mask \
         --out results/cat-cow-5.json
 
-Prints IoU by class for every read-out (``train.readouts``), writes it as JSON and draws it beside. The same
-command goes on where it was stopped. A result is called PASCAL-5i or COCO-20i only if the data shows the
-official counts.
+Prints IoU by class for every read-out (``train.measure.readouts``), writes it as JSON and draws it beside.
+The same command goes on where it was stopped. A result is called PASCAL-5i or COCO-20i only if the data
+shows the official counts.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from lfss.errors import InputError, LfssError
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
-from . import benchmark, report
-from .data import DataSet, check_counts, open_data, write_text
-from .distill_data import held_out
-from .episodes import EpisodeList, load_episodes, sample_episodes, save_episodes
-from .metrics import PROTOCOLS
-from .readouts import KINDS
-from .remember import remember
-from .scoring import Settings, evaluate, growth, presence_auc, tally
-from .splits import Fold, Rule, coco_fold, pascal_fold
+from .data import benchmark
+from .data.datasets import DataSet, check_counts, open_data, write_text
+from .data.episodes import EpisodeList, load_episodes, sample_episodes, save_episodes
+from .data.remember import remember
+from .data.splits import Fold, Rule, coco_fold, pascal_fold
+from .measure import report
+from .measure.metrics import PROTOCOLS
+from .measure.readouts import KINDS
+from .measure.scoring import Settings, evaluate, growth, presence_auc, tally
+from .mini.photos import held_out
 
 # How episodes are drawn under each protocol, by layout.
 _SAMPLING = {"native": "balanced", "hsnet": "hsnet", "panet": "panet"}

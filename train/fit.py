@@ -32,14 +32,14 @@ from lfss.methods.portable import NAMES
 from lfss.predictor import Predictor
 from lfss.weights import save_model
 
-from .benchmark import spellings
-from .data import write_text
-from .learn_paper import Examples, PaperLearner
-from .learn_portable import PortableLearner, all_folders, read_about
-from .learning import L, Learner, Recipe
+from .data.benchmark import spellings
+from .data.datasets import write_text
+from .data.remember import remember
+from .decoders.learning import L, Learner, Recipe
+from .decoders.paper import Examples, PaperLearner
+from .decoders.portable import PortableLearner, all_folders, read_about
 from .maps import draw_tasks, mark_unknown_words, open_sources, shown_in
-from .remember import remember
-from .report import draw_curve
+from .measure.report import draw_curve
 
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar  # isort: skip
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger  # isort: skip

@@ -37,13 +37,13 @@ from lfss.methods.portable import CELLS, NAMES
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
-from .benchmark import spellings
-from .data import DataSet, Sample, open_data, write_text
-from .distill_data import fraction, kept_share
-from .episodes import Draws, EpisodeSpec, sample_episodes
-from .readouts import Kind, Marked, make_support
-from .remember import remember
-from .splits import MIN_AREA
+from .data.benchmark import spellings
+from .data.datasets import DataSet, Sample, open_data, write_text
+from .data.episodes import Draws, EpisodeSpec, sample_episodes
+from .data.remember import remember
+from .data.splits import MIN_AREA
+from .measure.readouts import Kind, Marked, make_support
+from .mini.photos import fraction, kept_share
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from lfss.errors import InputError, LfssError
 
-from .data import DataSet, check_counts, open_data
-from .splits import coco_fold, pascal_fold
+from .data.datasets import DataSet, check_counts, open_data
+from .data.splits import coco_fold, pascal_fold
 
 TIMEOUT = 20.0  # seconds without an answer
 _CHUNK = 1 << 20

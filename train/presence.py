@@ -31,11 +31,11 @@ from lfss.encoders.judge import best_cells, summary
 from lfss.encoders.mini import JUDGE, MiniEncoder, load_mini
 from lfss.weights import load_model, save_model
 
-from .distill_batches import Cache
-from .distill_cache import load_module, read_square
-from .distill_data import Photo
-from .distill_truth import ConceptTable, Truth, build_truth
-from .metrics import roc_auc
+from .measure.metrics import roc_auc
+from .mini.batches import Cache
+from .mini.cache import load_module, read_square
+from .mini.photos import Photo
+from .mini.truth import ConceptTable, Truth, build_truth
 
 ENOUGH = 20  # photos that must show a concept before it is learnt
 FEWEST = 8  # photos of a concept from which its AUC says anything

@@ -26,8 +26,8 @@ from train.annotate import (
     segment_ours,
     segment_plainly,
 )  # fmt: skip
-from train.data import open_data
-from train.readouts import Marked
+from train.data.datasets import open_data
+from train.measure.readouts import Marked
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from lfss.methods import LfssConfig
 from lfss.predictor import Predictor, Support
 from lfss.presets import PRESETS
 from tests.fakes import preset
-from train import bench, stopwatch
+from train import bench
+from train.measure import stopwatch
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,15 @@ from torch.nn import functional as F
 from lfss.encoders.mini import load_mini
 from lfss.encoders.vocabulary import Vocabulary
 from train import distill
-from train import distill_losses as losses
 from train.distill import Stage, TrainConfig
-from train.distill_batches import Cache, Sampler
-from train.distill_cache import fit_pca
-from train.distill_data import Photo, fraction, list_photos, split_rule
-from train.distill_names import name_cosines, words_near
-from train.distill_truth import IGNORE, ConceptTable, build_truth
 from train.eval_mini import nearest_prototype
-from train.eval_words import roc_auc
+from train.mini import losses as losses
+from train.mini.batches import Cache, Sampler
+from train.mini.cache import fit_pca
+from train.mini.names import name_cosines, words_near
+from train.mini.photos import Photo, fraction, list_photos, split_rule
+from train.mini.truth import IGNORE, ConceptTable, build_truth
+from train.mini.words import roc_auc
 
 TABLE = ConceptTable(
     {

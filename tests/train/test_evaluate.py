@@ -13,14 +13,15 @@ from tiny_sets import CAT, block, write_animals, write_voc
 from lfss.errors import InputError
 from tests.fakes import scene
 from train import evaluate as command
-from train import scoring, splits
-from train.data import open_data
-from train.episodes import sample_episodes, save_episodes
+from train.data import splits
+from train.data.datasets import open_data
+from train.data.episodes import sample_episodes, save_episodes
+from train.data.splits import Official, coco_fold, pascal_fold
 from train.evaluate import main, title
-from train.metrics import Scores
-from train.readouts import READOUTS
-from train.report import summarise, text_table
-from train.splits import Official, coco_fold, pascal_fold
+from train.measure import scoring
+from train.measure.metrics import Scores
+from train.measure.readouts import READOUTS
+from train.measure.report import summarise, text_table
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,9 @@ from lfss.pipeline import PortableDecoder
 from lfss.similarity import resize_map
 from lfss.weights import load_model
 from tests.fakes import ColourFeatures
+from train.decoders.learning import Recipe, loss_of
+from train.decoders.portable import read_about, vary
 from train.fit import apart, divide, fit_portable, read_recipe
-from train.learn_portable import read_about, vary
-from train.learning import Recipe, loss_of
 from train.maps import read_choices
 
 CLASSES = ("ant", "bee", "cat", "dog", "elk", "fox", "gnu", "hen")

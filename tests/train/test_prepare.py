@@ -16,7 +16,8 @@ import pytest
 from tiny_sets import CAT, DOG, block, write_fss, write_voc
 
 from lfss.errors import InputError, LfssError
-from train import prepare, splits
+from train import prepare
+from train.data import splits
 from train.prepare import Archive, fetch, main, unpack
 
 CONTENT = bytes(range(256)) * 64

@@ -26,10 +26,10 @@ from lfss.methods import Episode, Lfss, LfssConfig
 from lfss.predictor import Predictor
 from lfss.similarity import resize_map
 
-from .data import DataSet
+from ..data.datasets import DataSet
+from ..maps import Task
+from ..measure.readouts import Marked, make_support
 from .learning import Learner, Recipe, loss_of
-from .maps import Task
-from .readouts import Marked, make_support
 
 
 @dataclass(frozen=True)

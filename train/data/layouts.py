@@ -1,6 +1,6 @@
 """What lies in a data set's folder: pictures, where their classes are marked, and the class names.
 
-Four layouts are known. Nothing here decodes a picture; ``train.classmaps`` does.
+Four layouts are known. Nothing here decodes a picture; ``train.data.classmaps`` does.
 
 - ``voc``: ``JPEGImages/ID.jpg``, ``SegmentationClass/ID.png`` (or ``SegmentationClassAug``), lists of
   IDs in ``ImageSets/Segmentation/SPLIT.txt``. Values 1-20 are classes, 255 is unknown.

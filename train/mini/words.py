@@ -25,11 +25,11 @@ from lfss.encoders.mini import MiniEncoder
 from lfss.encoders.vocabulary import TABLE, TABLE_COLUMNS
 from lfss.pipeline import presence
 
-from . import metrics
-from .data import write_text
-from .distill_data import Photo
-from .distill_truth import IGNORE, MASK_SIZE, ConceptTable, Truth, label_numbers
-from .eval_photos import mask_of, read_pixels
+from ..data.datasets import write_text
+from ..measure import metrics
+from .photos import Photo
+from .pixels import mask_of, read_pixels
+from .truth import IGNORE, MASK_SIZE, ConceptTable, Truth, label_numbers
 
 FEWEST = 5  # held-out photos that must show a concept, and not show it, before it gets a figure
 LABELLED = 20  # photos of one label, at most

@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from lfss.errors import InputError, UnknownName
 
-from .data import DataSet, write_text
+from .datasets import DataSet, write_text
 from .splits import Rule
 
 FORMAT = "lfss-episodes 1"
@@ -136,7 +136,7 @@ def sample_episodes(
         count: number of episodes.
         seed: any integer; another one gives another list.
         protocol: see above.
-        rule: which pictures show enough of a class (see ``train.splits``).
+        rule: which pictures show enough of a class (see ``train.data.splits``).
 
     Raises:
         UnknownName: no such class or protocol.

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .distill_cache import read_square
-from .distill_data import Photo, list_photos
-from .distill_truth import WITH_MASKS, ConceptTable, Truth, build_truth
+from .cache import read_square
+from .photos import Photo, list_photos
+from .truth import WITH_MASKS, ConceptTable, Truth, build_truth
 
 
 def read_pixels(photo: Photo, data: Path, size: int) -> Tensor:

@@ -16,9 +16,9 @@ from typing import Any
 
 from lfss.errors import InputError
 
-from .data import DataSet
+from ..data.datasets import DataSet
 
-SPLIT_FILE = Path(__file__).parent / "configs" / "mini_split.json"
+SPLIT_FILE = Path(__file__).parents[1] / "configs" / "mini_split.json"
 CAMVID_TEST = "test"
 COMMON = 40  # a part of the cache then holds every class, not 800 airplanes
 

@@ -8,7 +8,7 @@ import pytest
 from tiny_sets import write_animals
 
 from lfss.errors import InputError, UnknownName
-from train.benchmark import (
+from train.data.benchmark import (
     GROUPS,
     NAME,
     choosing_set,
@@ -19,8 +19,8 @@ from train.benchmark import (
     spellings,
     training_sets,
 )  # fmt: skip
-from train.data import open_data
-from train.splits import COCO_NAMES, VOC_NAMES
+from train.data.datasets import open_data
+from train.data.splits import COCO_NAMES, VOC_NAMES
 
 
 def test_groups_name_classes_that_exist_and_choose_by_base_classes() -> None:

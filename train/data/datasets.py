@@ -43,7 +43,7 @@ class Sample:
         label: where its classes are marked.
         split: the list it belongs to, or "".
         areas: pixels of each class, for every class that is marked at all; 0 where others cover it.
-        points: for the same classes, points of the grid (see ``train.splits``) that show it.
+        points: for the same classes, points of the grid (see ``train.data.splits``) that show it.
         crowd: what the pixels of crowds are.
     """
 
@@ -72,7 +72,7 @@ class Sample:
         return classes == class_id, ignore
 
     def shows(self, class_id: int, rule: Rule = "area") -> bool:
-        """True if enough of the class is seen, by a rule of ``train.splits``."""
+        """True if enough of the class is seen, by a rule of ``train.data.splits``."""
         if rule == "area":
             return self.areas.get(class_id, 0) >= MIN_AREA
         return self.points.get(class_id, 0) > GRID_ABOVE
@@ -149,7 +149,7 @@ def open_data(
 
     Args:
         root: its folder.
-        layout: ``voc``, ``coco``, ``folder`` or ``fss`` (see ``train.layouts``).
+        layout: ``voc``, ``coco``, ``folder`` or ``fss`` (see ``train.data.layouts``).
         split: only this list of pictures; all of them if None.
         cache: where the index is kept.
         crowd: what the pixels of COCO's crowds are.

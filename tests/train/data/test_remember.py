@@ -12,7 +12,7 @@ from lfss.errors import InputError
 from lfss.predictor import Predictor
 from lfss.presets import Encoders, Preset
 from tests.fakes import ColourFeatures, ColourWords
-from train.remember import Remembered, remember
+from train.data.remember import Remembered, remember
 
 SIZE = 64
 

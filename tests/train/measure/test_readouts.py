@@ -10,7 +10,7 @@ from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.predictor import Predictor
 from tests.fakes import preset, scene
-from train.readouts import KINDS, READOUTS, Marked, enlarge, make_support, presence_without, read_outs
+from train.measure.readouts import KINDS, READOUTS, Marked, enlarge, make_support, presence_without, read_outs
 
 BOX = (60, 80, 180, 220)
 

@@ -67,7 +67,7 @@ def measure(source: Source) -> dict[str, list[int]]:
 
     Returns:
         For each class that is marked at all, as text: its pixels, and its points of the grid (see
-        ``train.splits``).
+        ``train.data.splits``).
 
     Raises:
         InputError: as ``read_label``; or mask and picture differ in size.

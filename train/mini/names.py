@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lfss.encoders.vocabulary import Vocabulary
 
-from .distill_truth import ConceptTable
+from .truth import ConceptTable
 
 NEAR = 0.5  # cosine of two names from which one is suggested for the other; looked at, not tuned
 

@@ -28,9 +28,9 @@ from tiny_sets import (
 
 from lfss.annotations.rle import coco_counts, to_string
 from lfss.errors import InputError, UnknownName
-from train.data import check_counts, open_data
-from train.distill_data import fraction, held_out
-from train.splits import MIN_AREA, OFFICIAL, Official, pascal_fold
+from train.data.datasets import check_counts, open_data
+from train.data.splits import MIN_AREA, OFFICIAL, Official, pascal_fold
+from train.mini.photos import fraction, held_out
 
 
 def test_voc_gives_pictures_classes_and_unknown_pixels(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lfss.errors import InputError
-from train.weak import known_box, known_mask, known_scribbles, object_box, points, scribbles
+from train.data.weak import known_box, known_mask, known_scribbles, object_box, points, scribbles
 
 
 def two_blocks() -> np.ndarray:

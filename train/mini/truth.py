@@ -18,9 +18,9 @@ from PIL import Image
 
 from lfss.encoders.vocabulary import Concept
 
-from .distill_data import Photo
+from .photos import Photo
 
-CONCEPT_FILE = Path(__file__).parent / "configs" / "mini_concepts.json"
+CONCEPT_FILE = Path(__file__).parents[1] / "configs" / "mini_concepts.json"
 MASK_SIZE = 160  # cells of stride 8 need no more
 IGNORE = 255
 WITH_MASKS = ("voc", "coco", "coco_person", "horses", "camvid")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lfss.errors import InputError, UnknownName
-from train.splits import COCO_NAMES, SAME_CLASS, VOC_NAMES, Count, coco_fold, fss_classes, pascal_fold
+from train.data.splits import COCO_NAMES, SAME_CLASS, VOC_NAMES, Count, coco_fold, fss_classes, pascal_fold
 
 
 def test_pascal_folds_are_the_published_ones() -> None:

@@ -15,7 +15,7 @@ result, and is never called one. What it fixes:
 - **Test.** VOC: the official ``val`` pictures. COCO: all pictures that show a novel class, of both official
   lists, since none of them is trained on. COCO ``val2017`` pictures are never trained on.
 - **Episodes.** 1,000, protocol ``balanced``, rule ``area``, 1 and 5 shots, seeds 0, 1 and 2.
-- **Score.** ``train.metrics`` with the protocol ``native``: mIoU over the group's classes, mean and
+- **Score.** ``train.measure.metrics`` with the protocol ``native``: mIoU over the group's classes, mean and
   standard deviation over the seeds. Boundary IoU and FB-IoU beside it.
 
 Whoever tests an encoder that itself learned from photos says whether the test pictures were among them.
@@ -29,7 +29,7 @@ from pathlib import Path
 
 from lfss.errors import InputError, UnknownName
 
-from .data import DataSet, open_data
+from .datasets import DataSet, open_data
 from .episodes import EpisodeList, sample_episodes
 from .splits import SAME_CLASS, coco_fold
 

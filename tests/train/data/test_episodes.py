@@ -11,8 +11,8 @@ import pytest
 from tiny_sets import CAT, DOG, block, write_animals, write_voc
 
 from lfss.errors import InputError, UnknownName
-from train.data import DataSet, open_data
-from train.episodes import PROTOCOLS, Draws, load_episodes, sample_episodes, save_episodes
+from train.data.datasets import DataSet, open_data
+from train.data.episodes import PROTOCOLS, Draws, load_episodes, sample_episodes, save_episodes
 
 ANIMALS = ("cat", "cow", "dog", "sheep")
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from lfss.errors import InputError, UnknownName
-from train.metrics import (
+from train.measure.metrics import (
     PROTOCOLS,
     ClassIoU,
     boundary_band,
@@ -239,7 +239,7 @@ WORKER = """
 import sys
 import numpy as np
 import torch.distributed as dist
-from train.metrics import ClassIoU
+from train.measure.metrics import ClassIoU
 
 rank, store = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
@@ -254,7 +254,7 @@ dist.destroy_process_group()
 
 
 def test_two_processes_see_the_sums_of_both(tmp_path: Path) -> None:
-    root, store = Path(__file__).resolve().parents[2], str(tmp_path / "store")
+    root, store = Path(__file__).resolve().parents[3], str(tmp_path / "store")
     command = [sys.executable, "-c", WORKER]
     workers = [
         subprocess.Popen([*command, str(rank), store], cwd=root, stdout=subprocess.PIPE, text=True)

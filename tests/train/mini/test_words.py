@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from lfss.encoders.judge import Judge, best_cells, summary
 from lfss.encoders.vocabulary import TABLE_COLUMNS, Concept, Vocabulary, read_table
-from train import card, eval_words
-from train.distill_data import Photo
-from train.distill_truth import MASK_SIZE, Truth
-from train.eval_words import WordScore, presence_of, score_labelled, score_words, write_table
+from train import card
+from train.mini import words as eval_words
+from train.mini.photos import Photo
+from train.mini.truth import MASK_SIZE, Truth
+from train.mini.words import WordScore, presence_of, score_labelled, score_words, write_table
 
 WORDS = Vocabulary((Concept("background"), Concept("red", ("crimson", "ruby")), Concept("blue")))
 

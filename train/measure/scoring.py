@@ -18,8 +18,8 @@ from lfss.labels import parse_label
 from lfss.methods import Lfss
 from lfss.predictor import Predictor
 
-from .data import DataSet, write_text
-from .episodes import Draws, EpisodeList, EpisodeSpec
+from ..data.datasets import DataSet, write_text
+from ..data.episodes import Draws, EpisodeList, EpisodeSpec
 from .metrics import PROTOCOLS, ClassIoU, Scores, roc_auc, sums_of
 from .readouts import Kind, Marked, make_support, presence_without, read_outs
 
@@ -31,7 +31,7 @@ class Settings:
     Attributes:
         preset: a name of ``lfss.presets``, or ``module:function``.
         kind: how supports are marked.
-        protocol: how masks are scored (``train.metrics``).
+        protocol: how masks are scored (``train.measure.metrics``).
         lists: SHA-256 of each list of episodes.
         presence: also score one picture without the class for every episode.
         decoders: name and folder of every trained decoder.
@@ -69,7 +69,7 @@ def evaluate(
         settings: must be those that ``partial`` was begun with.
         partial: grows by a line an episode.
         progress: show a bar with time left.
-        decoders: see ``train.readouts.read_outs``.
+        decoders: see ``train.measure.readouts.read_outs``.
 
     Raises:
         InputError: ``partial`` belongs to other settings.

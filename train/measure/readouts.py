@@ -25,7 +25,7 @@ from lfss.methods.lfss import side_by_side
 from lfss.predictor import Predictor, Prepared, Support
 from lfss.similarity import cosine_map, masked_average
 
-from .weak import known_box, known_mask, known_scribbles
+from ..data.weak import known_box, known_mask, known_scribbles
 
 Mask = npt.NDArray[np.bool_]
 Kind = Literal["label", "box", "scribble", "mask"]
@@ -62,7 +62,7 @@ def make_support(marked: Marked, kind: Kind, *, seed: int | str) -> Support:
 
     Args:
         marked: the picture with its true mask.
-        kind: how it is marked (rules in ``train.weak``); ``label`` marks nothing.
+        kind: how it is marked (rules in ``train.data.weak``); ``label`` marks nothing.
         seed: for scribbles; the same for the same picture, whatever episode it is in.
     """
     image, mask, ignore = marked

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .distill_data import Photo
-from .distill_truth import IGNORE, ConceptTable, Truth
+from .photos import Photo
+from .truth import IGNORE, ConceptTable, Truth
 
 OBJECT, NOT_OBJECT = 0.6, 0.3  # soft masks of labelled objects: sure from here, sure up to here
 MIN_AREA = 0.02  # share of a photo that a thing must cover to be the subject of a pair
