@@ -25,6 +25,7 @@ class Origin:
         threshold: the score from which a pixel belongs to the mask.
         supports: digests of the support pictures, in order.
         settings: further settings that shape the mask, as text.
+        method: name of the method, such as ``"lfss"``; empty for masks that no method made.
     """
 
     model: str = "person"
@@ -32,6 +33,7 @@ class Origin:
     threshold: float = 0.5
     supports: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
+    method: str = ""
 
 
 @dataclass(frozen=True, eq=False)

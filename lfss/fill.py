@@ -174,6 +174,7 @@ def draft_of(
             threshold=prediction.threshold,
             supports=tuple(supports),
             settings=dict(settings or {}),
+            method=prediction.method,
         ),
     )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -54,6 +54,9 @@ class Prediction:
         label: what was searched for.
         preset: which model.
         seconds: time spent on this query, supports not counted.
+        method: name of the method that made it, such as ``lfss``.
+        lost: for each class of the same run that took pixels from this one, by its label: the share of
+            this class's own pixels that it took, in [0, 1].
     """
 
     mask: npt.NDArray[np.bool_]
@@ -64,10 +67,19 @@ class Prediction:
     preset: str
     threshold: float
     seconds: float
+    method: str = ""
+    lost: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def collect(
-        cls, stages: Sequence[Stage], *, label: Label, preset: str, threshold: float, seconds: float
+        cls,
+        stages: Sequence[Stage],
+        *,
+        label: Label,
+        preset: str,
+        threshold: float,
+        seconds: float,
+        method: str = "",
     ) -> Prediction:
         """From all stages that ``Predictor.iterate`` yielded for one query."""
         by_key = {s.key: s for s in stages}
@@ -84,6 +96,7 @@ class Prediction:
             preset=preset,
             threshold=threshold,
             seconds=seconds,
+            method=method,
         )
 
     def stage(self, key: str) -> Stage:

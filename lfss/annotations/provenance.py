@@ -17,6 +17,7 @@ def describe(draft: Draft) -> dict[str, Value]:
     values: dict[str, Value | None] = {
         "status": draft.status,
         "model": origin.model,
+        "method": origin.method or None,
         "prompt": origin.label or None,
         "threshold": origin.threshold if origin.model != "person" else None,
         "score": draft.score,
@@ -50,6 +51,7 @@ def restore(values: Mapping[str, Any], *, status: Status) -> dict[str, Any]:
         threshold=_share(values.get("threshold"), 0.5),
         supports=tuple(_text(values.get("supports")).split()),
         settings={str(k): str(v) for k, v in settings.items()} if isinstance(settings, dict) else {},
+        method=_text(values.get("method")),
     )
     return {
         "status": values["status"] if values.get("status") in known else status,

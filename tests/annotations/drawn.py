@@ -16,6 +16,7 @@ MACHINE = Origin(
     threshold=0.4,
     supports=("a" * 64, "b" * 64),
     settings={"size": "400"},
+    method="lfss",
 )
 
 

@@ -48,7 +48,7 @@ def test_the_manifest_tells_everything_about_every_draft(bundle: Path) -> None:
     assert (first["area"], first["score"], first["label"]) == (2, 0.75, "dog")
     assert first["origin"] == {
         "model": "mini 0.1.0", "label": "dog, puppy", "threshold": 0.4, "supports": ["a" * 64, "b" * 64],
-        "settings": {"size": "400"},
+        "settings": {"size": "400"}, "method": "lfss",
     }  # fmt: skip
     assert manifest["labels"] == ["dog", "cat"]
     assert manifest["formats"]["coco"]["rle"] == "True"
