@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lfss.errors import InputError
-from lfss.storage.categories import key_of
+from lfss.labels import label_key
 
 from .items import Shown, SupportItem
 
@@ -89,7 +89,9 @@ class Classes:
 
     def named(self, label: str) -> ClassItem | None:
         """The class whose drafts go under a label."""
-        return next((item for item in self._items if item.name and key_of(item.name) == key_of(label)), None)
+        return next(
+            (item for item in self._items if item.name and label_key(item.name) == label_key(label)), None
+        )
 
     def choose(self, item: ClassItem) -> None:
         """Edit a class, and look at its results."""

@@ -13,6 +13,7 @@ from lfss.annotations import FORMATS
 from lfss.annotations.bundle import write_bundle
 from lfss.drafts import Draft, Status
 from lfss.errors import InputError
+from lfss.labels import find_label
 
 from . import views
 from .handlers import LIGHT, PRIVATE, guarded
@@ -28,16 +29,12 @@ STATES: dict[str, Status] = {
 CHECKED = ["Accepted", "Edited", "Object absent"]
 
 
-def wanted(session: Session, labels: Sequence[str], states: Sequence[str]) -> list[Draft]:
-    """The drafts of these labels and states, a label after the other."""
+def chosen_drafts(session: Session, labels: Sequence[str], states: Sequence[str]) -> Sequence[Draft]:
+    """The drafts of these labels and states, a label after the other, read one by one as they are used."""
     status = [STATES[state] for state in states if state in STATES]
-    known = {category.name for category in session.workspace.labels()}
-    return [
-        draft
-        for name in labels
-        if name in known and status
-        for draft in session.workspace.drafts(name, status)
-    ]
+    known = [category.name for category in session.workspace.labels()]
+    names = [name for name in labels if find_label(name, known)]
+    return session.workspace.drafts(names, status, order="label")
 
 
 def counted(session: Session, labels: Sequence[str], states: Sequence[str]) -> str:
@@ -65,7 +62,7 @@ def export(
     """
     if not formats:
         raise InputError("Choose at least one format.")
-    drafts = wanted(session, labels, states)
+    drafts = chosen_drafts(session, labels, states)
     if not drafts:
         raise InputError("No draft matches this choice. Review some first, or tick more states.")
     out = session.folder / "exports" / f"lfss-export-{secrets.token_hex(3)}.zip"

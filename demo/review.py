@@ -12,6 +12,7 @@ import numpy.typing as npt
 from lfss import morphology
 from lfss.drafts import Draft, Status
 from lfss.errors import InputError
+from lfss.labels import find_label, label_key
 from lfss.storage.listing import Row
 
 from .classes import ClassItem
@@ -71,7 +72,7 @@ def doubt_of(session: Session, row: Row) -> float:
 
 def listed(session: Session, view: View) -> list[Row]:
     """The drafts of a view, in order."""
-    if view.label is None or view.label not in labels(session):
+    if view.label is None or find_label(view.label, labels(session)) is None:
         return []
     order = "name" if view.order == "Name" else "added"
     rows = session.workspace.overview(view.label, STATES.get(view.state), order=order)  # type: ignore[arg-type]
@@ -141,7 +142,7 @@ def undo(session: Session, view: View, *, back: bool) -> bool:
     if view.label is None:
         return False
     here, there = (session.trail, session.undone) if back else (session.undone, session.trail)
-    places = [i for i, (_, label) in enumerate(here) if label == view.label]
+    places = [i for i, (_, label) in enumerate(here) if label_key(label) == label_key(view.label)]
     digest = here.pop(places[-1])[0] if places else session.reviewed
     if digest is None or not session.workspace.has_draft(digest, view.label):
         return False
@@ -192,7 +193,7 @@ def class_of(session: Session, label: str) -> ClassItem:
 
 def unchecked(session: Session, label: str) -> list[Upload]:
     """The pictures whose drafts nobody has checked yet, to be segmented again."""
-    if label not in labels(session):
+    if find_label(label, labels(session)) is None:
         return []
     rows = session.workspace.overview(label, "proposed")
     return [Upload(session.picture(row.digest).path, row.name) for row in rows]

@@ -13,9 +13,8 @@ from lfss.drafts import Draft
 from lfss.errors import ImageError, InputError, LabelError, LfssError
 from lfss.fill import draft_of
 from lfss.images import read_image
-from lfss.labels import Label, parse_label
+from lfss.labels import Label, label_key, parse_label
 from lfss.stages import Prediction, Stage
-from lfss.storage.categories import key_of as name_key
 
 from .classes import ClassItem
 from .items import Marked
@@ -91,7 +90,7 @@ def check_names(items: Sequence[ClassItem]) -> None:
     for place, item in enumerate(items, start=1):
         if len(items) > 1 and not item.name:
             raise LabelError(f"Label {place} has no name yet. Type one, or remove it.")
-        name = name_key(item.name if item.class_file else label_of(item).text)
+        name = label_key(item.name if item.class_file else label_of(item).text)
         if name in seen:
             raise LabelError(f"Two labels are called '{item.name}'. Rename or remove one of them.")
         seen.add(name)

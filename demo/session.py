@@ -17,7 +17,7 @@ import numpy.typing as npt
 from lfss.errors import InputError, LfssError
 from lfss.figures import save_png_atomic
 from lfss.images import Image, read_image
-from lfss.storage.categories import key_of
+from lfss.labels import label_key
 from lfss.workspace import Workspace
 
 from . import results
@@ -199,12 +199,12 @@ class Session:
         path.parent.mkdir(exist_ok=True)
         results.save(result, path)
         item.doubts[digest], item.found[digest] = doubt, result.present
-        self._draft_doubts[digest, key_of(result.prediction.label.text)] = doubt
+        self._draft_doubts[digest, label_key(result.prediction.label.text)] = doubt
         self._result = (digest, item.number, result)
 
     def doubt_of(self, digest: str, label: str) -> float | None:
         """How doubtful the latest result of a label on a picture is; None if it is not of this session."""
-        return self._draft_doubts.get((digest, key_of(label)))
+        return self._draft_doubts.get((digest, label_key(label)))
 
     def view(self, item: ClassItem | None) -> None:
         """Look at the results of a class, if it is still there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .errors import LabelError
@@ -38,6 +39,25 @@ class Label:
         return (self.text, *self.synonyms)
 
 
+def label_key(name: str) -> str:
+    """What names of the same label have in common: two names are one label if their keys are equal.
+
+    Upper and lower case, the two ways of writing an accent in Unicode, and the number of spaces make no
+    difference, because many tools and file systems make none. This is the only place that decides it.
+
+    >>> label_key("Traffic  Light") == label_key("traffic light")
+    True
+    """
+    folded = unicodedata.normalize("NFC", name).casefold()
+    return " ".join(unicodedata.normalize("NFC", folded).split())
+
+
+def find_label(name: str, names: Iterable[str]) -> str | None:
+    """The spelling among ``names`` of the label that is called ``name``; None if it is not there."""
+    key = label_key(name)
+    return next((other for other in names if label_key(other) == key), None)
+
+
 def parse_label(text: str, *, not_words: str = "") -> Label:
     """Read ``"dog, puppy"`` and optional ``"cat, wolf"`` into a Label.
 
@@ -51,7 +71,8 @@ def parse_label(text: str, *, not_words: str = "") -> Label:
     phrases, distractors = _split(text, "label"), _split(not_words, "'not' words")
     if not phrases:
         raise LabelError("Type a label: one name such as 'dog', synonyms after commas.")
-    distractors = tuple(d for d in distractors if d.casefold() not in {p.casefold() for p in phrases})
+    own = {label_key(phrase) for phrase in phrases}
+    distractors = tuple(d for d in distractors if label_key(d) not in own)
     return Label(phrases[0], phrases[1:], distractors)
 
 
@@ -60,7 +81,7 @@ def competitors(label: Label) -> tuple[str, ...]:
 
     Background words that are the label itself, or one of its words, do not compete.
     """
-    own = {p.casefold() for p in label.phrases}
+    own = {label_key(phrase) for phrase in label.phrases}
     words = (w for w in BACKGROUND_WORDS if not any(w in o.split() or o == w for o in own))
     return (*label.distractors, *words)
 
@@ -72,7 +93,10 @@ def _split(text: str, what: str) -> tuple[str, ...]:
             "Type a name and a few synonyms."
         )
     clean = (" ".join(unicodedata.normalize("NFC", part).split()) for part in text.split(","))
-    parts = tuple(dict.fromkeys(p for p in clean if p))
+    found: dict[str, str] = {}
+    for part in clean:
+        found.setdefault(label_key(part), part)
+    parts = tuple(part for part in found.values() if part)
     for part in parts:
         if any(unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\u200c\u200d" for c in part):
             raise LabelError(f"A {what} holds characters that cannot be shown. Type it again.")

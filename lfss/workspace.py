@@ -28,7 +28,7 @@ from . import masks
 from .drafts import STATUSES, Draft, Status
 from .errors import UnknownName, WorkspaceError
 from .images import Image, read_image
-from .labels import Label
+from .labels import Label, label_key
 from .storage import (
     categories,
     failures,
@@ -212,8 +212,8 @@ class Workspace:
             UnknownName: there is no label of the old name.
         """
         with self._database.writing() as connection:
-            found = {categories.key_of(c.name): c.label for c in categories.every(connection)}
-            label = found.get(categories.key_of(old), Label(old))
+            found = {label_key(c.name): c.label for c in categories.every(connection)}
+            label = found.get(label_key(old), Label(old))
             categories.change(connection, old, label=replace(label, text=new))
 
     def change_label(
@@ -313,7 +313,7 @@ class Workspace:
             row = connection.execute(
                 "SELECT 1 FROM drafts d JOIN images i ON i.id = d.image_id JOIN labels l ON l.id = d.label_id"
                 " WHERE i.digest=? AND l.key=?",
-                (digest, categories.key_of(label)),
+                (digest, label_key(label)),
             ).fetchone()
         return row is not None
 
@@ -325,16 +325,17 @@ class Workspace:
 
     def drafts(
         self,
-        label: str | None = None,
+        label: str | Sequence[str] | None = None,
         status: Status | Sequence[Status] | None = None,
         *,
         order: Order = "added",
     ) -> Drafts:
-        """Drafts of a label and of one or several states, read one by one as they are asked for.
+        """Drafts of one or several labels and states, read one by one as they are asked for.
 
         Args:
             order: ``added``: pictures as they were added, in each the top label last; ``name``: by file
-                name; ``doubt``: what the model was least sure of first, and before it what has no score.
+                name; ``label``: one label after the other, the topmost last; ``doubt``: what the model was
+                least sure of first, and before it what has no score.
         """
         with self._database.reading() as connection:
             found = listing.ids(connection, label=label, status=status, order=order)
@@ -342,7 +343,7 @@ class Workspace:
 
     def overview(
         self,
-        label: str | None = None,
+        label: str | Sequence[str] | None = None,
         status: Status | Sequence[Status] | None = None,
         *,
         order: Order = "added",

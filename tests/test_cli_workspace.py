@@ -18,7 +18,6 @@ from lfss.__main__ import main
 from lfss.annotations import FORMATS
 from lfss.annotations.bundle import verify_bundle
 from lfss.commands import export, into_workspace
-from lfss.commands.export import Joined
 from lfss.drafts import STATUSES
 from lfss.errors import WorkspaceError
 from lfss.images import read_image
@@ -403,6 +402,18 @@ def test_labels_are_chosen_and_keep_the_order_of_the_workspace(place, capsys):
     assert "hen" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("typed", ["dog", "DOG", "cafe\u0301"])
+def test_a_label_is_exported_in_whatever_spelling_it_is_asked_for(place, typed, capsys):
+    with Workspace.open("ws") as workspace:
+        for label in ("Dog", "Café"):
+            workspace.put_draft(a_draft(0, label, status="accepted"))
+    line = "export --workspace ws --format coco --json --out out --label"
+    assert main([*line.split(), typed]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["labels"] == ["Café" if typed[0] == "c" else "Dog"]
+    assert document["written"][0]["drafts"] == 1
+
+
 def test_an_option_that_says_nothing_to_the_formats_is_refused(place, capsys):
     with Workspace.open("ws") as workspace:
         workspace.put_draft(a_draft(0, status="accepted"))
@@ -420,17 +431,6 @@ def test_every_option_of_every_format_has_a_flag_that_is_explained(capsys):
     text = capsys.readouterr().out
     for option in export._options():
         assert f"--{option.replace('_', '-')}" in text
-
-
-def test_joined_lists_are_read_like_one():
-    parts = [[a_draft(n, label) for n in range(count)] for label, count in (("a", 2), ("b", 0), ("c", 3))]
-    joined, plain = Joined(parts), [draft for part in parts for draft in part]
-    assert list(joined) == plain
-    assert [joined[i] for i in range(-5, 5)] == [plain[i] for i in range(-5, 5)]
-    assert joined[1:4] == plain[1:4]
-    assert len(Joined([])) == 0
-    with pytest.raises(IndexError):
-        joined[5]
 
 
 def test_an_export_holds_a_few_masks_at_a_time(place, capsys):
@@ -490,6 +490,23 @@ def coco_file(*shapes: tuple[str, str], path: str = "found.json") -> str:
     }
     Path(path).write_text(json.dumps(document))
     return path
+
+
+@pytest.mark.parametrize("more", [(), ("--as-supports",)])
+def test_two_spellings_of_a_label_are_imported_as_one(place, more, capsys):
+    assert segment() == 0
+    with Workspace.open("ws") as workspace:
+        workspace.add_label("Dog")
+    file = coco_file(("a.png", "dog"), ("a.png", "DOG"))
+    assert main(["import", "--workspace", "ws", "--format", "coco", file, *more]) == 0
+    with Workspace.open("ws") as workspace:
+        assert [category.name for category in workspace.labels()] == ["red", "Dog"]
+        if more:
+            (known,) = [support.known == 1 for support in workspace.supports("dog")]
+        else:
+            known = workspace.drafts("dog")[0].mask
+        assert known[20, 20]
+        assert known[20, 50]
 
 
 def test_objects_of_one_label_become_one_mask_and_pictures_are_found_by_name(place, capsys):

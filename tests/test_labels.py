@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from lfss.errors import InputError, LabelError
-from lfss.labels import BACKGROUND_WORDS, MAX_LENGTH, MAX_PHRASES, Label, competitors, parse_label
+from lfss.labels import (
+    BACKGROUND_WORDS,
+    MAX_LENGTH,
+    MAX_PHRASES,
+    Label,
+    competitors,
+    find_label,
+    label_key,
+    parse_label,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +25,7 @@ from lfss.labels import BACKGROUND_WORDS, MAX_LENGTH, MAX_PHRASES, Label, compet
         ("  traffic   light ,\tstop\nlight ", ("traffic light", "stop light")),
         (",dog,,puppy,", ("dog", "puppy")),
         ("dog, dog, puppy", ("dog", "puppy")),
+        ("Dog, puppy, DOG, Puppy", ("Dog", "puppy")),
         ("Café", ("Café",)),
         ("Cafe\u0301", ("Café",)),
         ("собака, 犬", ("собака", "犬")),
@@ -28,6 +38,29 @@ def test_a_label_is_a_name_and_synonyms_after_commas(text, phrases):
     label = parse_label(text)
     assert label.phrases == phrases
     assert (label.text, label.synonyms) == (phrases[0], phrases[1:])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("dog", "DOG"),
+        ("Café", "cafe\u0301"),
+        ("traffic light", " Traffic  light "),
+        ("Straße", "STRASSE"),
+        ("\u1e9b\u0323", "\u1e69"),  # a letter with two marks, whose order and case both change
+    ],
+)
+def test_names_that_many_tools_take_for_one_are_one_label(one, other):
+    assert label_key(one) == label_key(other)
+    assert find_label(other, ["cat", one]) == one
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("dog", "dogs"), ("cafe", "café"), ("trafficlight", "traffic light")]
+)
+def test_other_names_are_other_labels(one, other):
+    assert label_key(one) != label_key(other)
+    assert find_label(other, [one]) is None
 
 
 def test_not_words_are_read_the_same_way():

@@ -86,6 +86,20 @@ def test_drafts_are_listed_by_label_and_state(workspace):
     assert workspace.stats().drafts == {"dog": {"proposed": 3, "accepted": 2}, "cat": {"proposed": 1}}
 
 
+def test_drafts_of_several_labels_come_one_label_after_the_other(workspace):
+    workspace.add_labels(["cat", "Dog", "cow"])
+    for n in range(3):
+        for label in ("cow", "Dog", "cat"):
+            workspace.put_draft(a_draft(n, label))
+    found = workspace.drafts(["DOG", "cat"], order="label")
+    assert [(d.label, d.image_digest) for d in found] == [
+        (label, digest_of(n)) for label in ("cat", "Dog") for n in range(3)
+    ]
+    assert len(workspace.drafts([], order="label")) == 0
+    with pytest.raises(UnknownName, match="hen"):
+        workspace.drafts(["cat", "hen"])
+
+
 def test_a_list_of_drafts_can_be_walked_twice_and_sliced(workspace):
     for n in range(130):
         workspace.put_draft(a_draft(n, size=(8, 8)))

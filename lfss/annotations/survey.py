@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from ..drafts import Draft
 from ..errors import ExportError
+from ..labels import label_key
 
 _REFUSED = frozenset('<>:"/\\|?*')
 _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))))
@@ -132,7 +133,7 @@ def check_labels(used: Iterable[str], wanted: Sequence[str] | None = None) -> tu
                 f"The label {label!r} cannot be written to a file: it is blank, begins or ends with a "
                 "space, or has characters that are not text. Rename it."
             )
-        key = " ".join(fold(label).split())
+        key = label_key(label)
         if key in seen:
             raise ExportError(
                 f"The labels '{seen[key]}' and '{label}' would be taken for the same in other tools. "

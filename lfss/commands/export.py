@@ -7,7 +7,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..annotations.outlines import trace
 from ..annotations.raster import Target
 from ..drafts import STATUSES, Draft, Status
 from ..errors import InputError
+from ..labels import find_label
 from ..workspace import Workspace
 from . import OK
 from .console import counted, print_json
@@ -45,27 +46,6 @@ Several formats without --bundle go into a folder each. Nothing is overwritten. 
 a picture without a mask for one without the object. docs/formats.md says what each format holds and loses.
 exit codes: 0 written, 1 could not be written, 2 bad input, 130 stopped by Ctrl-C.
 """
-
-
-class Joined(Sequence[Draft]):
-    """Several lists of drafts as one, still read one by one as they are asked for."""
-
-    def __init__(self, parts: Sequence[Sequence[Draft]]):
-        self._parts, self._ends = parts, np.cumsum([len(part) for part in parts])
-
-    def __len__(self) -> int:
-        return int(self._ends[-1]) if len(self._ends) else 0
-
-    @overload
-    def __getitem__(self, index: int) -> Draft: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Draft]: ...
-    def __getitem__(self, index: int | slice) -> Draft | list[Draft]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        place = range(len(self))[index]  # negative counts from the end, too large raises IndexError
-        part = int(np.searchsorted(self._ends, place, side="right"))
-        return self._parts[part][place - int(self._ends[part])]  # from the end of that part
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -164,12 +144,11 @@ def _choose(
     """All labels of the export, the topmost last, and the drafts, not yet read.
 
     Raises:
-        InputError: no draft is of these labels and states.
+        InputError: no draft is of these labels and states, or there is no such label.
     """
     known = [category.name for category in workspace.labels()]
-    chosen = [(name, workspace.drafts(name, status)) for name in dict.fromkeys(names or known)]
-    labels = [name for name in known if name in dict(chosen)]
-    drafts = Joined([part for _, part in chosen])
+    drafts = workspace.drafts(names or known, status, order="label")
+    labels = [name for name in known if names is None or find_label(name, names)]
     if not drafts:
         there = workspace.stats().drafts
         counts = {s: sum(there[label].get(s, 0) for label in labels) for s in STATUSES}

@@ -14,6 +14,7 @@ import numpy as np
 from ..annotations import FORMATS, format_of
 from ..drafts import STATUSES, Draft, Status
 from ..errors import InputError, WorkspaceError
+from ..labels import find_label, label_key
 from ..workspace import Workspace
 from . import FAILED, OK
 from .console import counted, print_json
@@ -121,7 +122,7 @@ def _join(drafts: Iterable[Draft]) -> Iterator[Draft]:
     """One draft for each picture and label: a workspace holds one mask of a label on a picture."""
     groups: dict[tuple[str, str], list[Draft]] = {}
     for draft in drafts:
-        groups.setdefault((draft.image_digest, draft.label), []).append(draft)
+        groups.setdefault((draft.image_digest, label_key(draft.label)), []).append(draft)
     for group in groups.values():
         shown = [draft for draft in group if draft.status in _CAUTION and draft.size == group[0].size]
         if len(shown) < 2:
@@ -162,7 +163,7 @@ def _put_support(workspace: Workspace, draft: Draft, *, overwrite: bool) -> bool
         workspace.add_image(draft.image_path)
     elif draft.image_digest not in {picture.digest for picture in workspace.images()}:
         raise InputError("The picture is not in the workspace. Name its folder with --images.")
-    if draft.label not in {category.name for category in workspace.labels()}:
+    if find_label(draft.label, [category.name for category in workspace.labels()]) is None:
         workspace.add_label(draft.label)
     there = {kept.picture.digest for kept in workspace.supports(draft.label)}
     if draft.image_digest in there and not overwrite:

@@ -13,8 +13,7 @@ from ..batch import list_queries
 from ..errors import ImageError, LfssError, WeightsError
 from ..fill import Filled, fill, read_list
 from ..images import read_image
-from ..labels import parse_label
-from ..storage.categories import key_of
+from ..labels import find_label, parse_label
 from ..workspace import DATABASE_NAME, Workspace
 from . import FAILED, NO_WEIGHTS, OK, STOPPED
 from .console import GOES_ON, counted, print_json, print_summary, print_table, with_progress
@@ -71,7 +70,7 @@ def _kept_supports(args: argparse.Namespace) -> list[Support]:
         if args.label is None or args.support:
             return []
         name = parse_label(args.label).text
-        if key_of(name) not in {key_of(category.name) for category in workspace.labels()}:
+        if find_label(name, [category.name for category in workspace.labels()]) is None:
             return []
 
         from ..predictor import Support
@@ -104,7 +103,7 @@ def _on_ray(
 def _note_class(workspace: Workspace, wanted: Wanted) -> None:
     """Keep the label with its words and its supports; what a person marked there stays."""
     label = wanted.label
-    if key_of(label.text) not in {key_of(category.name) for category in workspace.labels()}:
+    if find_label(label.text, [category.name for category in workspace.labels()]) is None:
         workspace.add_label(label)
     there = {kept.picture.digest for kept in workspace.supports(label.text)}
     for support in wanted.supports:

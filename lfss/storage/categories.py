@@ -1,8 +1,7 @@
 """The labels of a workspace: names that cannot be confused, a colour each, who lies on top.
 
-Two names collide if they differ in nothing but upper and lower case or in how an accent is written:
-many tools and file systems take them for one. Two labels never share a colour, and none is black,
-the background of palette pictures.
+Two names collide if they are the same label (see ``lfss.labels.label_key``). Two labels never share a
+colour, and none is black, the background of palette pictures.
 
 The functions work inside a transaction that the caller holds.
 """
@@ -13,11 +12,10 @@ import colorsys
 import json
 import re
 import sqlite3
-import unicodedata
 from dataclasses import dataclass
 
 from ..errors import InputError, LabelError, UnknownName, WorkspaceError
-from ..labels import Label
+from ..labels import Label, label_key
 
 _GOLDEN = 0.61803398875  # a step around the colour circle that never comes back near a used hue
 
@@ -42,11 +40,6 @@ class Category:
         return self.label.text
 
 
-def key_of(name: str) -> str:
-    """What two names have in common when they collide."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold()).strip()
-
-
 def add(
     connection: sqlite3.Connection, label: Label, *, colour: str | None = None, priority: int | None = None
 ) -> Category:
@@ -57,11 +50,11 @@ def add(
         InputError: the colour is not one, or the name is empty.
     """
     taken = {c.name: c.colour for c in every(connection)}
-    key = key_of(label.text)
+    key = label_key(label.text)
     if not key:
         raise LabelError("A label needs a name. Type one such as 'dog'.")
     for name in taken:
-        if key_of(name) == key:
+        if label_key(name) == key:
             raise WorkspaceError(
                 f"The label '{label.text}' collides with '{name}', which is there already: exports could "
                 "not tell them apart. Use that one, or choose another name; nothing was added."
@@ -91,10 +84,10 @@ def change(
         UnknownName: there is no label of that name.
     """
     label_id = number(connection, name)
-    others = {c.name: c.colour for c in every(connection) if key_of(c.name) != key_of(name)}
+    others = {c.name: c.colour for c in every(connection) if label_key(c.name) != label_key(name)}
     if label is not None:
         for other in others:
-            if key_of(other) == key_of(label.text):
+            if label_key(other) == label_key(label.text):
                 raise WorkspaceError(
                     f"'{name}' cannot be renamed to '{label.text}': the label '{other}' is there already. "
                     "Choose another name; nothing was changed."
@@ -103,7 +96,7 @@ def change(
             "UPDATE labels SET name=?, key=?, synonyms=?, distractors=? WHERE id=?",
             (
                 label.text,
-                key_of(label.text),
+                label_key(label.text),
                 json.dumps(label.synonyms),
                 json.dumps(label.distractors),
                 label_id,
@@ -129,7 +122,7 @@ def every(connection: sqlite3.Connection) -> list[Category]:
 
 def number(connection: sqlite3.Connection, name: str) -> int:
     """The number of a label; raises UnknownName if there is none of that name."""
-    row = connection.execute("SELECT id FROM labels WHERE key=?", (key_of(name),)).fetchone()
+    row = connection.execute("SELECT id FROM labels WHERE key=?", (label_key(name),)).fetchone()
     if row is None:
         raise UnknownName("label", name, [c.name for c in every(connection)] or ["(none yet)"])
     return row[0]
@@ -137,7 +130,7 @@ def number(connection: sqlite3.Connection, name: str) -> int:
 
 def number_or_add(connection: sqlite3.Connection, name: str) -> int:
     """The number of a label, which is added if it is new."""
-    row = connection.execute("SELECT id FROM labels WHERE key=?", (key_of(name),)).fetchone()
+    row = connection.execute("SELECT id FROM labels WHERE key=?", (label_key(name),)).fetchone()
     if row is None:
         add(connection, Label(name))
         return number(connection, name)

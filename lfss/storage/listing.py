@@ -16,13 +16,14 @@ from . import categories, pictures
 from .database import Database
 from .history import read_origin
 
-Order = Literal["added", "name", "doubt"]
+Order = Literal["added", "name", "label", "doubt"]
 PAGE = 64  # drafts that are read in one transaction; their masks stay packed until their turn
 
 # Least sure first: the lower of how sure the mask is and how far presence is from a coin toss.
 # What has no score counts as least sure, so that it is seen rather than hidden.
 _DOUBT = "min(coalesce(r.score, 0), coalesce(abs(2 * r.presence - 1), 1))"
 _ORDERS = {"added": "d.image_id, l.priority, d.id", "name": "i.name, d.image_id, l.priority, d.id"}
+_ORDERS["label"] = "l.priority, l.id, d.image_id"
 _ORDERS["doubt"] = f"{_DOUBT}, d.image_id, d.id"
 
 _TABLES = (
@@ -120,7 +121,7 @@ class Drafts(Sequence[Draft]):
 def ids(
     connection: sqlite3.Connection,
     *,
-    label: str | None,
+    label: str | Sequence[str] | None,
     status: Status | Sequence[Status] | None,
     order: Order,
     digest: str | None = None,
@@ -137,7 +138,7 @@ def rows(
     connection: sqlite3.Connection,
     folder: Path,
     *,
-    label: str | None,
+    label: str | Sequence[str] | None,
     status: Status | Sequence[Status] | None,
     order: Order,
     limit: int | None,
@@ -175,13 +176,16 @@ def stats(connection: sqlite3.Connection, *, size: int) -> Stats:
 
 
 def _where(
-    connection: sqlite3.Connection, label: str | None, status: Status | Sequence[Status] | None
+    connection: sqlite3.Connection,
+    label: str | Sequence[str] | None,
+    status: Status | Sequence[Status] | None,
 ) -> tuple[str, list[Any]]:
     parts: list[str] = ["1"]
     values: list[Any] = []
     if label is not None:
-        parts.append("d.label_id=?")
-        values.append(categories.number(connection, label))
+        names = [label] if isinstance(label, str) else label
+        parts.append(f"d.label_id IN ({','.join('?' * len(names))})")
+        values += [categories.number(connection, name) for name in names]
     if status is not None:
         wanted: list[str] = [status] if isinstance(status, str) else list(status)
         for one in wanted:

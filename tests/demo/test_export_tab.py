@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from demo.export_tab import CHECKED, STATES, counted, export, wanted
+from demo.export_tab import CHECKED, STATES, chosen_drafts, counted, export
 from demo.run import run
 from demo.session import Settings
 from lfss.errors import InputError
@@ -24,10 +24,14 @@ def drafted(service, session, photo):
 
 
 def test_only_the_chosen_states_are_exported(drafted):
-    assert len(wanted(drafted, ["red"], CHECKED)) == 2
-    assert len(wanted(drafted, ["red"], list(STATES))) == 3
-    assert wanted(drafted, ["no such label"], CHECKED) == []
-    assert wanted(drafted, ["red"], []) == []
+    assert len(chosen_drafts(drafted, ["red"], CHECKED)) == 2
+    assert len(chosen_drafts(drafted, ["red"], list(STATES))) == 3
+    assert len(chosen_drafts(drafted, ["no such label"], CHECKED)) == 0
+    assert len(chosen_drafts(drafted, ["red"], [])) == 0
+
+
+def test_a_label_is_exported_in_whatever_spelling(drafted):
+    assert len(chosen_drafts(drafted, ["RED"], CHECKED)) == 2
 
 
 def test_the_bundle_holds_every_format_and_the_pictures(drafted):

@@ -75,6 +75,13 @@ def test_undo_stays_with_the_label_that_is_shown(service, drafted):
     assert not any(row.status == "absent" for row in review.listed(drafted, blue))
 
 
+def test_a_label_is_found_in_whatever_spelling(drafted):
+    assert len(review.listed(drafted, View("RED"))) == 4
+    assert len(review.unchecked(drafted, "Red")) == 4
+    review.decide(drafted, TODO, "accepted")
+    assert review.undo(drafted, View("Red", "All"), back=True)
+
+
 def test_nothing_to_undo_is_no_error(drafted):
     assert not review.undo(drafted, ALL, back=False)
     assert not review.undo(drafted, View(None), back=True)
