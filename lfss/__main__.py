@@ -13,11 +13,15 @@ import argparse
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from .commands import FAILED, NO_WEIGHTS, REFUSED, STOPPED
 from .commands.console import refuse
 from .errors import InputError, LfssError, NoForeground, WeightsError, WorkspaceError
+from .text import Terminal, checked
+
+MAX_TYPED = 100_000  # characters of one value; each command has limits of its own below this
 
 # name: (module, what it does)
 COMMANDS = {
@@ -31,13 +35,15 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    with _terminal():
+        return _run(list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(argv: Sequence[str]) -> int:
     args = build_parser(argv[0] if argv else "").parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # file names need not be valid text
-            stream.reconfigure(errors="backslashreplace")
     try:
+        _check_texts(args)
         return args.run(args)
     except KeyboardInterrupt:
         return refuse("Stopped.", STOPPED, as_json=args.json)
@@ -47,6 +53,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refuse(str(error), REFUSED, as_json=args.json)
     except LfssError as error:
         return refuse(str(error), FAILED, as_json=args.json)
+    except OSError as error:  # the disk or the system refused, where no command has a better sentence
+        where = f"'{error.filename}'" if error.filename else "A file"
+        sentence = f"{where} cannot be used ({error.strerror or error}). Check the path and its permissions."
+        return refuse(sentence, FAILED, as_json=args.json)
+
+
+@contextmanager
+def _terminal() -> Iterator[None]:
+    """Let no control character of a name or a message reach the terminal."""
+    streams = sys.stdout, sys.stderr
+    for stream in streams:
+        if hasattr(stream, "reconfigure"):  # file names need not be valid text
+            stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = map(Terminal, streams)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+
+
+def _check_texts(args: argparse.Namespace) -> None:
+    """Refuse what no name can be, before any command works with it.
+
+    Raises:
+        InputError: NUL in a path; in other texts also what cannot be shown.
+    """
+    for name, value in vars(args).items():
+        flag = f"--{name.replace('_', '-')}"
+        for one in value if isinstance(value, list) else [value]:
+            if "\0" in str(one):
+                raise InputError(f"{flag} holds NUL, which no name can have: '{one}'. Type it again.")
+            # Hints name files, whose names need not be text.
+            if isinstance(one, str) and name not in ("box", "mask", "scribble"):
+                checked(one, f"The value of {flag}", most=MAX_TYPED)
 
 
 def build_parser(wanted: str) -> argparse.ArgumentParser:

@@ -27,8 +27,10 @@ import numpy as np
 from .atomic import write_atomic
 from .errors import ExportError, ImageError, InputError, LfssError, WeightsError
 from .figures import draw, save_png_atomic, strip
+from .files import exists, is_folder
 from .images import Image, list_images, read_image
 from .stages import Prediction, Stage
+from .text import escaped
 
 RUN_FILE = "lfss-run.json"
 OVERLAY_SIDE = 1600  # pixels; an overlay is to look at, the mask has every pixel
@@ -80,21 +82,26 @@ class Outcome:
     message: str = ""
 
 
-def plan(queries: Sequence[Path], out: Path) -> list[Job]:
+def plan(queries: Sequence[Path], out: Path, *, missing: bool = False) -> list[Job]:
     """One job for each picture in folders and files, in counting order.
 
     Results of earlier runs among them are left out. Pictures that differ only in their ending keep it
     in the names of their results.
 
+    Args:
+        queries: files and folders.
+        out: the folder for results.
+        missing: plan for files that are not there too, as a list may name them: ``run`` tells of each.
+
     Raises:
         ImageError: a path does not exist, a folder cannot be read, or there is no picture.
         InputError: the queries share no folder, as on two drives, or the output folder is a file.
     """
-    if out.exists() and not out.is_dir():
+    if exists(out) and not is_folder(out):
         raise InputError(f"'{out}' is a file. Name a folder for the results.")
-    files = list_queries(queries)
+    files = list_queries(queries, missing=missing)
     try:
-        base = Path(os.path.commonpath([_absolute(q if q.is_dir() else q.parent) for q in queries]))
+        base = Path(os.path.commonpath([_absolute(q if is_folder(q) else q.parent) for q in queries]))
     except ValueError as error:
         raise InputError("The queries lie on different drives. Run once for each drive.") from error
     names = [_absolute(file).relative_to(base) for file in files]
@@ -107,13 +114,18 @@ def plan(queries: Sequence[Path], out: Path) -> list[Job]:
     return jobs
 
 
-def list_queries(queries: Sequence[Path]) -> list[Path]:
+def list_queries(queries: Sequence[Path], *, missing: bool = False) -> list[Path]:
     """Pictures in folders and files, in counting order, without results of earlier runs among them.
+
+    Args:
+        queries: files and folders.
+        missing: list files that are not there too.
 
     Raises:
         ImageError: a path does not exist, a folder cannot be read, or there is no picture.
     """
-    files = [f for f in list_images(queries) if not f.name.lower().endswith(_ENDINGS)]
+    missing = missing and any(map(exists, queries))  # where nothing is there, the first tells enough
+    files = [f for f in list_images(queries, missing=missing) if not f.name.lower().endswith(_ENDINGS)]
     if not files:
         places = ", ".join(f"'{query}'" for query in queries[:5])
         raise ImageError(f"There is no picture in {places}. Name a folder with photos.")
@@ -159,7 +171,7 @@ def run(
         except Exception as error:  # a fault of ours on one picture must not cost the other 499
             logger.exception("fault while segmenting %s", job.name)
             reason = f"'{job.image.name}' met a fault of this program ({type(error).__name__}: {error})."
-            yield Outcome(job.name, "failed", message=reason)
+            yield Outcome(job.name, "failed", message=escaped(reason))
         else:
             yield Outcome(
                 job.name,

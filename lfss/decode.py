@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import PIL.Image
 import PIL.ImageFile
 
 from .errors import ImageError, InputError
+from .files import opened as open_file
 
 MIN_SIDE = 8  # pixels; below this there is nothing to recognise
 
@@ -179,31 +179,14 @@ def _file(source: object, name: str) -> IO[bytes]:
         file: IO[bytes] = io.BytesIO(source)
         empty = not len(source)
     elif isinstance(source, str | os.PathLike):
-        file, empty = _file_of(Path(source))
+        file = open_file(source, refuse=ImageError)
+        empty = os.fstat(file.fileno()).st_size == 0
     else:
         raise ImageError(f"A picture is a path, bytes, an array or a PIL image, not {type(source).__name__}.")
     if empty:
         file.close()
         raise ImageError(f"'{name}' is empty (0 bytes). Copy or download it again.")
     return file
-
-
-def _file_of(path: Path) -> tuple[IO[bytes], bool]:
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"'{path}' is a folder. Name a picture in it.")
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
-            raise ImageError(f"'{path}' is not an ordinary file. Name a picture.")
-        return path.open("rb"), status.st_size == 0
-    except FileNotFoundError as error:
-        raise ImageError(f"There is no file '{path}'. Check the path.") from error
-    except OSError as error:
-        raise ImageError(f"'{path}' cannot be opened ({error.strerror}). Check its permissions.") from error
-    except ValueError as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{str(path)!r} is not the name of a file. Check the path.") from error
 
 
 def _header(file: IO[bytes], name: str) -> PIL.Image.Image:

@@ -15,17 +15,39 @@
       WorkspaceError             a workspace is locked, newer than this program, or damaged
       ExportError                an export target exists, or names in it would clash
 
-Messages have three parts: what was expected, what came, what to do. They reach people word for
-word, so they carry no jargon and no traceback.
+Messages have three parts: what was expected, what was given, what to do. They reach people word for
+word, so they carry no jargon and no traceback. They quote names of files and values that others chose,
+so every control character in them is made visible when the error is made: no terminal obeys it, and the
+message can be stored and sent as text.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
+
+
+def escaped(text: str) -> str:
+    """Text in which control characters and broken Unicode are written out, such as ``\\x1b`` or ``\\udcff``.
+
+    Line ends and tabs stay. Marks that turn the direction of writing are written out too.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_written_out(c) for c in text)
+
+
+def _written_out(character: str) -> str:
+    if character in "\n\t\u200c\u200d" or unicodedata.category(character) not in ("Cc", "Cf", "Cs"):
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 class LfssError(Exception):
     """Base of all errors raised on purpose."""
+
+    def __init__(self, *args: object):
+        super().__init__(*(escaped(a) if isinstance(a, str) else a for a in args))
 
 
 class InputError(LfssError, ValueError):

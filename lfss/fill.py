@@ -21,12 +21,13 @@ import numpy.typing as npt
 
 from . import __version__
 from .drafts import Draft, Origin
-from .errors import InputError, LfssError, WeightsError, WorkspaceError
+from .errors import LfssError, WeightsError, WorkspaceError
 from .images import Image, read_image
 from .labels import Label
 from .masks import confidence
 from .stages import Prediction
 from .storage.pictures import stamp_of
+from .text import escaped
 from .workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -190,27 +191,12 @@ def propose(
     return draft, prediction.score
 
 
-def read_list(file: str | os.PathLike[str]) -> Iterator[Path]:
-    """Paths from a text file, one in each line, read as they are asked for.
-
-    Empty lines are left out; relative paths count from the current folder.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        with Path(file).open(encoding="utf-8", errors="surrogateescape") as lines:
-            yield from (Path(line.rstrip("\r\n")) for line in lines if line.strip())
-    except OSError as error:
-        raise InputError(f"The list '{file}' cannot be read ({error.strerror}). Check its path.") from error
-
-
 def why(error: Exception, path: Path) -> str:
     """One sentence on why a picture failed; a fault of the program goes to the log in full."""
     if isinstance(error, LfssError):
         return str(error)
     logger.error("fault while segmenting %s", path, exc_info=error)
-    return f"'{path.name}' met a fault of this program ({type(error).__name__}: {error})."
+    return escaped(f"'{path.name}' met a fault of this program ({type(error).__name__}: {error}).")
 
 
 def _fill_one(

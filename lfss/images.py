@@ -15,6 +15,7 @@ Decided once, for every picture that enters:
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterable
@@ -29,12 +30,15 @@ import PIL.Image
 
 from . import decode
 from .errors import ImageError, SupportError
+from .files import is_folder, resolved, why_not
 
 MAX_MEGAPIXELS = 200.0
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif")
 )
+
+logger = logging.getLogger(__name__)
 
 Source = str | os.PathLike[str] | bytes | np.ndarray | PIL.Image.Image
 
@@ -201,16 +205,21 @@ def halve(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
 
 
 def list_images(
-    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], *, recursive: bool = True
+    sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    recursive: bool = True,
+    missing: bool = False,
 ) -> list[Path]:
     """Pictures in folders, and single files, in the order in which people count (2 before 10).
 
     Files named one by one are taken as they are. In folders, only known endings count; hidden files
-    and folders, and links that lead out of the folder, are left out.
+    and folders are left out. Links out of the folder are followed to files of the same owner, as caches
+    of data sets have them; a warning in the log says how many others were left out.
 
     Args:
         sources: a folder or file, or several; each file is listed once.
         recursive: look into sub-folders too.
+        missing: list files that are not there too, so that whoever reads them tells about each.
 
     Raises:
         ImageError: a source does not exist, or a folder cannot be read.
@@ -218,8 +227,8 @@ def list_images(
     paths = [sources] if isinstance(sources, str | os.PathLike) else sources
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
-        for file in _walk(path, recursive) if path.is_dir() else [_existing(path)]:
-            found.setdefault(file.resolve(), file)
+        for file in _walk(path, recursive) if is_folder(path) else [path if missing else _existing(path)]:
+            found.setdefault(resolved(file), file)
     return list(found.values())
 
 
@@ -230,13 +239,31 @@ def _walk(folder: Path, recursive: bool) -> list[Path]:
             f"The folder '{where}' cannot be read ({error.strerror}). Check its permissions."
         ) from error
 
-    root, files = folder.resolve(), []
+    root, files, foreign = resolved(folder), [], 0
     for base, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [f for f in folders if not f.startswith(".")] if recursive else []
         for file in (Path(base, n) for n in names if not n.startswith(".")):
-            if file.suffix.lower() in SUFFIXES and file.resolve().is_relative_to(root):
+            if file.suffix.lower() not in SUFFIXES:
+                continue
+            if resolved(file).is_relative_to(root) or _own_link(file):
                 files.append(file)
+            else:
+                foreign += 1
+    if foreign:
+        logger.warning(
+            "%s in '%s' lead out of it to files of another owner and were left out. Name those files "
+            "themselves, or copy them there.", "1 link" if foreign == 1 else f"{foreign} links", folder,
+        )  # fmt: skip
     return sorted(files, key=_natural)
+
+
+def _own_link(link: Path) -> bool:
+    """Whether a link leads to a file of whoever made it or runs this program, or to nothing at all."""
+    try:
+        owner = link.stat().st_uid
+    except OSError:  # it leads to nothing: reading it will say so
+        return True
+    return owner == link.lstat().st_uid or (hasattr(os, "getuid") and owner == os.getuid())
 
 
 def _natural(path: Path) -> list[tuple[tuple[bool, int, str], ...]]:
@@ -248,8 +275,12 @@ def _natural(path: Path) -> list[tuple[tuple[bool, int, str], ...]]:
 
 
 def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise ImageError(f"There is no file or folder '{path}'. Check the path.")
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise ImageError(f"There is no file or folder '{path}'. Check the path.") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(why_not(path, error)) from error
     return path
 
 

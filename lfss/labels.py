@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .errors import LabelError
+from .text import checked, escaped
 
 MAX_LENGTH = 200
 MAX_PHRASES = 16
@@ -49,7 +50,8 @@ def label_key(name: str) -> str:
     True
     """
     folded = unicodedata.normalize("NFC", name).casefold()
-    return " ".join(unicodedata.normalize("NFC", folded).split())
+    # Escaped, so that a name with half a character can be looked for in a file: there is none of that name.
+    return escaped(" ".join(unicodedata.normalize("NFC", folded).split()))
 
 
 def find_label(name: str, names: Iterable[str]) -> str | None:
@@ -86,24 +88,54 @@ def competitors(label: Label) -> tuple[str, ...]:
     return (*label.distractors, *words)
 
 
+def checked_name(text: str, what: str = "label") -> str:
+    """A name as it is kept and exported, by the one rule for names wherever they come from.
+
+    Composed form (NFC), single blanks, at least one letter or digit, at most ``MAX_LENGTH`` characters, all
+    of which can be shown.
+
+    Raises:
+        LabelError: it breaks the rule.
+    """
+    name = checked(" ".join(text.split()), f"A {what}", most=MAX_LENGTH, refuse=LabelError)
+    if not name:
+        raise LabelError(f"A {what} needs a name, and this one is blank. Type one such as 'dog'.")
+    if not any(c.isalnum() for c in name):
+        raise LabelError(f"A {what} needs letters or digits; '{name}' has none. Type a name such as 'dog'.")
+    return name
+
+
+def checked_label(label: Label) -> Label:
+    """A label of which every word keeps the rule of ``checked_name``; for labels that were not typed here.
+
+    Raises:
+        LabelError: a word breaks the rule, or there are too many.
+    """
+    for what, words in (("label", label.phrases), ("'not' words", label.distractors)):
+        _check_count(words, what)
+    return Label(
+        checked_name(label.text),
+        tuple(checked_name(word) for word in label.synonyms),
+        tuple(checked_name(word, "'not' word") for word in label.distractors),
+    )
+
+
 def _split(text: str, what: str) -> tuple[str, ...]:
     if len(text) > MAX_LENGTH:
         raise LabelError(
             f"A {what} field holds at most {MAX_LENGTH} characters; this one has {len(text)}. "
             "Type a name and a few synonyms."
         )
-    clean = (" ".join(unicodedata.normalize("NFC", part).split()) for part in text.split(","))
     found: dict[str, str] = {}
-    for part in clean:
-        found.setdefault(label_key(part), part)
-    parts = tuple(part for part in found.values() if part)
-    for part in parts:
-        if any(unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\u200c\u200d" for c in part):
-            raise LabelError(f"A {what} holds characters that cannot be shown. Type it again.")
-        if not any(c.isalnum() for c in part):
-            raise LabelError(
-                f"A {what} needs letters or digits; '{part}' has none. Type a name such as 'dog'."
-            )
-    if len(parts) > MAX_PHRASES:
-        raise LabelError(f"A {what} field holds at most {MAX_PHRASES} words; this one has {len(parts)}.")
+    for part in text.split(","):
+        if part.strip():
+            name = checked_name(part, what)
+            found.setdefault(label_key(name), name)
+    parts = tuple(found.values())
+    _check_count(parts, what)
     return parts
+
+
+def _check_count(words: tuple[str, ...], what: str) -> None:
+    if len(words) > MAX_PHRASES:
+        raise LabelError(f"A {what} field holds at most {MAX_PHRASES} words; this one has {len(words)}.")

@@ -163,7 +163,7 @@ def bad_lines() -> dict[str, tuple[str, str]]:
     return {
         "stages": (f"{base} --stages", "belongs to --out"),
         "ray and again": (f"{base} --engine ray --overwrite", "fills in what is missing"),
-        "no list": (base.replace("--query photos", "--list none.txt"), "'none.txt' cannot be read"),
+        "no list": (base.replace("--query photos", "--list none.txt"), "There is no file 'none.txt'"),
         "empty list": (base.replace("--query photos", "--list empty.txt"), "names no picture"),
         "no supports": (base.replace("--support s.png", ""), "no supports for 'red'"),
         "empty folder": (base.replace("--query photos", "--query void"), "no picture in 'void'"),

@@ -11,8 +11,8 @@ import pytest
 from samples import smooth_scores, write_photo
 
 from lfss import __version__
-from lfss.errors import InputError, NoForeground, WeightsMismatch, WorkspaceError
-from lfss.fill import Progress, draft_of, fill, read_list
+from lfss.errors import NoForeground, WeightsMismatch, WorkspaceError
+from lfss.fill import Progress, draft_of, fill
 from lfss.images import read_image
 from lfss.labels import Label
 from lfss.masks import confidence
@@ -217,14 +217,6 @@ def test_an_empty_mask_is_as_sure_as_the_object_is_absent(photos):
     whole = predict(FakeClass(), image)
     none = Prediction(**{**vars(whole), "mask": np.zeros(image.size, bool), "presence": 0.2})
     assert draft_of(none, image).score == pytest.approx(0.8)
-
-
-def test_a_list_of_files_is_read_as_it_is_asked_for(tmp_path, photos):
-    file = tmp_path / "list.txt"
-    file.write_text("\n".join(["a b.jpg", "", "写真.png", "/x/c.jpg\r"]), encoding="utf-8")
-    assert [str(p) for p in read_list(file)] == ["a b.jpg", "写真.png", "/x/c.jpg"]
-    with pytest.raises(InputError, match="cannot be read"):
-        next(read_list(tmp_path / "missing.txt"))
 
 
 def test_memory_does_not_grow_with_the_number_of_pictures(workspace, tmp_path):

@@ -246,7 +246,7 @@ def test_file_without_permission_is_refused(tmp_path, monkeypatch):
     def deny(*_args, **_options):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(type(path), "open", deny)
+    monkeypatch.setattr(os, "open", deny)
     with pytest.raises(ImageError, match=r"a\.png.*Permission denied.*permissions"):
         read_image(path)
 
@@ -301,11 +301,37 @@ def test_listing_is_in_counting_order_and_leaves_out_what_is_no_picture(tmp_path
     names = ["img10.jpg", "img2.JPG", "IMG1.png", "notes.txt", ".secret.png", "sub/a.webp", ".hidden/b.png"]
     for file in (outside, *(folder / n for n in names)):
         file.write_bytes(b"x")
-    (folder / "link.png").symlink_to(outside)
+    (folder / "link.txt").symlink_to(outside)
     (folder / "inner.png").symlink_to(folder / "sub" / "a.webp")
     got = [str(p.relative_to(folder)) for p in list_images(folder)]
     assert got == ["IMG1.png", "img2.JPG", "img10.jpg", "inner.png"]
     assert [p.name for p in list_images(folder, recursive=False)] == got
+
+
+def test_links_out_of_the_folder_are_followed_as_caches_of_data_sets_have_them(tmp_path):
+    store, folder = tmp_path / "blobs" / "1f0c", tmp_path / "snapshot"
+    for made in (store.parent, folder):
+        made.mkdir()
+    store.write_bytes(b"x")
+    (folder / "a.png").symlink_to(store)
+    (folder / "annexed.png").symlink_to("../.git/annex/not-fetched.png")
+    (folder / "circle.png").symlink_to(folder / "circle.png")
+    assert [p.name for p in list_images(folder)] == ["a.png", "annexed.png", "circle.png"]
+    with pytest.raises(ImageError, match="There is no file"):
+        read_image(folder / "annexed.png")
+    with pytest.raises(ImageError, match="a link that leads to itself"):
+        read_image(folder / "circle.png")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root may give files away")
+def test_links_to_files_of_another_owner_are_left_out_and_counted(tmp_path, caplog):
+    secret, folder = tmp_path / "secret.png", tmp_path / "in"
+    folder.mkdir()
+    secret.write_bytes(b"x")
+    os.chown(secret, 12345, 12345)
+    (folder / "a.png").symlink_to(secret)
+    assert list_images(folder) == []
+    assert "1 link in" in caplog.text
 
 
 def test_listing_keeps_sub_folders_named_files_and_their_order(tmp_path):

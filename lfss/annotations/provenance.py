@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from ..drafts import Draft, Origin, Status
+from ..text import escaped
 
 Value = str | float
 
@@ -50,7 +51,9 @@ def restore(values: Mapping[str, Any], *, status: Status) -> dict[str, Any]:
         label=_text(values.get("prompt")),
         threshold=_share(values.get("threshold"), 0.5),
         supports=tuple(_text(values.get("supports")).split()),
-        settings={str(k): str(v) for k, v in settings.items()} if isinstance(settings, dict) else {},
+        settings={_text(str(k)): _text(str(v)) for k, v in settings.items()}
+        if isinstance(settings, dict)
+        else {},
         method=_text(values.get("method")),
     )
     return {
@@ -62,7 +65,7 @@ def restore(values: Mapping[str, Any], *, status: Status) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return escaped(value) if isinstance(value, str) else ""
 
 
 def _share(value: object, otherwise: Any) -> Any:

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from ..drafts import Draft
 from ..errors import ExportError
 from ..labels import label_key
+from ..text import joiner, printable
 
 _REFUSED = frozenset('<>:"/\\|?*')
 _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))))
@@ -148,12 +149,6 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
-def printable(text: str) -> str:
-    """Text without control characters, line ends and broken Unicode, which become ``_``."""
-    bad = ("Cc", "Cs", "Zl", "Zp")
-    return "".join("_" if unicodedata.category(c) in bad or c in "\ufffe\uffff" else c for c in text)
-
-
 def safe_name(original: str) -> str:
     """A file name that every file system takes, from one that a person or another program gave."""
     name = unicodedata.normalize("NFC", printable(original)).replace("\\", "/").rsplit("/", 1)[-1]
@@ -171,7 +166,7 @@ def safe_name(original: str) -> str:
 
 def _invisible(character: str) -> bool:
     # Joiners are part of words and of emoji; marks that turn the direction of writing hide endings.
-    return unicodedata.category(character) == "Cf" and character not in "\u200c\u200d"
+    return unicodedata.category(character) == "Cf" and not joiner(character)
 
 
 def unique(names: Sequence[str], suffixes: Sequence[str]) -> list[str]:

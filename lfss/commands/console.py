@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..text import escaped
+
 TELL_EVERY = 10.0  # seconds between two lines of progress where there is no terminal
 GOES_ON = "Stopped. What is done is kept; the same command again goes on from here."
 
@@ -23,7 +25,8 @@ def with_progress(outcomes: Iterable[T], total: int) -> Iterator[T]:
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(outcomes, total=total, unit="picture", file=sys.stderr)
+        raw = getattr(sys.stderr, "raw", sys.stderr)  # the bar moves the cursor
+        yield from tqdm(outcomes, total=total, unit="picture", file=raw)
         return
     told, before = time.monotonic(), 0
     for done, outcome in enumerate(outcomes, start=1):
@@ -52,6 +55,7 @@ def print_json(document: dict[str, Any]) -> None:
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:
     """Rows of text in columns; the first row is the heading."""
+    rows = [tuple(map(escaped, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..batch import Outcome, earlier_outcomes, plan, run, save_outcomes
 from ..errors import LfssError, WeightsError
-from ..fill import read_list
+from ..lists import PathList
 from . import FAILED, NO_WEIGHTS, OK, STOPPED
 from .console import GOES_ON, print_json, print_summary, print_table, shown, with_progress
 
@@ -19,7 +19,9 @@ _SAVE_EVERY = 5.0  # seconds between two writings of the records
 
 def segment(args: argparse.Namespace) -> int:
     """Prepare the class once, segment every query, write results, and report."""
-    jobs = plan(args.query or list(read_list(args.list)), args.out)
+    jobs = (
+        plan(args.query, args.out) if args.query else plan(list(PathList(args.list)), args.out, missing=True)
+    )
 
     from .classes import PRESET, prepare, read_class  # brings torch, so the cheap checks come first
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..batch import list_queries
-from ..errors import ImageError, LfssError, WeightsError
-from ..fill import Filled, fill, read_list
+from ..errors import LfssError, WeightsError
+from ..fill import Filled, fill
 from ..images import read_image
 from ..labels import find_label, parse_label
+from ..lists import PathList
 from ..workspace import DATABASE_NAME, Workspace
 from . import FAILED, NO_WEIGHTS, OK, STOPPED
 from .console import GOES_ON, counted, print_json, print_summary, print_table, with_progress
@@ -52,14 +53,9 @@ def segment(args: argparse.Namespace) -> int:
 
 
 def _pictures(args: argparse.Namespace) -> tuple[Iterable[Path], int]:
-    """The files and how many they are; a list is counted and then read again as it is used."""
-    if args.query:
-        files = list_queries(args.query)
-        return files, len(files)
-    total = sum(1 for _ in read_list(args.list))
-    if not total:
-        raise ImageError(f"The list '{args.list}' names no picture. Write one path on each line.")
-    return read_list(args.list), total
+    """The files and how many they are."""
+    files = list_queries(args.query) if args.query else PathList(args.list)
+    return files, len(files)
 
 
 def _kept_supports(args: argparse.Namespace) -> list[Support]:

@@ -14,8 +14,8 @@ import re
 import sqlite3
 from dataclasses import dataclass
 
-from ..errors import InputError, LabelError, UnknownName, WorkspaceError
-from ..labels import Label, label_key
+from ..errors import InputError, UnknownName, WorkspaceError
+from ..labels import Label, checked_label, checked_name, label_key
 
 _GOLDEN = 0.61803398875  # a step around the colour circle that never comes back near a used hue
 
@@ -47,12 +47,11 @@ def add(
 
     Raises:
         WorkspaceError: its name or colour is taken.
-        InputError: the colour is not one, or the name is empty.
+        InputError: the colour is not one, or the name breaks the rule of ``labels.checked_name``.
     """
+    label = checked_label(label)
     taken = {c.name: c.colour for c in every(connection)}
     key = label_key(label.text)
-    if not key:
-        raise LabelError("A label needs a name. Type one such as 'dog'.")
     for name in taken:
         if label_key(name) == key:
             raise WorkspaceError(
@@ -82,10 +81,12 @@ def change(
     Raises:
         WorkspaceError: the new name or colour is taken.
         UnknownName: there is no label of that name.
+        LabelError: the new name breaks the rule of ``labels.checked_name``.
     """
     label_id = number(connection, name)
     others = {c.name: c.colour for c in every(connection) if label_key(c.name) != label_key(name)}
     if label is not None:
+        label = checked_label(label)
         for other in others:
             if label_key(other) == label_key(label.text):
                 raise WorkspaceError(
@@ -129,7 +130,8 @@ def number(connection: sqlite3.Connection, name: str) -> int:
 
 
 def number_or_add(connection: sqlite3.Connection, name: str) -> int:
-    """The number of a label, which is added if it is new."""
+    """The number of a label, which is added if it is new; raises LabelError if it cannot be a name."""
+    name = checked_name(name)
     row = connection.execute("SELECT id FROM labels WHERE key=?", (label_key(name),)).fetchone()
     if row is None:
         add(connection, Label(name))

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from ..text import escaped
 from . import categories, pictures
 from .database import now
 
@@ -14,7 +15,7 @@ def put(connection: sqlite3.Connection, folder: Path, label: str, path: Path, me
     """Note why a file failed, in place of an earlier note."""
     connection.execute(
         "INSERT OR REPLACE INTO failures (label_id, path, message, made) VALUES (?, ?, ?, ?)",
-        (categories.number_or_add(connection, label), pictures.stored(folder, path), message, now()),
+        (categories.number_or_add(connection, label), pictures.stored(folder, path), escaped(message), now()),
     )
 
 

@@ -60,7 +60,7 @@ def stamp_of(path: Path) -> Stamp | None:
     """Size and time of a file; None if there is no such file."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return Stamp(found.st_size, found.st_mtime_ns)
 
@@ -216,7 +216,7 @@ def keep(folder: Path, image: Image) -> Path:
 
 def _text(name: str) -> str:
     """A file name as text that can be stored and shown."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return name.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _digest(path: Path) -> str | None:

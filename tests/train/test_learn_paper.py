@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from train.learn_paper import Example, PaperLearner
+from train.learning import Recipe
 
 from lfss.methods import Episode, Lfss, LfssConfig
 from lfss.similarity import resize_map
 from tests.masks import coin, noise
-from train.learn_paper import Example, PaperLearner
-from train.learning import Recipe
 
 CHANNELS, H, W, S, K = (6, 4), 8, 9, 16, 2
 
