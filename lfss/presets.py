@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .encoders import Backbone, VisionLanguage
+from .encoders.evidence import Evidence, guided
 from .errors import InputError, UnknownName
 from .methods import LfssConfig
 
@@ -60,21 +61,37 @@ def cache_folder() -> Path:
 
 
 def _clip_and_backbone(
-    device: str, models_dir: Path | None, *, clip: str, pretrained: str, backbone: str
+    device: str,
+    models_dir: Path | None,
+    *,
+    clip: str,
+    pretrained: str,
+    backbone: str,
+    evidence: Evidence | None = None,
 ) -> Encoders:
     from .encoders.backbone import load_backbone
     from .encoders.vlm import load_vlm
 
-    return Encoders(
-        load_vlm(
-            clip,
-            pretrained=pretrained,
-            device=device,
-            models_dir=models_dir,
-            cache_dir=cache_folder() / "text",
-        ),
-        load_backbone(backbone, device=device, models_dir=models_dir),
-    )
+    folder = cache_folder() / "text"
+    vlm = load_vlm(clip, pretrained=pretrained, device=device, models_dir=models_dir, cache_dir=folder)
+    cells = load_backbone(backbone, device=device, models_dir=models_dir)
+    return Encoders(vlm, cells, None if evidence is None else guided(vlm, cells, evidence))
+
+
+def with_evidence(preset: Preset, evidence: Evidence) -> Preset:
+    """The same preset with options of the text evidence; its name says which."""
+
+    def load(device: str, models_dir: Path | None) -> Encoders:
+        e = preset.load(device, models_dir)
+        return Encoders(e.vlm, e.backbone, guided(e.vlm, e.backbone, evidence, e.encode))
+
+    return replace(preset, name=f"{preset.name}, {evidence}", load=load)
+
+
+def _talk2dino(device: str, models_dir: Path | None) -> Encoders:
+    from .encoders.talk2dino import load_talk2dino
+
+    return Encoders(*load_talk2dino(device=device, models_dir=models_dir, cache_dir=cache_folder() / "text"))
 
 
 def _mini(device: str, models_dir: Path | None) -> Encoders:
@@ -123,14 +140,24 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset(
             name="vit",
-            summary="CLIP ViT-B/16 with neighbourhood attention, and a DINO-family ViT",
+            summary="CLIP ViT-B/16 whose last attention is that of a DINO-family ViT, the backbone",
             licence="CLIP: MIT; DINOv2: Apache-2.0",
             load=partial(
                 _clip_and_backbone,
                 clip="ViT-B-16",
                 pretrained="openai",
                 backbone="vit_small_patch14_dinov2.lvd142m",
+                evidence=Evidence(proxy=True),
             ),
+            weights="Hugging Face hub, on first use",
+        ),
+        Preset(
+            name="talk2dino",
+            summary="Talk2DINO: one DINOv2 ViT-B for text and matching, words by CLIP's text side",
+            licence="DINOv2: Apache-2.0; CLIP: MIT; Talk2DINO's projection: its authors' page on the hub "
+            "(lorebianchi98/Talk2DINO-ViTB), whose terms nobody here could check",
+            load=_talk2dino,
+            size=448,  # as its projection was trained
             weights="Hugging Face hub, on first use",
         ),
     )

@@ -80,6 +80,7 @@ BACKBONES: dict[str, Recipe] = {
     "vit_small_patch14_dinov2.lvd142m": _DINO2,
     "vit_base_patch14_dinov2.lvd142m": _DINO2,
     "vit_small_patch14_reg4_dinov2.lvd142m": _DINO2,
+    "vit_base_patch14_reg4_dinov2.lvd142m": _DINO2,
     "vit_small_patch16_224.dino": _DINO,
     "vit_small_patch16_dinov3.lvd1689m": _DINO3,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ REMEMBERED = 4096  # phrases kept in memory, 4 KB each
 logger = logging.getLogger(__name__)
 
 
+def mean_direction(each: Tensor) -> Tensor:
+    """Unit mean of unit vectors: (T, D) -> (D,)."""
+    return F.normalize(F.normalize(each, dim=-1).mean(dim=0), dim=0)
+
+
 class TextEncoder:
     """Phrases to unit vectors through the text tower of a CLIP.
 
@@ -30,6 +35,8 @@ class TextEncoder:
         name: of the tower, part of the key on disk.
         cache_dir: folder for phrase vectors; None keeps them in memory only.
         templates: the sentences to average over, each with one ``{}``.
+        merge: (T, D') vectors of one phrase in all templates, not normalised -> (D,). The usual way is the
+            mean of unit vectors; another way has another ``name``.
     """
 
     def __init__(
@@ -41,11 +48,13 @@ class TextEncoder:
         name: str,
         cache_dir: Path | str | None = None,
         templates: Sequence[str] = TEMPLATES,
+        merge: Callable[[Tensor], Tensor] | None = None,
     ):
         if clip.attn_mask is None or clip.text_pool_type != "argmax":
             raise ValueError(f"{name} reads text in both directions; only CLIP's own kind is supported.")
         self._clip, self._tokenizer, self._dim = clip, tokenizer, dim
         self._templates = tuple(templates)
+        self._merge = merge or mean_direction
         self._memory: dict[str, Tensor] = {}
         self._folder = Path(cache_dir) if cache_dir is not None else None
         self._key = self._fingerprint(name) if self._folder else ""
@@ -70,7 +79,7 @@ class TextEncoder:
     @torch.no_grad()
     def _encode(self, phrase: str) -> Tensor:
         each = self._embed(self._tokenizer([t.replace("{}", phrase) for t in self._templates]))  # (T, D)
-        return F.normalize(F.normalize(each, dim=-1).mean(dim=0), dim=0)
+        return self._merge(each)
 
     def _embed(self, tokens: Tensor) -> Tensor:
         """(N, 77) tokens -> (N, D), as ``clip.encode_text``, without the work on padding.

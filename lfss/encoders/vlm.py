@@ -21,6 +21,8 @@ from torch.nn import functional as F
 from ..compat import ensure_torchvision
 from ..errors import UnknownName
 from ..weights import find_file, load_into, read_state
+from .evidence import Mixing, repair_outliers
+from .last_layer import block_values, mixed_values, neighbours, pool_values, tokens_of
 from .pixels import to_tower
 from .text import TextEncoder
 
@@ -40,6 +42,7 @@ class MaskClip:
     """
 
     logit_scale = LOGIT_SCALE
+    guidable = True  # its last layer takes a mixture from outside, see ``evidence``
 
     def __init__(self, clip: Any, text: TextEncoder, *, name: str):
         self._visual, self._text, self.name = clip.visual, text, name
@@ -50,12 +53,20 @@ class MaskClip:
         return self._text(phrases)
 
     @torch.no_grad()
-    def encode_dense(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, D, h, w) unit vectors, about H / 32 by W / 32 cells."""
+    def encode_dense(self, pixels: Tensor, *, mixing: Mixing | None = None, repair: bool = False) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, D, h, w) unit vectors, about H / 32 by W / 32 cells.
+
+        Args:
+            pixels: the pictures.
+            mixing: averages the values in place of the pooling's attention, which MaskCLIP leaves out; the
+                result then has its grid.
+            repair: replace outlier cells first.
+        """
         device = self._visual.conv1.weight.device
         x = to_tower(pixels, multiple=32, mean=MEAN, std=STD, device=device)
         levels = self._visual.forward_intermediates(x, indices=[4], intermediates_only=True)
-        cells = pool_values(self._visual.attnpool, levels["image_intermediates"][0])
+        last = levels["image_intermediates"][0]
+        cells = pool_values(self._visual.attnpool, repair_outliers(last) if repair else last, mixing)
         return F.normalize(cells, dim=1).contiguous()
 
     def familiarity(self, phrase: str) -> float:
@@ -70,9 +81,9 @@ class DenseViT:
         clip: an ``open_clip.CLIP`` with a transformer tower, in eval mode.
         text: its text side.
         name: shown to people and used in keys.
-        head: what the last block does. ``maskclip``: each cell attends to itself alone, the rest of
-            the block is kept. ``nacl``: each cell attends to similar keys and to its neighbours, and
-            the attention's output is taken without the residual and the MLP.
+        head: what the last block does, unless a mixture is given. ``maskclip``: each cell attends to itself
+            alone, the rest of the block is kept. ``nacl``: each cell attends to similar keys and to its
+            neighbours, and the attention's output is taken without the residual and the MLP.
         sigma: standard deviation in cells of the neighbourhood of ``nacl``; larger is smoother. Try
             2 to 8.
 
@@ -82,6 +93,7 @@ class DenseViT:
     """
 
     logit_scale = LOGIT_SCALE
+    guidable = True  # its last layer takes a mixture from outside, see ``evidence``
 
     def __init__(self, clip: Any, text: TextEncoder, *, name: str, head: str = "nacl", sigma: float = 5.0):
         if head not in HEADS:
@@ -97,109 +109,38 @@ class DenseViT:
         return self._text(phrases)
 
     @torch.no_grad()
-    def encode_dense(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, D, h, w) unit vectors, one for each patch."""
+    def encode_dense(self, pixels: Tensor, *, mixing: Mixing | None = None, repair: bool = False) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, D, h, w) unit vectors, one for each patch.
+
+        Args:
+            pixels: the pictures.
+            mixing: averages the last block's values in place of its attention, without the residual and the
+                MLP; the result then has its grid.
+            repair: replace outlier cells before the last block.
+        """
         visual = self._visual
         patch = visual.patch_size[0]
         x = to_tower(pixels, multiple=patch, mean=MEAN, std=STD, device=visual.conv1.weight.device)
         h, w = x.shape[-2] // patch, x.shape[-1] // patch
-        x = _tokens(visual, x)  # (B, 1 + hw, width)
+        x = tokens_of(visual, x)  # (B, 1 + hw, width)
         *blocks, last = visual.transformer.resblocks
         for block in blocks:
             x = block(x)
-        cells = (
-            block_values(last, x) if self._head == "maskclip" else neighbours(last, x, (h, w), self._sigma)
-        )
-        cells = visual.ln_post(cells[:, 1:]) @ visual.proj  # (B, hw, D), without the class token
+        if repair:
+            patches = repair_outliers(x[:, 1:].transpose(1, 2).unflatten(2, (h, w)))
+            x = torch.cat((x[:, :1], patches.flatten(2).transpose(1, 2)), 1)
+        if mixing is not None:
+            cells, (h, w) = mixed_values(last, x, (h, w), mixing), mixing.grid
+        elif self._head == "maskclip":
+            cells = block_values(last, x)[:, 1:]
+        else:
+            cells = neighbours(last, x, (h, w), self._sigma)[:, 1:]
+        cells = visual.ln_post(cells) @ visual.proj  # (B, hw, D), without the class token
         return F.normalize(cells, dim=-1).transpose(1, 2).unflatten(2, (h, w))
 
     def familiarity(self, phrase: str) -> float:
         """Always 1: CLIP has read nearly every word and cannot tell."""
         return 1.0
-
-
-def pool_values(pool: Any, cells: Tensor) -> Tensor:
-    """Value path of CLIP's attention pooling, for each cell: two 1x1 convolutions.
-
-    The mean token, the positional embedding, queries and keys are dropped: over a constant picture
-    and without the embedding, the pooling itself gives just this.
-
-    Args:
-        pool: an open_clip ``AttentionPool2d``.
-        cells: (B, C, h, w).
-
-    Returns:
-        (B, D, h, w), not normalised.
-    """
-    values = F.conv2d(cells, pool.v_proj.weight[:, :, None, None], pool.v_proj.bias)
-    return F.conv2d(values, pool.c_proj.weight[:, :, None, None], pool.c_proj.bias)
-
-
-def block_values(block: Any, tokens: Tensor) -> Tensor:
-    """A transformer block in which each token attends to itself alone.
-
-    Args:
-        block: an open_clip ``ResidualAttentionBlock``.
-        tokens: (B, N, width).
-
-    Returns:
-        (B, N, width), residual and MLP included.
-    """
-    _, values = _keys_values(block, tokens)
-    tokens = tokens + block.ls_1(block.attn.out_proj(values))
-    return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
-
-
-def neighbours(block: Any, tokens: Tensor, grid: tuple[int, int], sigma: float) -> Tensor:
-    """Attention of a block by key likeness and nearness (the idea of NACLIP).
-
-    The logits of a cell are its key's products with all keys, scaled as ever, plus a Gaussian of
-    height 1 around the cell. Residual and MLP, which serve the class token, are left out.
-
-    Args:
-        block: an open_clip ``ResidualAttentionBlock``.
-        tokens: (B, 1 + hw, width), the class token first; it is attended to, without a place.
-        grid: (h, w).
-        sigma: of the Gaussian, in cells.
-
-    Returns:
-        (B, 1 + hw, width).
-    """
-    keys, values = _keys_values(block, tokens)
-    heads = (block.attn.num_heads, -1)
-    keys, values = (
-        t.unflatten(2, heads).transpose(1, 2) for t in (keys, values)
-    )  # (B, heads, N, width / heads)
-    near = F.pad(_nearness(grid, sigma, tokens.device), (1, 0, 1, 0))
-    mixed = F.scaled_dot_product_attention(keys, keys, values, attn_mask=near.to(tokens.dtype))
-    return block.attn.out_proj(mixed.transpose(1, 2).flatten(2))
-
-
-def _keys_values(block: Any, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values of a block's attention, each (B, N, width)."""
-    attn, width = block.attn, tokens.shape[-1]
-    both = F.linear(block.ln_1(tokens), attn.in_proj_weight[width:], attn.in_proj_bias[width:])
-    return both[..., :width], both[..., width:]
-
-
-def _nearness(grid: tuple[int, int], sigma: float, device: torch.device) -> Tensor:
-    """(hw, hw): exp(-d^2 / 2 sigma^2) for the distance d of two cells."""
-    rows, columns = (torch.arange(n, device=device, dtype=torch.float32) for n in grid)
-    place = torch.cartesian_prod(rows, columns)
-    return torch.exp(-torch.cdist(place, place).square() / (2 * sigma**2))
-
-
-def _tokens(visual: Any, x: Tensor) -> Tensor:
-    """Patches with the positional embedding fitted to their grid: (B, 1 + hw, width)."""
-    x = visual.conv1(x)
-    h, w = x.shape[-2:]
-    own, place = visual.positional_embedding[:1], visual.positional_embedding[1:]
-    if (h, w) != tuple(visual.grid_size):
-        place = place.T.unflatten(1, visual.grid_size)[None]  # (1, width, grid, grid)
-        place = F.interpolate(place, size=(h, w), mode="bicubic", antialias=True)
-        place = place[0].flatten(1).T
-    first = (visual.class_embedding + own).expand(len(x), 1, -1)
-    return visual.ln_pre(torch.cat([first, x.flatten(2).transpose(1, 2) + place], dim=1))
 
 
 def load_vlm(
@@ -230,6 +171,24 @@ def load_vlm(
         WeightsUnavailable: the weights are neither here nor to be had.
         WeightsMismatch: the file does not fit the tower.
     """
+    clip, tokenizer, title = load_clip(
+        name, pretrained, device=device, models_dir=models_dir, random_weights=random_weights
+    )
+    text = TextEncoder(clip, tokenizer, dim=clip.visual.output_dim, name=title, cache_dir=cache_dir)
+    if hasattr(clip.visual, "attnpool"):
+        return MaskClip(clip, text, name=title)
+    return DenseViT(clip, text, name=f"{title}, {head} {sigma:g}", head=head, sigma=sigma)
+
+
+def load_clip(
+    name: str,
+    pretrained: str,
+    *,
+    device: torch.device | str = "cpu",
+    models_dir: Path | str | None = None,
+    random_weights: bool = False,
+) -> tuple[Any, Any, str]:
+    """A frozen CLIP, its tokenizer, and what to call it; arguments and errors as ``load_vlm``."""
     ensure_torchvision()
     import open_clip
 
@@ -246,12 +205,7 @@ def load_vlm(
     clip = clip.to(device).eval().requires_grad_(False)
     # Channels last: the same numbers, faster on a CPU.
     clip.visual.to(memory_format=torch.channels_last)
-    text = TextEncoder(
-        clip, open_clip.get_tokenizer(name), dim=clip.visual.output_dim, name=title, cache_dir=cache_dir
-    )
-    if hasattr(clip.visual, "attnpool"):
-        return MaskClip(clip, text, name=title)
-    return DenseViT(clip, text, name=f"{title}, {head} {sigma:g}", head=head, sigma=sigma)
+    return clip, open_clip.get_tokenizer(name), title
 
 
 def _look_up(name: str, pretrained: str) -> tuple[dict[str, Any], dict[str, Any]]:
