@@ -13,7 +13,8 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -24,6 +25,7 @@ from demo.gpu import LENT
 from demo.service import Service
 from demo.sessions import Sessions
 from lfss.errors import LfssError
+from lfss.stopping import stopped_like_ctrl_c
 
 EXAMPLES = """examples:
   python app.py                          the app with mini, at http://127.0.0.1:7860
@@ -68,6 +70,12 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Serve until stopped; the exit status is 2 where the app cannot start as asked."""
     chosen = arguments()
+    with stopped_like_ctrl_c():
+        return serve(chosen)
+
+
+def serve(chosen: argparse.Namespace) -> int:
+    """Build the page and serve it; what visitors sent is removed when that ends, however it ends."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     service = Service(chosen.preset, device=chosen.device, models_dir=chosen.models)
     service.start()  # loads while the page is built
@@ -76,26 +84,47 @@ def main() -> int:
     except LfssError as error:
         print(error, file=sys.stderr)
         return 2
+    try:
+        with uploads_in(sessions.uploads):
+            launch(chosen, service, sessions)
+    except OSError as error:  # the port is taken, or the address is not of this machine
+        print(f"The app cannot listen there. {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        sessions.close()
+    return 0
+
+
+def launch(chosen: argparse.Namespace, service: Service, sessions: Sessions) -> None:
+    """Build the page and serve it until stopped."""
     from demo.page import build, launch_options
 
     page = build(service, sessions)
     page.queue(default_concurrency_limit=16, max_size=128)
     if LENT:
         service.wait()  # weights must be in place before a GPU is lent
+    page.launch(
+        server_name=chosen.host,
+        server_port=chosen.port,
+        share=chosen.share,
+        mcp_server=chosen.mcp,
+        **launch_options(),
+    )
+
+
+@contextmanager
+def uploads_in(folder: Path) -> Iterator[None]:
+    """Let Gradio keep uploads in a folder that goes with the sessions, unless the environment says where."""
+    if "GRADIO_TEMP_DIR" in os.environ:
+        yield
+        return
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
     try:
-        page.launch(
-            server_name=chosen.host,
-            server_port=chosen.port,
-            share=chosen.share,
-            mcp_server=chosen.mcp,
-            **launch_options(),
-        )
-    except OSError as error:  # the port is taken, or the address is not of this machine
-        print(f"The app cannot listen there. {error}", file=sys.stderr)
-        return 2
+        yield
     finally:
-        sessions.close()
-    return 0
+        del os.environ["GRADIO_TEMP_DIR"]
 
 
 if __name__ == "__main__":

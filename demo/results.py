@@ -92,7 +92,7 @@ def save(result: Result, path: Path) -> None:
     }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue(), sync=False)
 
 
 def load(path: Path) -> Result:

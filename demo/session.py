@@ -130,7 +130,7 @@ class Session:
         self.pictures[picture.digest] = picture
         path = self._thumbnails() / f"{picture.digest}.png"
         if not path.exists():
-            save_png_atomic(path, shrunk(image.pixels, THUMBNAIL_SIDE))
+            save_png_atomic(path, shrunk(image.pixels, THUMBNAIL_SIDE), sync=False)
         return picture
 
     def picture(self, digest: str) -> PictureFile:
@@ -225,7 +225,7 @@ class Session:
         """The picture at the size of a thumbnail, (h, w, 3); decoded in full the first time only."""
         path = self._thumbnails() / f"{digest}.png"
         if not path.exists():
-            save_png_atomic(path, shrunk(self.picture(digest).read().pixels, THUMBNAIL_SIDE))
+            save_png_atomic(path, shrunk(self.picture(digest).read().pixels, THUMBNAIL_SIDE), sync=False)
         return read_image(path).pixels
 
     def thumbnail(self, digest: str, mask: npt.NDArray[np.bool_], version: str) -> Path:

@@ -10,7 +10,9 @@ import threading
 import time
 from pathlib import Path
 
+from lfss.atomic import owner_mark, sweep
 from lfss.errors import InputError
+from lfss.files import make_private
 from lfss.workspace import Workspace
 
 from .session import Session
@@ -32,11 +34,18 @@ class Sessions:
     def __init__(
         self, workspace: Path | None = None, *, root: Path | None = None, idle_seconds: float = IDLE_SECONDS
     ):
-        self.root = Path(tempfile.mkdtemp(prefix="lfss-", dir=root))
+        place = root or Path(tempfile.gettempdir())
+        sweep(place, "lfss-app-*")  # photos of visitors of an app that was killed
+        self.root = Path(tempfile.mkdtemp(prefix=f"lfss-app-{owner_mark()}", dir=place))
         self._shared = Workspace.open(workspace) if workspace else None
         self._idle, self._lock = idle_seconds, threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._pages: dict[str, str] = {}
+
+    @property
+    def uploads(self) -> Path:
+        """Where the server keeps what visitors send until a session has taken it."""
+        return make_private(self.root / "uploads")
 
     @property
     def shared(self) -> bool:

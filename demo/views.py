@@ -120,7 +120,7 @@ def data_url(pixels: Pixels) -> str:
 
 def write_jpeg(path: Path, pixels: Pixels) -> None:
     """Write a picture that is only looked at, atomically."""
-    write_atomic(path, _jpeg(pixels))
+    write_atomic(path, _jpeg(pixels), sync=False)
 
 
 def _jpeg(pixels: Pixels) -> bytes:

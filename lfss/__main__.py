@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from .commands import FAILED, NO_WEIGHTS, REFUSED, STOPPED
 from .commands.console import refuse
 from .errors import InputError, LfssError, NoForeground, WeightsError, WorkspaceError
+from .stopping import stopped_like_ctrl_c
 from .text import Terminal, checked
 
 MAX_TYPED = 100_000  # characters of one value; each command has limits of its own below this
@@ -35,7 +36,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    with _terminal():
+    with _terminal(), stopped_like_ctrl_c():
         return _run(list(sys.argv[1:] if argv is None else argv))
 
 

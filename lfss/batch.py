@@ -24,15 +24,16 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from .atomic import write_atomic
+from .atomic import sweep, write_atomic
 from .errors import ExportError, ImageError, InputError, LfssError, WeightsError
 from .figures import draw, save_png_atomic, strip
-from .files import exists, is_folder
+from .files import exists, is_folder, read_bytes
 from .images import Image, list_images, read_image
 from .stages import Prediction, Stage
-from .text import escaped
+from .text import decode, escaped
 
 RUN_FILE = "lfss-run.json"
+MAX_RECORDS = 1 << 28  # bytes of it; about a million pictures
 OVERLAY_SIDE = 1600  # pixels; an overlay is to look at, the mask has every pixel
 _ENDINGS = (".overlay.jpg", ".stages.png", ".stages.npz", ".mask.png")
 
@@ -155,9 +156,13 @@ def run(
         ExportError: results cannot be written, as on a full disk.
         WeightsError: the model cannot be loaded.
     """
+    swept: set[Path] = set()
     for job in jobs:
+        if job.target.parent not in swept:
+            swept.add(job.target.parent)
+            sweep(job.target.parent)
         known = (earlier or {}).get(job.name)
-        if known and all(file.exists() for file in job.results(stages=stages)):
+        if known and all(map(exists, job.results(stages=stages))):
             yield replace(known, status="kept")
             continue
         try:
@@ -191,21 +196,35 @@ def earlier_outcomes(out: Path, settings: Mapping[str, Any], jobs: Iterable[Job]
             be replaced.
     """
     file, advice = out / RUN_FILE, "Choose another --out, or add --overwrite to replace what is there."
-    if not file.exists():
-        foreign = (path for job in jobs for path in job.results(stages=True) if path.exists())
+    if not exists(file):
+        foreign = (path for job in jobs for path in job.results(stages=True) if exists(path))
         if path := next(foreign, None):
             raise InputError(f"'{path}' is there already and comes from no run of this program. {advice}")
         return {}
     try:
-        document = json.loads(file.read_bytes())
+        document = json.loads(decode(read_bytes(file, most=MAX_RECORDS), "It"))
         before = dict(document["settings"])
-        outcomes = [Outcome(**record) for record in document["results"]]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        outcomes = [_outcome(record) for record in document["results"]]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"The records '{file}' of an earlier run cannot be read. {advice}") from error
     other = [key for key in settings if before.get(key) != settings[key]]
     if other:
         raise InputError(f"'{out}' holds results of a run with another {' and '.join(other)}. {advice}")
     return {outcome.image: outcome for outcome in outcomes if outcome.status != "failed"}
+
+
+def _outcome(record: Mapping[str, Any]) -> Outcome:
+    """A record of an earlier run; raises ValueError where a field is of another kind."""
+    outcome = Outcome(**record)
+    texts = (outcome.image, outcome.message, outcome.mask or "")
+    numbers = [v for v in (outcome.area, outcome.presence, outcome.seconds) if v is not None]
+    if (
+        outcome.status not in ("done", "kept", "failed")
+        or not all(isinstance(v, str) for v in texts)
+        or not all(isinstance(v, float | int) and math.isfinite(v) for v in numbers)
+    ):
+        raise ValueError("a field of another kind")
+    return outcome
 
 
 def save_outcomes(out: Path, settings: Mapping[str, Any], outcomes: Iterable[Outcome]) -> None:
@@ -259,6 +278,11 @@ def _told(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # of this picture alone
+            raise ImageError(
+                f"The name of the picture is too long for the names of its results in '{folder}'. "
+                "Give the picture a shorter name."
+            ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ExportError(
                 f"The disk of '{folder}' is full. Make room and run the same command again: "

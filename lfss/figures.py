@@ -140,12 +140,13 @@ def strip(
     return np.asarray(sheet)
 
 
-def save_png_atomic(path: Path, array: npt.NDArray) -> None:
+def save_png_atomic(path: Path, array: npt.NDArray, *, sync: bool = True) -> None:
     """Write a PNG whole or not at all.
 
     Args:
         path: the file; its folder must exist.
         array: (H, W, 3) uint8 RGB, (H, W) uint8, or (H, W) bool, which becomes 0 and 255.
+        sync: as in ``write_atomically``.
 
     Raises:
         OSError: the folder cannot be written or the disk is full.
@@ -156,7 +157,7 @@ def save_png_atomic(path: Path, array: npt.NDArray) -> None:
     if array.ndim == 3:
         array, options = array[..., ::-1], (cv2.IMWRITE_PNG_COMPRESSION, 3)  # half of the default's bytes
     _, data = cv2.imencode(".png", np.ascontiguousarray(array), options)
-    write_atomic(path, data.tobytes())
+    write_atomic(path, data.tobytes(), sync=sync)
 
 
 @lru_cache(maxsize=1)

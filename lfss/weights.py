@@ -20,9 +20,12 @@ from torch import Tensor, nn
 
 from .atomic import write_atomically
 from .errors import WeightsError, WeightsMismatch, WeightsUnavailable
+from .files import read_bytes
+from .text import decode
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "models"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+MAX_CONFIG = 1 << 20  # bytes
 PROBE_SECONDS = 3.0  # longest wait for a sign of life from the hub
 _SHOWN_KEYS = 6  # names listed in an error before "and N more"
 
@@ -180,8 +183,8 @@ def load_model(
             f"{CONFIG} and {WEIGHTS}, or a hub repository as owner/name."
         )
     try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = json.loads(decode(read_bytes(config_path, most=MAX_CONFIG), "It"))
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsUnavailable(
             f"{config_path} cannot be read ({_first_line(error)}). Get the model again."
         ) from error

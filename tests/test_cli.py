@@ -310,10 +310,10 @@ def test_a_fault_of_the_program_costs_one_picture(place, model, capsys, caplog):
 def test_a_full_disk_stops_with_one_sentence_and_keeps_the_rest(place, model, monkeypatch, capsys):
     write = figures.write_atomic
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, *, sync: bool = True) -> None:
         if path.name == "10.mask.png":
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(path, data)
+        write(path, data, sync=sync)
 
     monkeypatch.setattr(figures, "write_atomic", full)
     assert segment() == 1

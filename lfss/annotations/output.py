@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL.Image
 
+from ..atomic import partial_name, sweep, sync_file
 from ..errors import ExportError
 from ..images import read_image
 from .palette import Colour
@@ -28,13 +28,14 @@ def new_folder(out: Path) -> Iterator[Path]:
     """A folder to write into, which gets its name when all is written.
 
     Yields a hidden folder beside ``out``. When the block ends well it becomes ``out``; when it fails
-    it is removed. A program that is killed leaves ``.lfss-....partial`` behind, which may be deleted.
+    it is removed. What a killed program leaves behind, the next export into the same place removes.
 
     Raises:
         ExportError: the target exists and is not an empty folder, or cannot be written.
     """
+    sweep(out.parent)
     _check_free(out)
-    partial = out.parent / f".lfss-{secrets.token_hex(4)}.partial"
+    partial = out.parent / partial_name()
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -56,12 +57,12 @@ def new_file(out: Path) -> Iterator[Path]:
     """
     if out.exists() or out.is_symlink():
         raise ExportError(f"'{out}' exists already. Choose another name, or move it away first.")
-    partial = out.parent / f".lfss-{secrets.token_hex(4)}.partial"
+    sweep(out.parent)
+    partial = out.parent / partial_name()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
+        sync_file(partial)
         _give_name(partial, out)
     except OSError as error:
         raise cannot_write(out, error) from error

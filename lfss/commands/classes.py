@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..atomic import sweep
 from ..errors import InputError
 from ..hints import read_supports
 from ..labels import Label, parse_label
@@ -98,6 +99,7 @@ def _save(prepared: Prepared, file: Path) -> None:
 
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        sweep(file.parent)
         prepared.save(file)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -14,6 +14,7 @@ import numpy as np
 from ..annotations import FORMATS, Format, format_of
 from ..annotations.bundle import write_bundle
 from ..annotations.outlines import trace
+from ..annotations.output import new_folder
 from ..annotations.raster import Target
 from ..drafts import STATUSES, Draft, Status
 from ..errors import InputError
@@ -178,11 +179,10 @@ def _write(
         with zipfile.ZipFile(out) as archive:
             names = archive.namelist()
         return [sum(name.startswith(f"{form.name}/") for name in names) for form in forms]
-    alone = len(forms) == 1
-    return [
-        len(form.write(drafts, args.out if alone else args.out / form.name, **form.accepted(options)))
-        for form in forms
-    ]
+    if len(forms) == 1:
+        return [len(forms[0].write(drafts, args.out, **forms[0].accepted(options)))]
+    with new_folder(args.out) as folder:  # all of them or none, so that the same command can be run again
+        return [len(form.write(drafts, folder / form.name, **form.accepted(options))) for form in forms]
 
 
 def _zip_name(out: Path) -> Path:

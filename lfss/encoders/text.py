@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..atomic import write_atomically
+from ..atomic import write_atomic
 from .templates import TEMPLATES
 
 REMEMBERED = 4096  # phrases kept in memory, 4 KB each
@@ -118,7 +118,7 @@ class TextEncoder:
 
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._path(phrase), lambda path: path.write_bytes(save({"vector": vector})))
+            write_atomic(self._path(phrase), save({"vector": vector}), sync=False)
         except OSError as error:
             logger.warning("phrase vectors are not kept in %s: %s", self._folder, error)
 

@@ -13,15 +13,14 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import PIL.Image
 
+from ..atomic import sweep, write_atomic
 from ..errors import InputError, LfssError, WorkspaceError
 from ..images import Image, read_image
 from .database import now
@@ -196,17 +195,11 @@ def keep(folder: Path, image: Image) -> Path:
     buffer = io.BytesIO()
     PIL.Image.fromarray(image.pixels).save(buffer, "PNG", compress_level=1)
     target = folder / KEPT / f"{image.digest}.png"
-    unfinished = target.with_name(f".{image.digest}.{os.getpid()}.{threading.get_ident()}")
     try:
         target.parent.mkdir(exist_ok=True)
-        with unfinished.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(target)
+        sweep(target.parent)
+        write_atomic(target, buffer.getvalue())
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
         raise WorkspaceError(
             f"A copy of the picture '{image.name}' cannot be kept in '{target.parent}' ({error.strerror}). "
             "Free some space or allow writing there, then add the picture again."
