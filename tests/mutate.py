@@ -1,0 +1,230 @@
+"""Break a module in one place at a time, and see whether its tests notice.
+
+    python -m tests.mutate lfss/edges.py
+    python -m tests.mutate lfss/edges.py lfss/masks.py --out mutants.json
+    python -m tests.mutate lfss/doubt.py --tests tests/test_doubt.py --lines 20-60
+
+Each arithmetic operator, comparison, ``and``, ``or``, ``not`` and number of the module is changed once (a
+*mutant*), and the module's tests run on it. A mutant is killed if a test fails or the run takes far longer than
+on the module as it is; otherwise it survives, and is printed. Messages of ``raise`` and annotations are not
+changed. ``tests/mutate_equivalent.json`` lists changes that no test can notice, each with the reason; they are
+counted apart. Nothing is written into the module: the changed code lives in a child process only, so tests
+must call the module directly and not start a program that does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+EQUIVALENT = Path(__file__).with_name("mutate_equivalent.json")
+
+# The tests of a module where they are not in the one file of its name.
+TESTS: dict[str, list[str]] = {
+    "lfss/annotations/rings.py": ["tests/annotations/test_outlines.py"],
+}
+
+# Imported before the children are forked, so that none of them pays for it.
+HEAVY = ("numpy", "cv2", "torch", "PIL.Image", "hypothesis.extra.numpy", "pytest")
+
+# What an operator becomes. A comparison becomes its opposite; changed numbers make the off-by-one faults.
+SWAPS: dict[type[ast.AST], type[ast.AST]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
+    ast.BitXor: ast.BitAnd, ast.LShift: ast.RShift, ast.RShift: ast.LShift,
+    ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
+}  # fmt: skip
+
+
+class Mutant(NamedTuple):
+    """A change: its line, what stood there, what stands there now, and the whole module with it."""
+
+    line: int
+    before: str
+    after: str
+    tree: ast.Module
+
+
+def places(node: ast.AST) -> Iterator[tuple[Any, int]]:
+    """Every node that can be changed and, for a comparison, which of its operators; else 0."""
+    if isinstance(node, (ast.Raise, ast.JoinedStr)):
+        return
+    if isinstance(node, ast.Compare):
+        yield from ((node, i) for i in range(len(node.ops)))
+    elif isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)) and type(node.op) in SWAPS:
+        yield node, 0
+    elif isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.UAdd):
+        yield node, 0
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        yield node, 0
+    for name, value in ast.iter_fields(node):
+        if name not in ("annotation", "returns"):
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from places(child)
+
+
+def change(node: Any, index: int) -> None:
+    """Change one place of a tree, in place."""
+    if isinstance(node, ast.Compare):
+        node.ops[index] = SWAPS[type(node.ops[index])]()
+    elif isinstance(node, ast.UnaryOp):  # not x -> not not x, so that the kind of the result stays
+        node.operand = ast.copy_location(ast.UnaryOp(node.op, node.operand), node)
+    elif isinstance(node, ast.Constant):
+        node.value = _other(node.value)
+    else:
+        node.op = SWAPS[type(node.op)]()
+
+
+def _other(value: float) -> float:
+    """A clearly different number: off by one if it is small, twice as large if it is not."""
+    if isinstance(value, float):
+        return 3 * value + 0.1
+    return value + 1 if value < 10 else 2 * value
+
+
+def mutants(source: str) -> Iterator[Mutant]:
+    """Every mutant of a module, in the order of its source."""
+    count = sum(1 for _ in places(ast.parse(source)))
+    lines = source.splitlines()
+    for number in range(count):
+        tree = ast.parse(source)
+        node, index = list(places(tree))[number]
+        before = ast.unparse(node)
+        change(node, index)
+        shown = f"{lines[node.lineno - 1].strip()}   [{before} -> {ast.unparse(node)}]"
+        yield Mutant(node.lineno, lines[node.lineno - 1].strip(), shown, copy.deepcopy(tree))
+
+
+class Changed(importlib.machinery.SourceFileLoader):
+    """Loads a module from a tree instead of from its file."""
+
+    tree: ast.Module
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self.tree, self.path, "exec")
+
+
+class Finder:
+    """Finds one module, with its changed tree; everything else is found as always."""
+
+    def __init__(self, name: str, path: Path, tree: ast.Module):
+        self.name, self.loader = name, Changed(name, str(path))
+        self.loader.tree = tree
+
+    def find_spec(
+        self, name: str, path: object = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name != self.name:
+            return None
+        return importlib.util.spec_from_file_location(name, self.loader.path, loader=self.loader)
+
+
+def passes(path: Path, tree: ast.Module, tests: Sequence[str], limit: float) -> bool:
+    """Whether the tests pass on a tree in place of the module, within a limit of seconds."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 1)
+            os.dup2(nothing.fileno(), 2)
+        code = 1
+        with suppress(BaseException):
+            import pytest
+
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            sys.meta_path.insert(0, Finder(name, path, tree))  # type: ignore[arg-type]
+            options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0"]
+            code = int(pytest.main([*options, *tests]))
+        os._exit(code)
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
+
+
+def test_module(path: Path, tests: Sequence[str], lines: range, equivalent: dict[str, str]) -> dict[str, Any]:
+    """Run the tests on every mutant of a module, and print what survives."""
+    source = path.read_text(encoding="utf-8")
+    start = time.monotonic()
+    if not passes(path, ast.parse(source), tests, 600):
+        raise SystemExit(f"The tests {', '.join(tests)} fail on {path} as it is: mend them first.")
+    limit = 5 * (time.monotonic() - start) + 5
+    result: dict[str, Any] = {"killed": 0, "equivalent": 0, "survived": []}
+    for mutant in mutants(source):
+        if mutant.line not in lines:
+            continue
+        if mutant.after in equivalent:
+            result["equivalent"] += 1
+        elif passes(path, mutant.tree, tests, limit):
+            result["survived"].append(mutant.after)
+            print(f"  survived, line {mutant.line}: {mutant.after}", flush=True)
+        else:
+            result["killed"] += 1
+    return result
+
+
+def import_heavy() -> list[ModuleType]:
+    """Import what all children need, and give back the modules that must stay alive meanwhile."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for name in HEAVY:
+        importlib.import_module(name)
+    sys.modules["torch"].set_num_threads(1)
+    sys.modules["cv2"].setNumThreads(0)
+    from lfss.compat import ensure_torchvision
+
+    ensure_torchvision()
+    # Children import the project themselves: one of its modules is another there.
+    return [sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "lfss"]
+
+
+def main() -> int:
+    """Command line; returns 1 if a mutant survived."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("modules", nargs="+", type=Path, help="files to break, such as lfss/edges.py")
+    parser.add_argument("--tests", nargs="+", help="what runs; if not given, the test file of the module's name")
+    parser.add_argument("--lines", default="1-100000", help="only these lines, as 20-60")
+    parser.add_argument("--out", type=Path, help="write the results as JSON")
+    options = parser.parse_args()
+    first, last = map(int, options.lines.split("-"))
+    known = json.loads(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.exists() else {}
+    kept = import_heavy()
+    results = {}
+    for given in options.modules:
+        path, key = given.resolve(), given.resolve().relative_to(ROOT).as_posix()
+        folder = Path("tests", *path.relative_to(ROOT).parts[1:-1])
+        tests = options.tests or TESTS.get(key) or [str(folder / f"test_{path.stem}.py")]
+        found = test_module(path, tests, range(first, last + 1), known.get(key, {}))
+        results[key] = found
+        total = found["killed"] + len(found["survived"])
+        print(f"{key}: {found['killed']} of {total} killed, {len(found['survived'])} survived, "
+              f"{found['equivalent']} equivalent", flush=True)  # fmt: skip
+    del kept
+    if options.out:
+        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return 1 if any(found["survived"] for found in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
