@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
+
+from lfss.shipped import shipped
 
 from . import example
 from .about_tab import build_about
@@ -23,7 +24,7 @@ from .stages_tab import build_stages
 from .supports_panel import word_notes
 
 MAX_UPLOAD = "2gb"
-CSS = Path(__file__).parent.parent / "assets" / "style.css"
+CSS = shipped("style.css")
 
 # A tab keeps its session over a reload; another tab gets another one.
 REMEMBER = """() => {

@@ -9,8 +9,7 @@ The public names, imported on first use so that ``import lfss`` stays fast::
     prediction = predictor.predict(prepared, read_image("query.jpg"))
 """
 
-from __future__ import annotations
-
+# No "from __future__ import annotations" here: it would hide the package of that name.
 import importlib
 from typing import TYPE_CHECKING, Any
 

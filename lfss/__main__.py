@@ -1,4 +1,4 @@
-"""The command line: ``python -m lfss <command>``.
+"""The command line: ``lfss <command>``, or ``python -m lfss <command>`` where it is not installed.
 
 Exit codes: 0 all is well; 1 some pictures failed, or results could not be written; 2 what was given
 cannot be used, nothing was done; 3 weights are missing; 130 stopped by Ctrl-C, what is done is kept.
@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from . import __version__
 from .commands import FAILED, NO_WEIGHTS, REFUSED, STOPPED
 from .commands.console import refuse
 from .errors import InputError, LfssError, NoForeground, WeightsError, WorkspaceError
@@ -92,9 +93,8 @@ def _check_texts(args: argparse.Namespace) -> None:
 
 def build_parser(wanted: str) -> argparse.ArgumentParser:
     """All commands by name, and the flags of the one that is wanted."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lfss", description="Masks from a label and a few photos."
-    )
+    parser = argparse.ArgumentParser(prog="lfss", description="Masks from a label and a few photos.")
+    parser.add_argument("--version", action="version", version=f"lfss {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(

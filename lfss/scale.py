@@ -7,7 +7,7 @@ given to another. At most a few pictures for each worker are under way, so a lis
 takes no more memory than a list of ten. Stopping at any moment and running again resumes.
 
 The pictures must lie under the same paths on every machine, as on shared storage. Ray is an optional
-extra: ``pip install 'lfss-studio[scale]'``.
+extra: ``pip install 'ray[default]'``.
 """
 
 from __future__ import annotations
@@ -340,6 +340,6 @@ def _ray() -> Any:
     except ImportError:
         raise InputError(
             "'--engine ray' needs the package Ray, which is not installed. Run "
-            "pip install 'lfss-studio[scale]', or leave out '--engine ray'."
+            "pip install 'ray[default]', or leave out '--engine ray'."
         ) from None
     return ray

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from .atomic import write_atomically
 from .errors import WeightsError, WeightsMismatch, WeightsUnavailable
 from .files import read_bytes
+from .shipped import shipped
 from .text import decode
 
-SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "models"
+SHIPPED = shipped("models")
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 MAX_CONFIG = 1 << 20  # bytes
 PROBE_SECONDS = 3.0  # longest wait for a sign of life from the hub

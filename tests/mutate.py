@@ -5,11 +5,11 @@
     python -m tests.mutate lfss/doubt.py --tests tests/test_doubt.py --lines 20-60
 
 Each arithmetic operator, comparison, ``and``, ``or``, ``not`` and number of the module is changed once (a
-*mutant*), and the module's tests run on it. A mutant is killed if a test fails or the run takes far longer than
-on the module as it is; otherwise it survives, and is printed. Messages of ``raise`` and annotations are not
-changed. ``tests/mutate_equivalent.json`` lists changes that no test can notice, each with the reason; they are
-counted apart. Nothing is written into the module: the changed code lives in a child process only, so tests
-must call the module directly and not start a program that does.
+*mutant*), and the module's tests run on it. A mutant is killed if a test fails, or if the run takes far
+longer than on the module as it is; otherwise it survives and is printed. Messages of ``raise`` and types are
+not changed. ``tests/mutate_equivalent.json`` lists changes that no test can notice, each with the reason;
+they are counted apart. Nothing is written into the module: the changed code lives in a child process only, so
+tests must call the module directly and not start a program that does.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
     ast.BitXor: ast.BitAnd, ast.LShift: ast.RShift, ast.RShift: ast.LShift,
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
+    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
+    ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
 
 
@@ -67,17 +68,21 @@ def places(node: ast.AST) -> Iterator[tuple[Any, int]]:
         return
     if isinstance(node, ast.Compare):
         yield from ((node, i) for i in range(len(node.ops)))
-    elif isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)) and type(node.op) in SWAPS:
-        yield node, 0
-    elif isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.UAdd):
-        yield node, 0
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    elif _single(node):
         yield node, 0
     for name, value in ast.iter_fields(node):
         if name not in ("annotation", "returns"):
             for child in value if isinstance(value, list) else [value]:
                 if isinstance(child, ast.AST):
                     yield from places(child)
+
+
+def _single(node: ast.AST) -> bool:
+    if isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)):
+        return type(node.op) in SWAPS
+    if isinstance(node, ast.UnaryOp):
+        return not isinstance(node.op, ast.UAdd)
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
 def change(node: Any, index: int) -> None:
@@ -141,17 +146,17 @@ def passes(path: Path, tree: ast.Module, tests: Sequence[str], limit: float) -> 
     child = os.fork()
     if child == 0:
         os.setsid()
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
         code = 1
         with suppress(BaseException):
             import pytest
 
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             sys.meta_path.insert(0, Finder(name, path, tree))  # type: ignore[arg-type]
-            options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin", "--hypothesis-seed=0"]
-            code = int(pytest.main([*options, *tests]))
+            plugins = ["-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin"]
+            code = int(pytest.main(["-x", "-q", *plugins, "--hypothesis-seed=0", *tests]))
         os._exit(code)
     end = time.monotonic() + limit
     while time.monotonic() < end:
@@ -201,9 +206,11 @@ def import_heavy() -> list[ModuleType]:
 
 def main() -> int:
     """Command line; returns 1 if a mutant survived."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutate", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutate", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("modules", nargs="+", type=Path, help="files to break, such as lfss/edges.py")
-    parser.add_argument("--tests", nargs="+", help="what runs; if not given, the test file of the module's name")
+    parser.add_argument("--tests", nargs="+", help="what runs; else the test file of the module's name")
     parser.add_argument("--lines", default="1-100000", help="only these lines, as 20-60")
     parser.add_argument("--out", type=Path, help="write the results as JSON")
     options = parser.parse_args()

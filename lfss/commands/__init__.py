@@ -1,4 +1,4 @@
-"""The commands of ``python -m lfss``, a module each with ``add_flags`` and ``run``.
+"""The commands of ``lfss``, a module each with ``add_flags`` and ``run``.
 
 ``run`` returns an exit code: ``OK``, ``FAILED`` (some pictures, or the writing of results), ``REFUSED``
 (bad input, nothing was done), ``NO_WEIGHTS`` or ``STOPPED`` (Ctrl-C).

@@ -39,9 +39,9 @@ _HELP = {
 
 _EXAMPLES = """\
 examples:
-  python -m lfss export --workspace dogs --format coco --out dogs-coco
-  python -m lfss export --workspace dogs --format coco yolo png --bundle --images --out dogs.zip
-  python -m lfss export --workspace dogs --format coco --status proposed accepted --detail 2 --out rough
+  lfss export --workspace dogs --format coco --out dogs-coco
+  lfss export --workspace dogs --format coco yolo png --bundle --images --out dogs.zip
+  lfss export --workspace dogs --format coco --status proposed accepted --detail 2 --out rough
 
 Several formats without --bundle go into a folder each. Nothing is overwritten. Most training programs take
 a picture without a mask for one without the object. docs/formats.md says what each format holds and loses.

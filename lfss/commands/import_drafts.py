@@ -24,8 +24,8 @@ _CAUTION: tuple[Status, ...] = ("proposed", "edited", "accepted")  # of several,
 
 _EXAMPLES = """\
 examples:
-  python -m lfss import --workspace dogs --format coco annotations.json --images photos
-  python -m lfss import --workspace dogs --format png masks --label dog --images photos
+  lfss import --workspace dogs --format coco annotations.json --images photos
+  lfss import --workspace dogs --format png masks --label dog --images photos
 
 Several objects of one label in a picture become one mask. Drafts that are there already stay, unless
 --overwrite is given; what that replaces stays in the history, one undo away.

@@ -19,12 +19,12 @@ as given to --support where two share a name:
   --scribble dog1.jpg=strokes.png  green or white strokes on the object, red ones beside it, same size
 
 examples:
-  python -m lfss segment --label dog --support dog1.jpg dog2.jpg --query photos --out masks
-  python -m lfss segment --label "mug, cup" --not "plate, bowl" --support mug.jpg \\
+  lfss segment --label dog --support dog1.jpg dog2.jpg --query photos --out masks
+  lfss segment --label "mug, cup" --not "plate, bowl" --support mug.jpg \\
       --box mug.jpg=120,80,340,310 --query kitchen garden/table.jpg --out masks --stages
-  python -m lfss segment --label dog --support dog1.jpg --list photos.txt --workspace dogs
-  python -m lfss segment --label dog --support dog1.jpg --save-class dog.safetensors
-  python -m lfss segment --class dog.safetensors --query photos --out masks
+  lfss segment --label dog --support dog1.jpg --list photos.txt --workspace dogs
+  lfss segment --label dog --support dog1.jpg --save-class dog.safetensors
+  lfss segment --class dog.safetensors --query photos --out masks
 
 --out: files in the folders of the queries: NAME.mask.png (0 and 255), NAME.overlay.jpg, and with --stages
 NAME.stages.png and NAME.stages.npz. --workspace: drafts to review, correct and export. Either way the
@@ -49,7 +49,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--workspace", type=Path, metavar="FOLDER", help="keep results as drafts in a workspace"
     )
-    parser.add_argument("--preset", help="the model, 'mini' or that of --class; see 'python -m lfss models'")
+    parser.add_argument("--preset", help="the model, 'mini' or that of --class; see 'lfss models'")
     parser.add_argument("--threshold", type=_share, default=0.5, help="score from which a pixel is object")
     parser.add_argument(
         "--snap",
