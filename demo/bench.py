@@ -131,9 +131,9 @@ def memory(preset: str, *, queries: int, first: int = FEW) -> Memory:
             session.add_queries(rest)
         early = 0
         for _ in stream(tab, service, session, Settings(assume_present=True), 0.45):
-            if not early and len(session.doubts) >= first:
+            if not early and len(session.found) >= first:
                 early = resident()
-        return Memory(len(session.doubts), early, resident())
+        return Memory(len(session.found), early, resident())
     finally:
         sessions.close()
 

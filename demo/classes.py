@@ -31,8 +31,7 @@ class ClassItem:
         class_pictures: small pictures of the supports of ``class_file``, by digest.
         readings: what each support takes to be its object, (h, w) bool; empty if not known.
         agreements: of each support with the others; empty if not known.
-        doubts: how doubtful each result is, by digest, in [0, 1].
-        found: whether the model sees the object, by digest.
+        found: whether the model sees the object, by the digest of each picture that has a result.
         made: which class and settings made the result of a file, and its digest.
     """
 
@@ -44,7 +43,6 @@ class ClassItem:
     class_pictures: dict[str, Shown] = field(default_factory=dict)
     readings: tuple[npt.NDArray[np.bool_], ...] = ()
     agreements: tuple[float, ...] = ()
-    doubts: dict[str, float] = field(default_factory=dict)
     found: dict[str, bool] = field(default_factory=dict)
     made: dict[Path, tuple[str, str]] = field(default_factory=dict)
 
@@ -60,7 +58,7 @@ class ClassItem:
 
     def forget_results(self) -> None:
         """Forget what was segmented; drafts stay."""
-        self.doubts, self.found, self.made = {}, {}, {}
+        self.found, self.made = {}, {}
 
 
 class Classes:

@@ -126,7 +126,7 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
                 # The words could not be judged while the model was loading.
                 segment.supports.words: word_notes(service, session.label, session.not_words),
             }
-            if session.example and not session.doubts and not service.problem:
+            if session.example and not session.found and not service.problem:
                 yield from first_look(segment, service, session)
 
         @guarded

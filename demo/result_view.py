@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from lfss.errors import InputError
+from lfss.labels import find_label
 
 from . import views
 from .cards import stage_cards
@@ -83,7 +84,7 @@ def query_cards(session: Session, digest: str, stages: Any) -> str:
 
 def picks(session: Session) -> list[tuple[str, str]]:
     """Small pictures of the latest results: file and name."""
-    digests = list(session.doubts)[-MAX_PICKS:]
+    digests = list(session.found)[-MAX_PICKS:]
     return [(str(session.result_thumbnail(d)), session.pictures[d].name) for d in digests]
 
 
@@ -120,7 +121,7 @@ def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> N
     @guarded
     def choose(key: str, threshold: float, opacity: float, event: gr.SelectData) -> dict[Any, Any]:
         session = sessions.get(key)
-        digests = list(session.doubts)[-MAX_PICKS:]
+        digests = list(session.found)[-MAX_PICKS:]
         if 0 <= event.index < len(digests):
             session.current = digests[event.index]
         found = view.shown(session, float(threshold), float(opacity))
@@ -137,7 +138,8 @@ def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> N
     def for_all(key: str, threshold: float) -> None:
         session = sessions.get(key)
         name = session.classes.viewed.name
-        if session.example or name not in session.workspace.stats().drafts:
+        labels = [category.name for category in session.workspace.labels()]
+        if session.example or find_label(name, labels) is None:
             raise InputError("There are no drafts of this label yet. Run on your own pictures first.")
         changed = session.workspace.rethreshold(name, float(threshold))
         gr.Info(f"{changed} drafts follow the threshold {threshold:.2f}. Checked drafts stay as they are.")

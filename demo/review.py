@@ -13,7 +13,7 @@ from lfss import morphology
 from lfss.drafts import Draft, Status
 from lfss.errors import InputError
 from lfss.labels import find_label, label_key
-from lfss.storage.listing import Row
+from lfss.storage.listing import Order, Row
 
 from .classes import ClassItem
 from .session import MAX_SUPPORTS, Session, SupportItem
@@ -35,7 +35,7 @@ NAMES: dict[Status, str] = {
     "rejected": "rejected",
     "absent": "object absent",
 }
-ORDERS = ("Most doubtful first", "Name", "As added")
+ORDERS: dict[str, Order] = {"Most doubtful first": "doubt", "Name": "name", "As added": "added"}
 MAX_TRAIL = 500
 SAME = 0.98  # IoU from which a mask that was made again counts as unchanged
 
@@ -54,7 +54,7 @@ class View(NamedTuple):
 
     label: str | None
     state: str = "To do"
-    order: str = ORDERS[0]
+    order: str = "Most doubtful first"
 
 
 def labels(session: Session) -> list[str]:
@@ -62,23 +62,12 @@ def labels(session: Session) -> list[str]:
     return [category.name for category in session.workspace.labels()]
 
 
-def doubt_of(session: Session, row: Row) -> float:
-    """From the stages where this session made the draft, else from its score; unknown is most doubtful."""
-    known = session.doubt_of(row.digest, row.label)
-    if known is not None:
-        return known
-    return 1.0 if row.score is None else 1 - row.score
-
-
 def listed(session: Session, view: View) -> list[Row]:
     """The drafts of a view, in order."""
     if view.label is None or find_label(view.label, labels(session)) is None:
         return []
-    order = "name" if view.order == "Name" else "added"
-    rows = session.workspace.overview(view.label, STATES.get(view.state), order=order)  # type: ignore[arg-type]
-    if view.order == ORDERS[0]:
-        rows.sort(key=lambda row: -doubt_of(session, row))
-    return rows
+    order = ORDERS.get(view.order, "doubt")
+    return session.workspace.overview(view.label, STATES.get(view.state), order=order)
 
 
 def neighbour(rows: Sequence[Row], digest: str | None, step: int) -> str | None:
@@ -201,7 +190,7 @@ def unchecked(session: Session, label: str) -> list[Upload]:
 
 def thumbnails(session: Session, rows: Sequence[Row]) -> list[tuple[str, str]]:
     """Files and captions for a gallery."""
-    return [(str(thumbnail(session, row)), caption(session, row)) for row in rows]
+    return [(str(thumbnail(session, row)), caption(row)) for row in rows]
 
 
 def thumbnail(session: Session, row: Row) -> Path:
@@ -215,9 +204,10 @@ def thumbnail(session: Session, row: Row) -> Path:
     return session.thumbnail(row.digest, draft.mask, version)
 
 
-def caption(session: Session, row: Row) -> str:
+def caption(row: Row) -> str:
     """``doubt 0.31 · draft · name``."""
-    return f"doubt {doubt_of(session, row):.2f} · {NAMES[row.status]} · {row.name}"
+    doubt = "no score" if row.doubt is None else f"doubt {row.doubt:.2f}"
+    return f"{doubt} · {NAMES[row.status]} · {row.name}"
 
 
 def _changed(session: Session, draft: Draft) -> None:

@@ -52,7 +52,7 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
             with gr.Row():
                 label = gr.Dropdown(label="Label", choices=[], elem_id="review-label", min_width=140)
                 order = gr.Dropdown(
-                    list(review.ORDERS), value=review.ORDERS[0], label="Order", elem_id="review-order",
+                    list(review.ORDERS), value="Most doubtful first", label="Order", elem_id="review-order",
                     min_width=140,
                 )  # fmt: skip
             state = gr.Radio(list(review.STATES), value="To do", label="Show", elem_id="review-state")

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lfss.doubt import doubt
 from lfss.drafts import Draft
 from lfss.errors import ImageError, InputError, LabelError, LfssError
 from lfss.fill import draft_of
@@ -196,7 +195,7 @@ def _search(
         picture = session.register(upload, image)
         present = settings.assume_present or service.is_present(prediction)
         result = compact(prediction, present=present, supports=prepared.digests)
-        session.keep_result(picture.digest, result, doubt(prediction), item)
+        session.keep_result(picture.digest, result, item)
         item.made[upload.path] = (key, picture.digest)
         overlap = None
         if keep_drafts:

@@ -159,7 +159,7 @@ def _wire_queries(
     def follow(key: str, threshold: float, opacity: float) -> dict[Any, Any]:
         """Show the results of the class that is edited now, and nothing of an example that was left."""
         session = sessions.get(key)
-        told = gr.skip() if any(item.doubts for item in session.classes) else ""
+        told = gr.skip() if any(item.found for item in session.classes) else ""
         view = tab.view.shown(session, threshold, opacity)
         return {tab.queries: query_notes(session, []), tab.progress: told, **view}
 

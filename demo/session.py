@@ -17,7 +17,6 @@ import numpy.typing as npt
 from lfss.errors import InputError, LfssError
 from lfss.figures import save_png_atomic
 from lfss.images import Image, read_image
-from lfss.labels import label_key
 from lfss.workspace import Workspace
 
 from . import results
@@ -72,7 +71,6 @@ class Session:
     trail: list[tuple[str, str]] = field(default_factory=list)
     undone: list[tuple[str, str]] = field(default_factory=list)
     touched: float = field(default_factory=time.monotonic)
-    _draft_doubts: dict[tuple[str, str], float] = field(default_factory=dict)
     _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
     _result: tuple[str, int, results.Result] | None = None
 
@@ -83,7 +81,6 @@ class Session:
     class_pictures = OfClass[dict[str, Shown]]("chosen")
     readings = OfClass[tuple[npt.NDArray[np.bool_], ...]]("chosen")
     agreements = OfClass[tuple[float, ...]]("chosen")
-    doubts = OfClass[dict[str, float]]("viewed")
     found = OfClass[dict[str, bool]]("viewed")
     made = OfClass[dict[Path, tuple[str, str]]]("viewed")
 
@@ -190,32 +187,25 @@ class Session:
             old.known.unlink(missing_ok=True)
         item.readings = item.agreements = ()
 
-    def keep_result(
-        self, digest: str, result: results.Result, doubt: float, item: ClassItem | None = None
-    ) -> None:
+    def keep_result(self, digest: str, result: results.Result, item: ClassItem | None = None) -> None:
         """Write a result of a class, by default the one that is looked at, to the session's folder."""
         item = item or self.classes.viewed
         path = self.result_path(digest, item)
         path.parent.mkdir(exist_ok=True)
         results.save(result, path)
-        item.doubts[digest], item.found[digest] = doubt, result.present
-        self._draft_doubts[digest, label_key(result.prediction.label.text)] = doubt
+        item.found[digest] = result.present
         self._result = (digest, item.number, result)
-
-    def doubt_of(self, digest: str, label: str) -> float | None:
-        """How doubtful the latest result of a label on a picture is; None if it is not of this session."""
-        return self._draft_doubts.get((digest, label_key(label)))
 
     def view(self, item: ClassItem | None) -> None:
         """Look at the results of a class, if it is still there."""
         self.classes.view(item)
-        if self.doubts and self.current not in self.doubts:
-            self.current = next(reversed(self.doubts))
+        if self.found and self.current not in self.found:
+            self.current = next(reversed(self.found))
 
     def result(self, digest: str | None) -> results.Result | None:
         """The result of a picture in the class that is looked at; None if there is none."""
         item = self.classes.viewed
-        if digest is None or digest not in item.doubts:
+        if digest is None or digest not in item.found:
             return None
         if self._result is None or self._result[:2] != (digest, item.number):
             self._result = (digest, item.number, results.load(self.result_path(digest, item)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from lfss.batch import stage_arrays
 from lfss.errors import InputError
 from lfss.figures import save_png_atomic, strip
 from lfss.stages import Stage
@@ -41,7 +42,7 @@ class StagesTab:
 
     def shown(self, session: Session) -> dict[Any, Any]:
         """The stages of the picture that is looked at."""
-        choices = [(session.pictures[d].name, d) for d in session.doubts]
+        choices = [(session.pictures[d].name, d) for d in session.found]
         found = session.result(session.current)
         if found is None or session.current is None:
             empty = "There is nothing to explain yet. Run on the Segment tab; the reasons will be here."
@@ -90,10 +91,11 @@ def write_strip(session: Session, digest: str) -> Path:
 
 def write_arrays(session: Session, digest: str) -> Path:
     """All stages of a picture as arrays, npz without pickle."""
-    if session.result(digest) is None:
+    found = session.result(digest)
+    if found is None:
         raise InputError("Run on this picture first.")
     path = _file(session, session.pictures[digest].name, "npz")
-    path.write_bytes(session.result_path(digest).read_bytes())
+    path.write_bytes(stage_arrays(found.prediction))
     return path
 
 
@@ -129,7 +131,7 @@ def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
     @guarded
     def choose(key: str, digest: str | None) -> dict[Any, Any]:
         session = sessions.get(key)
-        if digest in session.doubts:
+        if digest in session.found:
             session.current = digest
         return found.shown(session)
 

@@ -250,7 +250,7 @@ def _save(job: Job, prediction: Prediction, query: Image, supports: Sequence[Ima
         write_atomic(overlay, data.tobytes())
         if supports is not None:
             save_png_atomic(stages[0], strip(prediction, query, supports))
-            write_atomic(stages[1], _arrays(prediction))
+            write_atomic(stages[1], stage_arrays(prediction))
         save_png_atomic(mask, prediction.mask)
 
 
@@ -258,7 +258,7 @@ def _as_stage(prediction: Prediction) -> Stage:
     return Stage("prediction", "Prediction", "mask", (), prediction.mask)
 
 
-def _arrays(prediction: Prediction) -> bytes:
+def stage_arrays(prediction: Prediction) -> bytes:
     """All stages as npz: ``<key>.query``, ``<key>.support1`` and so on; maps in half precision."""
     arrays: dict[str, np.ndarray] = {}
     for stage in prediction.stages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -49,6 +50,8 @@ class Draft:
             or ``absent`` (a person says the object is not in the picture).
         score: how sure the model is of this mask, in [0, 1]; None for masks drawn by hand.
         presence: how sure the model is that the object is in the picture, in [0, 1].
+        doubt: how doubtful the mask is, in [0, 1]; the order of review. None for masks drawn by hand.
+        lost: the share of its own pixels that this label lost to each other label of the run, by name.
         image_path: where the picture lies, for exports that copy or name it.
         origin: who made it.
 
@@ -63,6 +66,8 @@ class Draft:
     status: Status = "proposed"
     score: float | None = None
     presence: float | None = None
+    doubt: float | None = None
+    lost: Mapping[str, float] = field(default_factory=dict)
     image_path: Path | None = None
     origin: Origin = Origin()
 
@@ -75,7 +80,7 @@ class Draft:
             )
         if self.status not in STATUSES:
             raise InputError(f"'{self.status}' is no state of a draft. Known: {', '.join(STATUSES)}.")
-        for name in ("score", "presence"):
+        for name in ("score", "presence", "doubt"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise InputError(f"A draft's {name} lies between 0 and 1; '{self.image_name}' has {value}.")

@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import __version__
+from .doubt import confidence, doubt
 from .drafts import Draft, Origin
 from .errors import LfssError, WeightsError, WorkspaceError
 from .images import Image, read_image
 from .labels import Label
-from .masks import confidence
 from .stages import Prediction
 from .storage.pictures import stamp_of
 from .text import escaped
@@ -168,6 +168,8 @@ def draft_of(
         mask=prediction.mask,
         score=confidence(prediction.score, prediction.mask, presence=presence),
         presence=presence,
+        doubt=doubt(prediction),
+        lost=dict(prediction.lost),
         image_path=image.path,
         origin=Origin(
             model=f"{prediction.preset} {__version__}",

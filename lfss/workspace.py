@@ -15,8 +15,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -24,11 +23,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from . import masks
 from .drafts import STATUSES, Draft, Status
 from .errors import UnknownName, WorkspaceError
 from .images import Image, read_image
 from .labels import Label, label_key
+from .packing import pack_mask
 from .storage import (
     categories,
     failures,
@@ -40,7 +39,7 @@ from .storage import (
     supports,
     thresholds,
 )
-from .storage.categories import Category
+from .storage.categories import CLASSES, Category
 from .storage.database import BUSY_SECONDS, Database
 from .storage.history import Change, Content
 from .storage.listing import Drafts, Order, Row, Stats
@@ -115,7 +114,7 @@ class Workspace:
         with self._database.writing() as connection:
             image_id = pictures.add(connection, digest=image.digest, name=image.name, size=image.size)
             if path and stamp:
-                pictures.saw(connection, self.folder, image_id, path, stamp)
+                pictures.note_file(connection, self.folder, image_id, path, stamp)
         return self.image(image.digest)
 
     def image(self, digest: str) -> Picture:
@@ -137,7 +136,7 @@ class Workspace:
     def find_image(self, path: str | os.PathLike[str]) -> Picture | None:
         """The picture that a file holds, told by path, size and time; None if it must be read."""
         with self._database.reading() as connection:
-            image_id = pictures.seen_in(connection, self.folder, Path(path))
+            image_id = pictures.find_by_file(connection, self.folder, Path(path))
             if image_id is None:
                 return None
             return next(pictures.page(connection, self.folder, after=image_id - 1, count=1))[1]
@@ -152,10 +151,10 @@ class Workspace:
         with self._database.reading() as connection:
             name = pictures.get(connection, self.folder, digest).name
             files = pictures.files_of(connection, self.folder, digest)
-        path, stamp = pictures.still_there(digest, name, files)
+        path, stamp = pictures.locate(digest, name, files)
         if stamp is not None:
             with self._database.writing() as connection:
-                pictures.saw(connection, self.folder, pictures.number(connection, digest), path, stamp)
+                pictures.note_file(connection, self.folder, pictures.number(connection, digest), path, stamp)
         return path
 
     def check_files(self) -> Iterator[str]:
@@ -166,19 +165,6 @@ class Workspace:
                     self.image_path(picture.digest)
                 except WorkspaceError as error:
                     yield str(error)
-
-    def remove_image(self, digest: str) -> None:
-        """Forget a picture with its drafts, their history and its use as a support, for good.
-
-        The file stays where it is, unless it is the copy that the workspace kept.
-        """
-        with self._database.writing() as connection:
-            files = pictures.files_of(connection, self.folder, digest)
-            connection.execute("DELETE FROM images WHERE digest=?", (digest,))
-        for path, _ in files:
-            if path.parent == self.folder / pictures.KEPT:
-                with suppress(OSError):
-                    path.unlink()
 
     # Labels
 
@@ -194,15 +180,10 @@ class Workspace:
         with self._database.writing() as connection:
             return categories.add(connection, _label(label), colour=colour, priority=priority)
 
-    def add_labels(self, labels: Iterable[Label | str]) -> list[Category]:
-        """Add a list of labels, all or none; raises WorkspaceError if two names collide."""
-        with self._database.writing() as connection:
-            return [categories.add(connection, _label(label)) for label in labels]
-
     def labels(self) -> list[Category]:
         """All labels, the topmost last, which is the order that exports ask for."""
         with self._database.reading() as connection:
-            return categories.every(connection)
+            return categories.list_labels(connection)
 
     def rename_label(self, old: str, new: str) -> None:
         """Rename a label; its drafts and supports follow. Synonyms stay.
@@ -212,26 +193,9 @@ class Workspace:
             UnknownName: there is no label of the old name.
         """
         with self._database.writing() as connection:
-            found = {label_key(c.name): c.label for c in categories.every(connection)}
+            found = {label_key(c.name): c.label for c in categories.list_labels(connection)}
             label = found.get(label_key(old), Label(old))
             categories.change(connection, old, label=replace(label, text=new))
-
-    def change_label(
-        self,
-        name: str,
-        *,
-        label: Label | None = None,
-        colour: str | None = None,
-        priority: int | None = None,
-    ) -> None:
-        """Change what is given: name and words, colour, or which label lies on top.
-
-        Raises:
-            WorkspaceError: another label has that name or colour.
-            UnknownName: there is no label of that name.
-        """
-        with self._database.writing() as connection:
-            categories.change(connection, name, label=label, colour=colour, priority=priority)
 
     def remove_label(self, name: str, *, with_drafts: bool = False) -> None:
         """Remove a label; refuses while it has drafts, unless they are to go with it, for good."""
@@ -246,6 +210,46 @@ class Workspace:
                     "say that its drafts may go."
                 )
             connection.execute("DELETE FROM labels WHERE id=?", (label_id,))
+
+    def put_class(
+        self,
+        label: Label,
+        marks: Mapping[str, npt.NDArray[np.int8] | None],
+        *,
+        method: str,
+        preset: str,
+        settings: Mapping[str, str] | None = None,
+        class_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Keep all that a label is searched for with, so that anybody can go on with it.
+
+        A label that is there keeps its spelling and colour; its words and supports become these.
+
+        Args:
+            label: with its synonyms and "not" words.
+            marks: the digest of each support, in order, with what is known of it as in ``add_support``.
+            method, preset: what searches for it.
+            settings: what else shapes its masks, as text.
+            class_file: a saved class that stands in for the supports; the workspace keeps a copy.
+
+        Raises:
+            SupportError: marks do not fit their picture.
+            WorkspaceError: a support is not in the workspace, or the copy cannot be written.
+        """
+        packed_marks = {d: supports.pack(known, self.image(d).size) for d, known in marks.items()}
+        name = None if class_file is None else pictures.keep_copy(Path(class_file), self.folder / CLASSES)
+        with self._database.writing() as connection:
+            about = {"method": method, "preset": preset, "settings": settings or {}, "class_file": name}
+            label_id = categories.put_class(connection, label, **about)  # type: ignore[arg-type]
+            connection.execute("DELETE FROM supports WHERE label_id=?", (label_id,))
+            for digest, known in packed_marks.items():
+                supports.put(connection, label.text, digest, known)
+
+    def class_file(self, label: str) -> Path | None:
+        """The saved class of a label; None if it has none, or is not there."""
+        key = label_key(label)
+        found = next((c.class_file for c in self.labels() if label_key(c.name) == key), None)
+        return None if found is None else self.folder / CLASSES / found
 
     # Supports
 
@@ -266,12 +270,7 @@ class Workspace:
     def supports(self, label: str) -> list[KeptSupport]:
         """The supports of a label in the order in which they were added."""
         with self._database.reading() as connection:
-            return supports.every(connection, self.folder, label)
-
-    def remove_support(self, label: str, digest: str) -> None:
-        """Stop using a picture as a support of a label; the picture stays."""
-        with self._database.writing() as connection:
-            supports.remove(connection, label, digest)
+            return supports.list_supports(connection, self.folder, label)
 
     # Drafts
 
@@ -334,8 +333,8 @@ class Workspace:
 
         Args:
             order: ``added``: pictures as they were added, in each the top label last; ``name``: by file
-                name; ``label``: one label after the other, the topmost last; ``doubt``: what the model was
-                least sure of first, and before it what has no score.
+                name; ``label``: one label after the other, the topmost last; ``doubt``: the most
+                doubtful first, and what has no doubt before it.
         """
         with self._database.reading() as connection:
             found = listing.ids(connection, label=label, status=status, order=order)
@@ -383,7 +382,7 @@ class Workspace:
                 picture = pictures.get(connection, self.folder, digest)
                 if status != "absent":
                     self._draft_id(connection, digest, label)  # a sentence if there is none
-                mask = masks.pack_mask(np.zeros(picture.size, np.bool_)) if status == "absent" else None
+                mask = pack_mask(np.zeros(picture.size, np.bool_)) if status == "absent" else None
                 changed += _decide(connection, pictures.number(connection, digest), label_id, status, mask)
         return changed
 
@@ -395,7 +394,7 @@ class Workspace:
         """
         picture = self.image(digest)
         Draft(picture.name, digest, label, mask)  # checks the mask
-        drawn = masks.pack_mask(mask)
+        drawn = pack_mask(mask)
         with self._database.writing() as connection:
             image_id = pictures.add(connection, digest=digest, name=picture.name, size=mask.shape)
             _decide(connection, image_id, categories.number(connection, label), "edited", drawn)
@@ -435,18 +434,6 @@ class Workspace:
                 ids += listing.ids(connection, label=label, status="proposed", order="added", digest=digest)
         return thresholds.change(self._database, ids, threshold, presence=presence, on_progress=on_progress)
 
-    def preview(self, digest: str, label: str, threshold: float) -> npt.NDArray[np.bool_]:
-        """The (H, W) mask that a draft would have at another threshold, were the object there.
-
-        Changes nothing.
-
-        Raises:
-            WorkspaceError: the draft has no score map.
-        """
-        with self._database.reading() as connection:
-            run = thresholds.run_of(connection, self._draft_id(connection, digest, label), label)
-        return thresholds.cut(run, threshold, present=True)[0]
-
     def undo(self, digest: str, label: str) -> Draft | None:
         """Take back the last change of a draft; None if there is nothing to take back."""
         return self._step(digest, label, back=True)
@@ -480,7 +467,7 @@ class Workspace:
     def failures(self, label: str) -> list[tuple[Path, str]]:
         """Files that could not be segmented, each with the reason."""
         with self._database.reading() as connection:
-            return failures.every(connection, self.folder, label)
+            return failures.list_failures(connection, self.folder, label)
 
     # Upkeep
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image as PilImage
 
+from lfss.doubt import confidence, doubt_of
 from lfss.drafts import Draft, Origin
-from lfss.masks import confidence
 
 ORIGIN = Origin(model="fake 1.0", label="dog, puppy", threshold=0.5, supports=("a" * 64, "b" * 64))
 
@@ -37,6 +37,7 @@ def a_draft(number: int = 0, label: str = "dog", *, size: tuple[int, int] = (60,
         "mask": scores >= 0.5,
         "score": confidence(scores, scores >= 0.5),
         "presence": 0.9,
+        "doubt": doubt_of(scores, 0.5),
         "origin": ORIGIN,
     }
     return Draft(**(values | fields))

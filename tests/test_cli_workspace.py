@@ -390,7 +390,8 @@ def test_every_format_is_written_from_the_command_line(name, place, capsys):
 
 def test_labels_are_chosen_and_keep_the_order_of_the_workspace(place, capsys):
     with Workspace.open("ws") as workspace:
-        workspace.add_labels(["cat", "dog", "cow"])
+        for label in ("cat", "dog", "cow"):
+            workspace.add_label(label)
         for label in ("dog", "cow", "cat"):
             workspace.put_draft(a_draft(0, label, status="accepted"))
     line = "export --workspace ws --format coco --json --out"

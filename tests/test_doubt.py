@@ -1,86 +1,51 @@
-"""Doubt is a pure function of a prediction: each part against masks that were drawn for it."""
+"""How sure and how doubtful: each against a plain loop or a mask that was drawn for it."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from lfss.doubt import doubt, reasons
+from lfss.doubt import MARGIN, confidence, doubt, doubt_of
 from lfss.labels import Label
-from lfss.stages import Prediction, Stage
+from lfss.stages import Prediction
 
 
-def a_prediction(*, initial=None, refined=None, rcm=None, fcm=None, text=None, score=None, presence=1.0):
-    square = np.zeros((10, 10), np.float32)
-    square[2:8, 2:8] = 1
-    maps = {
-        "text_evidence": square if text is None else text,
-        "initial_mask": square > 0 if initial is None else initial,
-        "refined_mask": square > 0 if refined is None else refined,
-        "rcm": square if rcm is None else rcm,
-        "fcm": square if fcm is None else fcm,
-    }
-    score = np.kron(square, np.ones((3, 3), np.float32)) if score is None else score
-    kinds = {"initial_mask": "mask", "refined_mask": "mask"}
-    stages = tuple(Stage(k, k, kinds.get(k, "map"), (), v) for k, v in maps.items())  # type: ignore[arg-type]
-    return Prediction(score >= 0.5, score, presence, stages, Label("dog"), "fake", 0.5, 0.1)
+def test_scores_far_from_the_threshold_leave_no_doubt():
+    scores = np.zeros((8, 8), np.float32)
+    scores[2:6, 2:6] = 1
+    assert doubt_of(scores, 0.5) == 0
+    assert doubt_of(np.zeros((8, 8), np.float32), 0.5) == 0
 
 
-def test_stages_that_agree_leave_no_doubt():
-    assert doubt(a_prediction()) == pytest.approx(0, abs=1e-6)
+def test_doubt_is_the_share_of_pixels_that_could_have_gone_either_way_by_a_plain_loop():
+    scores = np.random.default_rng(0).random((9, 11)).astype(np.float32)
+    near = reach = 0
+    for score in scores.ravel():
+        reach += score >= 0.6 - MARGIN
+        near += abs(score - 0.6) <= MARGIN
+    assert doubt_of(scores, 0.6) == pytest.approx(near / reach)
+    assert 0 < near < reach
 
 
-@pytest.mark.parametrize("name", ["refinement", "correlation", "text", "margin", "presence"])
-def test_each_disagreement_raises_the_doubt(name):
-    half = np.zeros((10, 10), np.float32)
-    half[2:8, 2:5] = 1
-    worse = {
-        "refinement": {"initial": half > 0},
-        "correlation": {"rcm": half},
-        "text": {"text": half},
-        "margin": {"score": np.kron(half, np.ones((3, 3), np.float32)) * 0.5},
-        "presence": {"presence": 0.5},
-    }[name]
-    found = a_prediction(**worse)
-    assert reasons(found)[name] > 0.3
-    assert doubt(found) > 0.05
+def test_the_doubt_of_a_prediction_is_that_of_its_map_at_its_threshold():
+    scores = np.random.default_rng(1).random((9, 11)).astype(np.float32)
+    found = Prediction(scores >= 0.4, scores, 0.9, (), Label("dog"), "fake", 0.4, 0.1)
+    assert doubt(found) == doubt_of(scores, 0.4) != doubt_of(scores, 0.5)
 
 
-def test_refinement_is_one_minus_iou_by_a_plain_loop():
-    rng = np.random.default_rng(0)
-    a, b = rng.random((10, 10)) > 0.5, rng.random((10, 10)) > 0.5
-    both = either = 0
-    for row in range(10):
-        for column in range(10):
-            both += a[row, column] and b[row, column]
-            either += a[row, column] or b[row, column]
-    found = reasons(a_prediction(initial=a, refined=b))["refinement"]
-    assert found == pytest.approx(1 - both / either)
+def test_confidence_is_the_mean_score_inside_the_mask():
+    scores = np.array([[0.9, 0.7], [0.2, 0.1]], np.float32)
+    inside = [scores[r, c] for r in range(2) for c in range(2) if scores[r, c] >= 0.5]
+    assert confidence(scores, scores >= 0.5) == pytest.approx(sum(inside) / len(inside))
 
 
-def test_text_is_compared_with_the_mean_score_of_each_cell_by_a_plain_loop():
-    rng = np.random.default_rng(1)
-    text, score = rng.random((7, 5)).astype(np.float32), rng.random((33, 41)).astype(np.float32)
-    rows, columns = np.linspace(0, 33, 8).astype(int), np.linspace(0, 41, 6).astype(int)
-    smaller = larger = 0.0
-    for r in range(7):
-        for c in range(5):
-            mean = score[rows[r] : rows[r + 1], columns[c] : columns[c + 1]].mean()
-            smaller += min(mean, text[r, c])
-            larger += max(mean, text[r, c])
-    assert reasons(a_prediction(text=text, score=score))["text"] == pytest.approx(
-        1 - smaller / larger, abs=1e-5
-    )
+def test_an_empty_mask_is_sure_when_nothing_comes_near():
+    empty = np.zeros((8, 8), bool)
+    assert confidence(np.full((4, 4), 0.05, np.float32), empty) == pytest.approx(0.95)
+    assert confidence(np.full((4, 4), 0.45, np.float32), empty) == pytest.approx(0.55)
 
 
-def test_empty_maps_raise_no_error():
-    empty, score = np.zeros((10, 10), np.float32), np.zeros((20, 20), np.float32)
-    maps = {"initial": empty > 0, "refined": empty > 0, "rcm": empty, "fcm": empty, "text": empty}
-    found = a_prediction(**maps, score=score, presence=0.0)
-    assert 0 <= doubt(found) <= 1
-
-
-def test_a_prediction_without_stages_still_has_a_margin():
-    assert set(reasons(replace(a_prediction(), stages=()))) == {"margin", "presence"}
+def test_an_empty_mask_is_sure_when_the_object_is_said_to_be_absent():
+    empty, high = np.zeros((8, 8), bool), np.full((4, 4), 0.9, np.float32)
+    assert confidence(high, empty, presence=0.1) == pytest.approx(0.9)
+    assert confidence(high, empty, presence=0.95) == pytest.approx(0.1)

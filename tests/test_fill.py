@@ -11,11 +11,11 @@ import pytest
 from samples import smooth_scores, write_photo
 
 from lfss import __version__
+from lfss.doubt import confidence
 from lfss.errors import NoForeground, WeightsMismatch, WorkspaceError
 from lfss.fill import Progress, draft_of, fill
 from lfss.images import read_image
 from lfss.labels import Label
-from lfss.masks import confidence
 from lfss.stages import Prediction
 from lfss.workspace import Workspace
 

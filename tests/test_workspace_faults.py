@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -18,9 +19,11 @@ import pytest
 from nursery import IMAGES
 from samples import ORIGIN, a_draft, digest_of, smooth_scores, write_photo
 
+from lfss.doubt import doubt_of
 from lfss.errors import WorkspaceError
 from lfss.images import read_image
-from lfss.masks import pack_mask
+from lfss.labels import Label
+from lfss.packing import pack_mask
 from lfss.storage import database
 from lfss.workspace import DATABASE_NAME, Workspace
 
@@ -96,7 +99,7 @@ def test_a_process_that_lives_acknowledges_everything(nursery, tmp_path):
 @forks
 def test_killed_inside_a_statement_it_loses_at_most_the_change_under_way(nursery, tmp_path):
     rng = np.random.default_rng(0)
-    points = {int(p) for p in np.concatenate([rng.integers(1, 600, 12), rng.integers(600, 15_000, 28)])}
+    points = {int(p) for p in np.concatenate([rng.integers(1, 1500, 24), rng.integers(1500, 15_000, 28)])}
     reached = set()
     for point in sorted(points):
         acknowledged = fill_and_die(nursery, tmp_path / f"ws{point}", "ticks", point)
@@ -257,6 +260,7 @@ LIMITED = """
 import resource, signal, sys
 import numpy as np
 from samples import a_draft
+from lfss.doubt import doubt_of
 from lfss.errors import WorkspaceError
 from lfss.workspace import Workspace
 workspace = Workspace.open(sys.argv[1])
@@ -286,6 +290,7 @@ def test_a_write_that_the_system_refuses_is_told_and_keeps_what_was_saved(tmp_pa
 
 READ_ONLY = """
 import os, sys
+from lfss.doubt import doubt_of
 from lfss.errors import WorkspaceError
 from lfss.workspace import Workspace
 if os.geteuid() == 0:  # root may write anywhere
@@ -458,6 +463,72 @@ def test_an_older_workspace_is_brought_up_to_date_with_all_it_holds(tmp_path):
             assert connection.execute("PRAGMA user_version").fetchone()[0] == database.VERSION
 
 
+def stored(name: str, folder: Path) -> Path:
+    """A workspace as an older program wrote it, from ``tests/data``."""
+    folder.mkdir()
+    data = gzip.decompress((HERE / "data" / f"{name}.sqlite.gz").read_bytes())
+    (folder / DATABASE_NAME).write_bytes(data)
+    return folder
+
+
+def test_a_stored_workspace_of_version_1_is_whole_after_the_update(tmp_path):
+    with Workspace.open(stored("workspace-1", tmp_path / "ws")) as workspace:
+        assert workspace.check() == []
+        (draft,) = workspace.drafts("dog")
+        assert (draft.mask == a_draft(1).mask).all()
+        assert (draft.score, draft.doubt, draft.lost) == (0.7, pytest.approx(0.3), {})
+        assert draft.origin == ORIGIN
+        assert workspace.labels()[0].label == Label("dog", ("puppy",))
+
+
+def test_a_stored_workspace_of_version_2_keeps_all_it_holds(tmp_path):
+    with Workspace.open(stored("workspace-2", tmp_path / "ws")) as workspace:
+        assert workspace.check() == []
+        dog, cafe = workspace.labels()
+        assert dog.label == Label("Dog", ("puppy",), ("cat", "wolf"))
+        assert (cafe.colour, cafe.method, cafe.preset, cafe.settings, cafe.class_file) == (
+            "#123456",
+            "",
+            "",
+            {},
+            None,
+        )
+        drafts = {d.image_digest: d for d in workspace.drafts("dog")}
+        assert {d.status for d in drafts.values()} == {"proposed", "edited", "absent"}
+        for n in (0, 3):
+            threshold = 0.6 if n == 3 else 0.5
+            expected = doubt_of(smooth_scores(60, 80, n), threshold)
+            assert drafts[digest_of(n)].doubt == pytest.approx(expected, abs=0.03)
+        assert drafts[digest_of(4)].doubt is None
+        assert [c.action for c in workspace.history(digest_of(1), "dog")] == [
+            "proposed",
+            "edited",
+            "accepted",
+        ]
+        assert workspace.redo(digest_of(1), "dog").status == "accepted"
+        marked, plain = workspace.supports("dog")
+        assert (marked.known[10:30, 20:50] == 1).all()
+        assert (marked.known[:5] == 0).all()
+        assert (plain.known == -1).all()
+        assert workspace.failures("dog") == [(workspace.folder / "bad.png", "It is dark.")]
+        assert workspace.rethreshold("dog", 0.5) == 1
+        assert (workspace.draft(digest_of(3), "dog").mask == a_draft(3).mask).all()
+
+
+def test_labels_that_an_older_version_told_apart_by_spaces_alone_are_both_kept(tmp_path):
+    folder = stored("workspace-2", tmp_path / "ws")
+    connection = sqlite3.connect(folder / DATABASE_NAME)
+    for number, name in ((8, "traffic light"), (9, "Traffic  light")):
+        row = (number, name, name.casefold(), "[]", "[]", f"#00000{number}", number)
+        connection.execute("INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    connection.commit()
+    connection.close()
+    with Workspace.open(folder) as workspace:
+        names = [category.name for category in workspace.labels()]
+        assert names[2:] == ["traffic light", "Traffic  light 2"]
+        assert workspace.failures("TRAFFIC LIGHT") == []
+
+
 def tables(folder: Path) -> list[tuple]:
     connection = sqlite3.connect(folder / DATABASE_NAME)
     found = connection.execute(
@@ -477,9 +548,9 @@ def test_old_and_new_workspaces_end_with_the_same_tables(tmp_path):
 def test_a_migration_that_fails_changes_nothing(tmp_path, monkeypatch):
     digest = old_workspace(tmp_path / "ws", write_photo(tmp_path / "a.png"))
     before = tables(tmp_path / "ws")
-    broken = (*database.MIGRATIONS[1], "INSERT INTO a_table_that_is_not_there VALUES (1)")
+    broken = (*database.MIGRATIONS[-1], "INSERT INTO a_table_that_is_not_there VALUES (1)")
     with monkeypatch.context() as patched:
-        patched.setattr(database, "MIGRATIONS", (database.MIGRATIONS[0], broken))
+        patched.setattr(database, "MIGRATIONS", (*database.MIGRATIONS[:-1], broken))
         with pytest.raises(WorkspaceError):
             Workspace.open(tmp_path / "ws")
     assert tables(tmp_path / "ws") == before

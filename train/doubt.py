@@ -3,7 +3,7 @@
     python -m train.doubt --data ../shared/data/voc --split val --preset mini --episodes 120 --out doubt.json
 
 One-shot episodes, label only, as in the app. A draft is bad if its IoU with the truth is below 0.8. For
-``lfss.doubt``, for each of its reasons alone, and for plain scores it prints the ROC AUC: how often a bad
+``lfss.doubt`` and for plain scores it prints the ROC AUC: how often a bad
 draft stands before a good one, 0.5 being chance. Intervals hold 95 % of bootstrap draws over episodes.
 """
 
@@ -20,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from lfss.doubt import doubt, reasons
+from lfss.doubt import confidence, doubt
 from lfss.errors import InputError, LfssError, NoForeground
 from lfss.images import Image
 from lfss.labels import parse_label
-from lfss.masks import confidence
 from lfss.predictor import Predictor, Support
 from lfss.stages import Prediction
 
@@ -73,7 +72,7 @@ def orders_of(prediction: Prediction) -> dict[str, float]:
         PLAIN: 1 - sure,
         CERTAINTY: 1 - float(np.abs(2 * prediction.score - 1).mean()),
         "plain: mean score in the mask, or presence": 1 - min(sure, abs(2 * prediction.presence - 1)),
-        **{f"reason: {name}": value for name, value in reasons(prediction).items()},
+        "plain: presence": 1 - abs(2 * prediction.presence - 1),
     }
 
 

@@ -12,10 +12,13 @@ import colorsys
 import json
 import re
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ..errors import InputError, UnknownName, WorkspaceError
 from ..labels import Label, checked_label, checked_name, label_key
+
+CLASSES = "classes"  # the folder of saved classes
 
 _GOLDEN = 0.61803398875  # a step around the colour circle that never comes back near a used hue
 
@@ -28,11 +31,18 @@ class Category:
         label: name, synonyms and "not" words.
         colour: ``#rrggbb``, of its own.
         priority: where masks overlap, the label with the higher number lies on top.
+        method, preset, settings: how it was searched for last, to go on with; empty if it never was.
+        class_file: the name of the saved class that stands for its supports, in the folder ``CLASSES``
+            of the workspace; None if it has none.
     """
 
     label: Label
     colour: str
     priority: int
+    method: str = ""
+    preset: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    class_file: str | None = None
 
     @property
     def name(self) -> str:
@@ -50,7 +60,7 @@ def add(
         InputError: the colour is not one, or the name breaks the rule of ``labels.checked_name``.
     """
     label = checked_label(label)
-    taken = {c.name: c.colour for c in every(connection)}
+    taken = {c.name: c.colour for c in list_labels(connection)}
     key = label_key(label.text)
     for name in taken:
         if label_key(name) == key:
@@ -84,7 +94,7 @@ def change(
         LabelError: the new name breaks the rule of ``labels.checked_name``.
     """
     label_id = number(connection, name)
-    others = {c.name: c.colour for c in every(connection) if label_key(c.name) != label_key(name)}
+    others = {c.name: c.colour for c in list_labels(connection) if label_key(c.name) != label_key(name)}
     if label is not None:
         label = checked_label(label)
         for other in others:
@@ -110,14 +120,23 @@ def change(
         connection.execute("UPDATE labels SET priority=? WHERE id=?", (priority, label_id))
 
 
-def every(connection: sqlite3.Connection) -> list[Category]:
+def list_labels(connection: sqlite3.Connection) -> list[Category]:
     """All labels, the topmost last; of equal priority, in the order in which they were added."""
     rows = connection.execute(
-        "SELECT name, synonyms, distractors, colour, priority FROM labels ORDER BY priority, id"
+        "SELECT name, synonyms, distractors, colour, priority, method, preset, settings, class_file"
+        " FROM labels ORDER BY priority, id"
     )
     return [
-        Category(Label(name, tuple(json.loads(synonyms)), tuple(json.loads(distractors))), colour, priority)
-        for name, synonyms, distractors, colour, priority in rows
+        Category(
+            Label(name, tuple(json.loads(synonyms)), tuple(json.loads(distractors))),
+            colour,
+            priority,
+            method,
+            preset,
+            json.loads(settings),
+            class_file,
+        )
+        for name, synonyms, distractors, colour, priority, method, preset, settings, class_file in rows
     ]
 
 
@@ -125,7 +144,7 @@ def number(connection: sqlite3.Connection, name: str) -> int:
     """The number of a label; raises UnknownName if there is none of that name."""
     row = connection.execute("SELECT id FROM labels WHERE key=?", (label_key(name),)).fetchone()
     if row is None:
-        raise UnknownName("label", name, [c.name for c in every(connection)] or ["(none yet)"])
+        raise UnknownName("label", name, [c.name for c in list_labels(connection)] or ["(none yet)"])
     return row[0]
 
 
@@ -137,6 +156,34 @@ def number_or_add(connection: sqlite3.Connection, name: str) -> int:
         add(connection, Label(name))
         return number(connection, name)
     return row[0]
+
+
+def put_class(
+    connection: sqlite3.Connection,
+    label: Label,
+    *,
+    method: str,
+    preset: str,
+    settings: Mapping[str, str],
+    class_file: str | None,
+) -> int:
+    """Keep the words of a label and how it was searched for; returns its number. Its spelling stays."""
+    label = checked_label(label)
+    label_id = number_or_add(connection, label.text)
+    connection.execute(
+        "UPDATE labels SET synonyms=?, distractors=?, method=?, preset=?, settings=?, class_file=?"
+        " WHERE id=?",
+        (
+            json.dumps(label.synonyms),
+            json.dumps(label.distractors),
+            method,
+            preset,
+            json.dumps(dict(settings), sort_keys=True),
+            class_file,
+            label_id,
+        ),
+    )
+    return label_id
 
 
 def _checked_colour(colour: str, taken: dict[str, str], name: str) -> str:

@@ -1,4 +1,4 @@
-"""The SQLite file of a workspace: its tables, their history, safe transactions, clear sentences.
+"""The SQLite file of a workspace: safe transactions and clear sentences.
 
 Why these settings:
 
@@ -24,71 +24,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import WorkspaceError
+from .schema import MIGRATIONS, VERSION
 
 APPLICATION_ID = 0x4C465353  # "LFSS" in the file's header: tells a workspace from any other database
 BUSY_SECONDS = 20.0
-
-# One entry per version of the file, oldest first; entry n takes version n to n + 1. An entry that
-# has been released is never changed: a new need is a new entry.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE images (
-            id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
-            height INTEGER NOT NULL, width INTEGER NOT NULL,
-            path BLOB, file_size INTEGER, file_mtime_ns INTEGER, added TEXT NOT NULL)""",
-        """CREATE TABLE labels (
-            id INTEGER PRIMARY KEY, name TEXT NOT NULL, key TEXT NOT NULL UNIQUE,
-            synonyms TEXT NOT NULL, distractors TEXT NOT NULL,
-            colour TEXT NOT NULL UNIQUE, priority INTEGER NOT NULL)""",
-        """CREATE TABLE supports (
-            label_id INTEGER NOT NULL REFERENCES labels ON DELETE CASCADE,
-            image_id INTEGER NOT NULL REFERENCES images ON DELETE CASCADE,
-            position INTEGER NOT NULL, known BLOB NOT NULL,
-            PRIMARY KEY (label_id, image_id))""",
-        """CREATE TABLE origins (id INTEGER PRIMARY KEY, data TEXT NOT NULL UNIQUE)""",
-        """CREATE TABLE drafts (
-            id INTEGER PRIMARY KEY,
-            image_id INTEGER NOT NULL REFERENCES images ON DELETE CASCADE,
-            label_id INTEGER NOT NULL REFERENCES labels ON DELETE CASCADE,
-            revision_id INTEGER NOT NULL, UNIQUE (image_id, label_id))""",
-        """CREATE INDEX drafts_by_label ON drafts (label_id, image_id)""",
-        """CREATE TABLE masks (
-            id INTEGER PRIMARY KEY,
-            draft_id INTEGER NOT NULL REFERENCES drafts ON DELETE CASCADE, data BLOB NOT NULL)""",
-        """CREATE INDEX masks_by_draft ON masks (draft_id)""",
-        # What the model said: its own mask at its own threshold, and the map behind it. Masks and runs
-        # are referred to by revisions of their own draft only, and go with it.
-        """CREATE TABLE runs (
-            id INTEGER PRIMARY KEY,
-            draft_id INTEGER NOT NULL REFERENCES drafts ON DELETE CASCADE,
-            mask_id INTEGER NOT NULL, threshold REAL NOT NULL,
-            score REAL, scores BLOB NOT NULL)""",
-        """CREATE INDEX runs_by_draft ON runs (draft_id)""",
-        """CREATE TABLE revisions (
-            id INTEGER PRIMARY KEY,
-            draft_id INTEGER NOT NULL REFERENCES drafts ON DELETE CASCADE,
-            action TEXT NOT NULL, status TEXT NOT NULL, score REAL, presence REAL,
-            origin_id INTEGER NOT NULL REFERENCES origins, mask_id INTEGER NOT NULL,
-            run_id INTEGER, made TEXT NOT NULL)""",
-        """CREATE INDEX revisions_by_draft ON revisions (draft_id, id)""",
-    ),
-    (
-        # The same pixels may lie in several files, and a file may hold other pixels later.
-        """CREATE TABLE files (
-            path BLOB NOT NULL, image_id INTEGER NOT NULL REFERENCES images ON DELETE CASCADE,
-            size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, PRIMARY KEY (path, image_id))""",
-        """INSERT INTO files SELECT path, id, file_size, file_mtime_ns FROM images
-            WHERE path IS NOT NULL""",
-        """CREATE INDEX files_by_image ON files (image_id)""",
-        """ALTER TABLE images DROP COLUMN path""",
-        """ALTER TABLE images DROP COLUMN file_size""",
-        """ALTER TABLE images DROP COLUMN file_mtime_ns""",
-        """CREATE TABLE failures (
-            label_id INTEGER NOT NULL REFERENCES labels ON DELETE CASCADE, path BLOB NOT NULL,
-            message TEXT NOT NULL, made TEXT NOT NULL, PRIMARY KEY (label_id, path))""",
-    ),
-)
-VERSION = len(MIGRATIONS)
 
 
 def now() -> str:
@@ -215,8 +154,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, busy_seconds: float) ->
     connection.execute("BEGIN IMMEDIATE")
     version = _version(connection, path)  # another program may have been faster
     for script in MIGRATIONS[version:]:
-        for statement in script:
-            connection.execute(statement)
+        for step in script:
+            if isinstance(step, str):
+                connection.execute(step)
+            else:
+                step(connection)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={VERSION}")
     connection.execute("COMMIT")

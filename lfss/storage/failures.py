@@ -26,7 +26,7 @@ def clear(connection: sqlite3.Connection, folder: Path, label_id: int, path: Pat
     )
 
 
-def every(connection: sqlite3.Connection, folder: Path, label: str) -> list[tuple[Path, str]]:
+def list_failures(connection: sqlite3.Connection, folder: Path, label: str) -> list[tuple[Path, str]]:
     """Files and reasons, the earliest first."""
     rows = connection.execute(
         "SELECT path, message FROM failures WHERE label_id=? ORDER BY rowid",

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from ..drafts import Origin, Status
+from ..scoremap import ScoreMap
 from .database import now
 
 MAX_REVISIONS = 100
@@ -48,22 +49,12 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a model said: packed mask and score map, at its own threshold."""
-
-    mask: bytes
-    scores: bytes
-    threshold: float
-    score: float | None
-
-
-@dataclass(frozen=True)
 class Content:
     """What a draft shows.
 
     Attributes:
         mask: packed.
-        status, score, presence, origin: as in ``Draft``.
+        status, score, presence, doubt, lost, origin: as in ``Draft``.
         run: what the model said, or the number of a run of this draft that is kept already; None for a
             mask that no model made.
     """
@@ -72,8 +63,10 @@ class Content:
     status: Status
     score: float | None = None
     presence: float | None = None
+    doubt: float | None = None
+    lost: Mapping[str, float] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
-    run: Run | int | None = None
+    run: ScoreMap | int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,23 +95,24 @@ def find(connection: sqlite3.Connection, image_id: int, label_id: int) -> int | 
 def state(connection: sqlite3.Connection, draft_id: int | None) -> State | None:
     """A draft as it is now; None if it has been removed, or never was (no number)."""
     row = connection.execute(
-        "SELECT r.id, m.data, r.status, r.score, r.presence, o.data, r.run_id"
+        "SELECT r.id, m.data, r.status, r.score, r.presence, r.doubt, r.lost, o.data, r.run_id"
         " FROM drafts d JOIN revisions r ON r.id = d.revision_id JOIN origins o ON o.id = r.origin_id"
         " JOIN masks m ON m.id = r.mask_id WHERE d.id=?",
         (draft_id,),
     ).fetchone()
     if draft_id is None or row is None:
         return None
-    revision, mask, status, score, presence, origin, run_id = row
-    return State(draft_id, revision, Content(mask, status, score, presence, read_origin(origin), run_id))
+    revision, mask, status, score, presence, doubt, lost, origin, run_id = row
+    content = Content(mask, status, score, presence, doubt, json.loads(lost), read_origin(origin), run_id)
+    return State(draft_id, revision, content)
 
 
-def run(connection: sqlite3.Connection, run_id: int) -> Run:
+def run(connection: sqlite3.Connection, run_id: int) -> ScoreMap:
     """What the model said."""
-    return Run(
+    return ScoreMap(
         *connection.execute(
-            "SELECT m.data, u.scores, u.threshold, u.score FROM runs u JOIN masks m ON m.id = u.mask_id"
-            " WHERE u.id=?",
+            "SELECT m.data, u.scores, u.threshold, u.score, u.doubt FROM runs u"
+            " JOIN masks m ON m.id = u.mask_id WHERE u.id=?",
             (run_id,),
         ).fetchone()
     )
@@ -139,17 +133,19 @@ def record(connection: sqlite3.Connection, draft_id: int, action: str, content: 
         (draft_id, draft_id),
     )
     mask_id, run_id = _mask_id(connection, draft_id, content.mask), content.run
-    if isinstance(run_id, Run):
+    if isinstance(run_id, ScoreMap):
         run_id = _add_run(connection, draft_id, mask_id, run_id)
     revision = connection.execute(
-        "INSERT INTO revisions (draft_id, action, status, score, presence, origin_id, mask_id, run_id, made)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "INSERT INTO revisions (draft_id, action, status, score, presence, doubt, lost, origin_id, mask_id,"
+        " run_id, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             draft_id,
             action,
             content.status,
             content.score,
             content.presence,
+            content.doubt,
+            json.dumps(dict(content.lost), ensure_ascii=False),
             _origin_id(connection, content.origin),
             mask_id,
             run_id,
@@ -200,10 +196,11 @@ def _mask_id(connection: sqlite3.Connection, draft_id: int, packed: bytes) -> in
     return row[0]
 
 
-def _add_run(connection: sqlite3.Connection, draft_id: int, mask_id: int, run: Run) -> int:
+def _add_run(connection: sqlite3.Connection, draft_id: int, mask_id: int, run: ScoreMap) -> int:
     return connection.execute(
-        "INSERT INTO runs (draft_id, mask_id, threshold, score, scores) VALUES (?, ?, ?, ?, ?) RETURNING id",
-        (draft_id, mask_id, run.threshold, run.score, run.scores),
+        "INSERT INTO runs (draft_id, mask_id, threshold, score, doubt, scores)"
+        " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+        (draft_id, mask_id, run.threshold, run.score, run.doubt, run.scores),
     ).fetchone()[0]
 
 

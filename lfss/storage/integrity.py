@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import WorkspaceError
-from ..masks import unpack_known, unpack_mask, unpack_scores
+from ..packing import unpack_marks, unpack_mask, unpack_scores
 from .database import Database
 
 _PAGE = 64
@@ -85,7 +85,7 @@ def _fault(what: str, data: bytes, size: tuple[int, int]) -> str:
         if what == "score map":
             unpack_scores(data)
             return ""
-        shape = (unpack_mask if what == "mask" else unpack_known)(data).shape
+        shape = (unpack_mask if what == "mask" else unpack_marks)(data).shape
     except WorkspaceError:
         return "is damaged"
     return "" if shape == size else f"is {shape[0]} x {shape[1]}, the picture {size[0]} x {size[1]}"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, overload
 
 from ..drafts import STATUSES, Draft, Status
 from ..errors import UnknownName, WorkspaceError
-from ..masks import unpack_mask
+from ..packing import unpack_mask
 from . import categories, pictures
 from .database import Database
 from .history import read_origin
@@ -19,12 +20,11 @@ from .history import read_origin
 Order = Literal["added", "name", "label", "doubt"]
 PAGE = 64  # drafts that are read in one transaction; their masks stay packed until their turn
 
-# Least sure first: the lower of how sure the mask is and how far presence is from a coin toss.
-# What has no score counts as least sure, so that it is seen rather than hidden.
-_DOUBT = "min(coalesce(r.score, 0), coalesce(abs(2 * r.presence - 1), 1))"
 _ORDERS = {"added": "d.image_id, l.priority, d.id", "name": "i.name, d.image_id, l.priority, d.id"}
 _ORDERS["label"] = "l.priority, l.id, d.image_id"
-_ORDERS["doubt"] = f"{_DOUBT}, d.image_id, d.id"
+# Where doubts are equal, the lower score comes first. A draft whose doubt is not known counts as most
+# doubtful, so that it is seen rather than hidden.
+_ORDERS["doubt"] = "coalesce(r.doubt, 1) DESC, r.score, d.image_id, d.id"
 
 _TABLES = (
     " FROM drafts d JOIN revisions r ON r.id = d.revision_id"
@@ -37,7 +37,7 @@ class Row:
     """A draft without its mask, for lists.
 
     Attributes:
-        digest, name, label, status, score, presence: as in ``Draft``.
+        digest, name, label, status, score, presence, doubt, lost: as in ``Draft``.
         model: who made the mask.
         threshold: the score from which a pixel belongs to it.
         made: when it was changed last, UTC, ISO 8601.
@@ -50,6 +50,8 @@ class Row:
     status: Status
     score: float | None
     presence: float | None
+    doubt: float | None
+    lost: Mapping[str, float]
     model: str
     threshold: float
     made: str
@@ -103,7 +105,8 @@ class Drafts(Sequence[Draft]):
         marks = ",".join("?" * len(ids))
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT d.id, i.name, i.digest, l.name, r.status, r.score, r.presence, o.data, m.data,"
+                "SELECT d.id, i.name, i.digest, l.name, r.status, r.score, r.presence, r.doubt, r.lost,"
+                " o.data, m.data,"
                 f" {pictures.LATEST_PATH}{_TABLES}"
                 " JOIN origins o ON o.id = r.origin_id JOIN masks m ON m.id = r.mask_id"
                 f" WHERE d.id IN ({marks})",
@@ -147,20 +150,22 @@ def rows(
     """Rows of the drafts of a label and state, in order."""
     where, values = _where(connection, label, status)
     found = connection.execute(
-        "SELECT i.digest, i.name, l.name, r.status, r.score, r.presence,"
+        "SELECT i.digest, i.name, l.name, r.status, r.score, r.presence, r.doubt, r.lost,"
         " json_extract(o.data, '$.model'), json_extract(o.data, '$.threshold'), r.made,"
         f" {pictures.LATEST_PATH}"
         f"{_TABLES} JOIN origins o ON o.id = r.origin_id"
         f" WHERE {where} ORDER BY {_ordered(order)} LIMIT ? OFFSET ?",
         (*values, -1 if limit is None else limit, offset),
     )
-    return [Row(*(*row[:-1], pictures.located(folder, row[-1]))) for row in found]
+    return [
+        Row(*(*row[:7], json.loads(row[7]), *row[8:-1], pictures.located(folder, row[-1]))) for row in found
+    ]
 
 
 def stats(connection: sqlite3.Connection, *, size: int) -> Stats:
     """How much a workspace holds."""
     pictures_held = connection.execute("SELECT count(*) FROM images").fetchone()[0]
-    names = [category.name for category in categories.every(connection)]
+    names = [category.name for category in categories.list_labels(connection)]
     drafts: dict[str, dict[str, int]] = {name: {} for name in names}
     for name, status, count in connection.execute(
         f"SELECT l.name, r.status, count(*){_TABLES} GROUP BY l.id, r.status"
@@ -210,6 +215,8 @@ def _draft(
     status: Status,
     score: float | None,
     presence: float | None,
+    doubt: float | None,
+    lost: str,
     origin: str,
     mask: bytes,
     path: bytes | None,
@@ -222,6 +229,8 @@ def _draft(
         status=status,
         score=score,
         presence=presence,
+        doubt=doubt,
+        lost=json.loads(lost),
         image_path=pictures.located(folder, path),
         origin=read_origin(origin),
     )

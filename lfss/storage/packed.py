@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .. import masks
 from ..drafts import Draft
+from ..packing import pack_mask, unpack_mask
+from ..scoremap import keep_scores
 from . import categories, failures, history, pictures
-from .history import Content, Run
+from .history import Content
 from .pictures import Stamp
 
 
@@ -44,10 +45,12 @@ class PackedDraft:
             image_name=self.name,
             image_digest=self.digest,
             label=self.label,
-            mask=masks.unpack_mask(content.mask),
+            mask=unpack_mask(content.mask),
             status=content.status,
             score=content.score,
             presence=content.presence,
+            doubt=content.doubt,
+            lost=content.lost,
             image_path=self.path,
             origin=content.origin,
         )
@@ -57,15 +60,21 @@ def pack_draft(
     draft: Draft, scores: npt.NDArray[np.floating] | None = None, *, stamp: Stamp | None = None
 ) -> PackedDraft:
     """Pack a draft and the score map it was cut from; see ``Workspace.put_draft``."""
-    mask, path, run = masks.pack_mask(draft.mask), draft.image_path, None
+    path, doubt, run = draft.image_path, draft.doubt, None
+    if doubt is None and draft.score is not None:
+        doubt = 1 - draft.score
     if scores is not None:
-        run = Run(mask, masks.pack_scores(scores), draft.origin.threshold, draft.score)
+        threshold = draft.origin.threshold
+        run = keep_scores(draft.mask, scores, threshold=threshold, score=draft.score, doubt=doubt)
+    mask = run.mask if run else pack_mask(draft.mask)
     return PackedDraft(
         digest=draft.image_digest,
         name=draft.image_name,
         size=draft.size,
         label=draft.label,
-        content=Content(mask, draft.status, draft.score, draft.presence, draft.origin, run),
+        content=Content(
+            mask, draft.status, draft.score, draft.presence, doubt, dict(draft.lost), draft.origin, run
+        ),
         path=path,
         stamp=stamp or (pictures.stamp_of(path) if path else None),
     )
@@ -80,7 +89,7 @@ def put(connection: sqlite3.Connection, folder: Path, draft: PackedDraft, *, ove
     image_id = pictures.add(connection, digest=draft.digest, name=draft.name, size=draft.size)
     label_id = categories.number_or_add(connection, draft.label)
     if draft.path and draft.stamp:
-        pictures.saw(connection, folder, image_id, draft.path, draft.stamp)
+        pictures.note_file(connection, folder, image_id, draft.path, draft.stamp)
         failures.clear(connection, folder, label_id, draft.path)
     now = history.state(connection, history.find(connection, image_id, label_id))
     proposed = draft.content.status == "proposed"

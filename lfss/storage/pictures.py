@@ -10,6 +10,7 @@ The functions work inside a transaction that the caller holds.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import sqlite3
@@ -126,7 +127,7 @@ def page(
         yield image_id, Picture(digest, name, (height, width), located(folder, path))
 
 
-def saw(connection: sqlite3.Connection, folder: Path, image_id: int, path: Path, stamp: Stamp) -> None:
+def note_file(connection: sqlite3.Connection, folder: Path, image_id: int, path: Path, stamp: Stamp) -> None:
     """Note that a picture lies in a file, as the latest of its files."""
     connection.execute(
         "INSERT OR REPLACE INTO files (path, image_id, size, mtime_ns) VALUES (?, ?, ?, ?)",
@@ -134,7 +135,7 @@ def saw(connection: sqlite3.Connection, folder: Path, image_id: int, path: Path,
     )
 
 
-def seen_in(connection: sqlite3.Connection, folder: Path, path: Path) -> int | None:
+def find_by_file(connection: sqlite3.Connection, folder: Path, path: Path) -> int | None:
     """The number of the picture that a file holds, as far as its size and time tell."""
     stamp = stamp_of(path)
     if stamp is None:
@@ -155,7 +156,7 @@ def files_of(connection: sqlite3.Connection, folder: Path, digest: str) -> list[
     return [(folder / os.fsdecode(path), Stamp(size, mtime)) for path, size, mtime in rows]
 
 
-def still_there(digest: str, name: str, files: list[tuple[Path, Stamp]]) -> tuple[Path, Stamp | None]:
+def locate(digest: str, name: str, files: list[tuple[Path, Stamp]]) -> tuple[Path, Stamp | None]:
     """A file that holds the picture today, and its new stamp where that has changed.
 
     Raises:
@@ -185,24 +186,51 @@ def still_there(digest: str, name: str, files: list[tuple[Path, Stamp]]) -> tupl
 
 
 def keep(folder: Path, image: Image) -> Path:
-    """Write a copy of a picture into the workspace, whole or not at all, and say where.
+    """Keep a copy of a picture in the workspace, whole or not at all, and say where.
 
-    The copy is a PNG of the upright pixels, so it has the digest of the picture.
+    The copy is the file that it was read from; where that is gone, or holds another picture by now, a PNG
+    of the upright pixels. Either has the digest of the picture.
 
     Raises:
         WorkspaceError: the disk is full, or the folder cannot be written.
     """
+    if image.path and image.path.is_file():
+        name = f"{image.digest}{image.path.suffix.lower()}"
+        copy = _write(folder / KEPT / name, image.path.read_bytes(), of=image.name)
+        if _digest(copy) == image.digest:
+            return copy
+        copy.unlink()
     buffer = io.BytesIO()
     PIL.Image.fromarray(image.pixels).save(buffer, "PNG", compress_level=1)
-    target = folder / KEPT / f"{image.digest}.png"
+    return _write(folder / KEPT / f"{image.digest}.png", buffer.getvalue(), of=image.name)
+
+
+def keep_copy(file: Path, folder: Path) -> str:
+    """Keep a copy of a file in a folder, under a name made from its content; returns that name.
+
+    Raises:
+        WorkspaceError: the file cannot be read, or the copy cannot be written.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise WorkspaceError(f"'{file}' cannot be read ({error.strerror}). Check its path.") from error
+    name = f"{hashlib.sha256(data).hexdigest()}{file.suffix.lower()}"
+    if not (folder / name).exists():
+        _write(folder / name, data, of=file.name)
+    return name
+
+
+def _write(target: Path, data: bytes, *, of: str) -> Path:
+    """Write a copy, whole or not at all."""
     try:
         target.parent.mkdir(exist_ok=True)
         sweep(target.parent)
-        write_atomic(target, buffer.getvalue())
+        write_atomic(target, data)
     except OSError as error:
         raise WorkspaceError(
-            f"A copy of the picture '{image.name}' cannot be kept in '{target.parent}' ({error.strerror}). "
-            "Free some space or allow writing there, then add the picture again."
+            f"A copy of '{of}' cannot be kept in '{target.parent}' ({error.strerror}). Free some space or "
+            "allow writing there, then try again."
         ) from error
     return target
 

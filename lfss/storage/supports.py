@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SupportError
-from ..masks import pack_known, unpack_known
+from ..packing import pack_marks, unpack_marks
 from . import categories, pictures
 from .pictures import Picture
 
@@ -40,7 +40,7 @@ def pack(known: npt.NDArray[np.int8] | None, size: tuple[int, int]) -> bytes:
             f"What is known of a support is one value of -1, 0, 1 for each of its {size[0]} x {size[1]} "
             f"pixels (rows x columns); this is {known.shape}. Draw it on the picture itself."
         )
-    return pack_known(known)
+    return pack_marks(known)
 
 
 def put(connection: sqlite3.Connection, label: str, digest: str, packed: bytes) -> None:
@@ -54,14 +54,14 @@ def put(connection: sqlite3.Connection, label: str, digest: str, packed: bytes) 
     )
 
 
-def every(connection: sqlite3.Connection, folder: Path, label: str) -> list[KeptSupport]:
+def list_supports(connection: sqlite3.Connection, folder: Path, label: str) -> list[KeptSupport]:
     """The supports of a label in the order in which they were added."""
     rows = connection.execute(
         "SELECT i.digest, s.known FROM supports s JOIN images i ON i.id = s.image_id"
         " WHERE s.label_id=? ORDER BY s.position",
         (categories.number(connection, label),),
     ).fetchall()
-    return [KeptSupport(pictures.get(connection, folder, d), unpack_known(known)) for d, known in rows]
+    return [KeptSupport(pictures.get(connection, folder, d), unpack_marks(known)) for d, known in rows]
 
 
 def remove(connection: sqlite3.Connection, label: str, digest: str) -> None:

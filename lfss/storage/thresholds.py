@@ -7,14 +7,11 @@ from array import array
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
-from .. import masks
-from ..errors import InputError, WorkspaceError
+from ..packing import pack_mask
+from ..scoremap import ScoreMap
 from . import history
 from .database import Database
-from .history import Content, Run, State
+from .history import Content, State
 
 _BATCH = 16  # drafts that change in one transaction
 
@@ -47,58 +44,17 @@ def change(
     return changed
 
 
-def cut(
-    run: Run, threshold: float, *, present: bool | None = None, presence: float | None = None
-) -> tuple[npt.NDArray[np.bool_], float | None]:
-    """The (H, W) mask of a run at a threshold, and how sure the model is of it.
-
-    At the model's own threshold this is the model's own mask, bit for bit. An empty mask over a map
-    that reaches the model's threshold means that the model took the object for absent; it stays empty
-    unless ``present`` says otherwise.
-
-    Args:
-        present: whether the object is in the picture; None: as the model decided.
-        presence: how sure the model is of that, in [0, 1].
-
-    Raises:
-        InputError: the threshold is not between 0 and 1.
-    """
-    if not 0 <= threshold <= 1:
-        raise InputError(f"A threshold lies between 0 and 1; this one is {threshold}. Choose one in between.")
-    own, scores = masks.unpack_mask(run.mask), masks.unpack_scores(run.scores)
-    absent = not own.any() and scores.max() >= run.threshold
-    if present is False or (absent and present is None):
-        nothing = np.zeros_like(own)
-        return nothing, masks.confidence(scores, nothing, presence=presence)
-    if threshold == run.threshold and not absent:
-        return own, run.score
-    mask = masks.mask_at(scores, own.shape, threshold=threshold)
-    return mask, masks.confidence(scores, scores >= threshold, presence=presence)
-
-
-def _recut(content: Content, run: Run, threshold: float, presence: float | None) -> Content:
+def _recut(content: Content, run: ScoreMap, threshold: float, presence: float | None) -> Content:
     """What a proposal shows at another threshold of score, and of presence if one is given."""
     present = None
     if presence is not None and content.presence is not None:
         present = content.presence >= presence
-    mask, score = cut(run, threshold, present=present, presence=content.presence)
+    mask, score, doubt = run.cut(threshold, present=present, presence=content.presence)
     origin = replace(content.origin, threshold=threshold)
-    return replace(content, mask=masks.pack_mask(mask), score=score, origin=origin)
+    return replace(content, mask=pack_mask(mask), score=score, doubt=doubt, origin=origin)
 
 
-def run_of(connection: sqlite3.Connection, draft_id: int, name: str) -> Run:
-    """What the model said of a draft; raises WorkspaceError if no score map is kept."""
-    now = history.state(connection, draft_id)
-    run = _run(connection, now) if now else None
-    if run is None:
-        raise WorkspaceError(
-            f"No score map is kept for this draft of '{name}', so its threshold cannot change. "
-            "Segment the picture again."
-        )
-    return run
-
-
-def _proposal(connection: sqlite3.Connection, draft_id: int) -> tuple[State, Run] | None:
+def _proposal(connection: sqlite3.Connection, draft_id: int) -> tuple[State, ScoreMap] | None:
     now = history.state(connection, draft_id)
     if now is None or now.content.status != "proposed":
         return None
@@ -106,7 +62,7 @@ def _proposal(connection: sqlite3.Connection, draft_id: int) -> tuple[State, Run
     return None if run is None else (now, run)
 
 
-def _run(connection: sqlite3.Connection, now: State) -> Run | None:
+def _run(connection: sqlite3.Connection, now: State) -> ScoreMap | None:
     run = now.content.run
     return history.run(connection, run) if isinstance(run, int) else run
 

@@ -284,7 +284,7 @@ def test_a_tab_goes_on_after_bad_files_and_sees_nothing_of_another(served):
     assert first.call(first.handler("queries", "upload"), ["", sent])["success"]
     done = first.call(first.handler("run", "click"), ["", 0.5, 0.45, True])
     assert done["success"], done
-    assert len(session.doubts) == 1
+    assert len(session.found) == 1
     assert served.sessions.get(second.id).example
 
 

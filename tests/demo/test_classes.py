@@ -56,14 +56,12 @@ def test_every_label_is_searched_for_in_every_picture(service, two):
 def test_results_of_labels_on_the_same_picture_keep_apart(service, two):
     list(run(service, two, Settings(), items=two.classes))
     red, blue = two.classes
-    digest = next(iter(red.doubts))
+    digest = next(iter(red.found))
     two.view(red)
     assert two.result(digest).present
     two.view(blue)
     assert not two.result(digest).present
     assert two.classes.chosen is blue
-    assert two.doubt_of(digest, "RED") == red.doubts[digest]
-    assert two.doubt_of(digest, "green") is None
 
 
 def test_a_picture_without_a_result_gives_way_to_one_that_has_it(service, two):
@@ -73,7 +71,7 @@ def test_a_picture_without_a_result_gives_way_to_one_that_has_it(service, two):
     two.view(blue)
     assert two.current is None
     two.view(red)
-    assert two.current == list(red.doubts)[-1]
+    assert two.current == list(red.found)[-1]
 
 
 def test_cancel_ends_the_whole_run_and_run_goes_on_with_the_rest(service, two):

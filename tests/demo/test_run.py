@@ -46,7 +46,7 @@ def test_cancel_keeps_what_is_done_and_run_goes_on_with_the_rest(service, ready)
     for update in run(service, ready, Settings()):
         if update.digest:
             ready.cancel.set()
-    assert len(ready.doubts) == 1
+    assert len(ready.found) == 1
     rest = [u.name for u in run(service, ready, Settings()) if u.digest]
     assert rest == ["q2.png", "q3.png"]
     assert list(run(service, ready, Settings())) == []
@@ -100,4 +100,4 @@ def test_an_unknown_word_is_found_through_marks(service, session, photo):
 def test_a_run_without_drafts_leaves_the_workspace_empty(service, ready):
     list(run(service, ready, Settings(), keep_drafts=False))
     assert ready.workspace.stats().pictures == 0
-    assert len(ready.doubts) == 3
+    assert len(ready.found) == 3

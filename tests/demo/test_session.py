@@ -6,7 +6,6 @@ import pytest
 from demo import results
 from demo.sessions import Sessions
 from demo.uploads import Upload
-from lfss.doubt import doubt
 from lfss.errors import InputError
 from lfss.labels import parse_label
 from lfss.predictor import Support
@@ -110,7 +109,7 @@ def test_a_result_comes_back_with_every_stage(session, service, photo):
     picture = session.register(Upload(photo("q.png", seed=2, box=(30, 40, 200, 250)), "q.png"))
     prepared = service.prepare(parse_label("red"), [Support(s.picture.read()) for s in session.supports])
     prediction = service.predictor().predict(prepared, picture.read())
-    session.keep_result(picture.digest, results.compact(prediction, present=True), doubt(prediction))
+    session.keep_result(picture.digest, results.compact(prediction, present=True))
     session.release()
     found = session.result(picture.digest)
     assert found is not None
@@ -127,6 +126,7 @@ def test_large_results_are_kept_small(session, service, photo):
     prepared = service.prepare(parse_label("red"), [Support(picture.read())])
     prediction = service.predictor().predict(prepared, picture.read())
     result = results.compact(prediction, present=True)
-    assert max(result.score.shape) == 1024
+    assert max(result.prediction.score.shape) == 1024
+    assert (result.mask(prediction.threshold) == prediction.mask).all()
     assert np.mean(result.mask(0.5) != prediction.mask) < 0.005
     assert not results.compact(prediction, present=False).mask(0.1).any()

@@ -18,7 +18,7 @@ def done(service, session, photo):
     session.add_supports([photo("s.png", seed=1)])
     session.add_queries([photo("q <b>.png", seed=3, box=(60, 60, 200, 200))])
     list(run(service, session, Settings()))
-    session.current = next(iter(session.doubts))
+    session.current = next(iter(session.found))
     return session
 
 
@@ -44,7 +44,7 @@ def test_the_strip_and_the_arrays_are_files_to_keep(done):
     strip = PIL.Image.open(write_strip(done, done.current))
     assert strip.width > strip.height
     with np.load(write_arrays(done, done.current), allow_pickle=False) as arrays:
-        assert {"fcm.query", "rcm.query", "seeds.support.0", "prediction.query"} <= set(arrays.files)
+        assert {"fcm.query", "rcm.query", "seeds.support1", "prediction.query"} <= set(arrays.files)
 
 
 def test_supports_that_are_gone_are_left_out(done):

@@ -82,7 +82,7 @@ def test_the_command_prints_a_table_and_writes_every_draft(tmp_path: Path, capsy
     content = json.loads(out.read_text())
     assert content["bad"] == 3
     assert len(content["judged"]) == 6
-    assert set(content["orders"]) >= {DOUBT, PLAIN, "reason: margin"}
+    assert set(content["orders"]) >= {DOUBT, PLAIN, "plain: presence"}
 
 
 def test_a_missing_folder_is_told_in_a_sentence(tmp_path: Path, capsys):
