@@ -5,9 +5,9 @@
 published MD5 sum, and unpacks only below the root. FSS-1000 has no stable address; the command says
 where to put it.
 
-SBD's masks (the larger training list ``trainaug`` of PASCAL-5i) come as MATLAB files and are not
-fetched: put PNGs made from them into ``SegmentationClassAug`` and the list into
-``ImageSets/Segmentation/trainaug.txt``.
+``voc`` is VOC 2012 and SBD, whose masks are converted to PNGs: the larger training list ``trainaug`` of
+PASCAL-5i, 10,582 pictures. ``coco`` is COCO 2014, which COCO-20i uses; ``coco2017`` holds the same pictures
+in other lists.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tqdm import tqdm
 from lfss.errors import InputError, LfssError
 
 from .data.datasets import DataSet, check_counts, open_data
+from .data.sbd import FOLDER, convert
 from .data.splits import coco_fold, pascal_fold
 
 TIMEOUT = 20.0  # seconds without an answer
@@ -64,6 +65,11 @@ ARCHIVES = {
             "6cd6e144f989b92b3379bac3b3de84fd",
             "VOCdevkit/VOC2012/SegmentationClass",
         ),
+        Archive(
+            "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/benchmark.tgz",
+            "82b4d87ceb2ed10f6038a1cba92111cb",
+            "benchmark_RELEASE/dataset/cls",
+        ),
     ),
     "coco": (
         Archive(
@@ -74,15 +80,28 @@ ARCHIVES = {
         Archive(f"{_COCO}/zips/val2014.zip", "a3d79f5ed8d289b7a7554ce06a5782b3", "val2014"),
         Archive(f"{_COCO}/zips/train2014.zip", "0da8c0bd3d6becc4dcb32757491aca88", "train2014"),
     ),
+    "coco2017": (
+        Archive(
+            f"{_COCO}/annotations/annotations_trainval2017.zip",
+            "f4bbac642086de4f52a3fdda2de5fa2c",
+            "annotations/instances_val2017.json",
+        ),
+        Archive(f"{_COCO}/zips/val2017.zip", "442b8da7639aecaf257c1dceb8ba8c80", "val2017"),
+        Archive(f"{_COCO}/zips/train2017.zip", "cced6f7f71b7629ddf16f17bbcfab6b2", "train2017"),
+    ),
 }
-SPLITS = {"voc": ("val", "train", "trainaug"), "coco": ("val2014", "train2014")}
+SPLITS = {
+    "voc": ("val", "train", "trainaug"),
+    "coco": ("val2014", "train2014"),
+    "coco2017": ("val2017", "train2017"),
+}
 FSS_CLASSES, FSS_PICTURES = 1000, 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 if all is there and right."""
     parser = argparse.ArgumentParser(prog="python -m train.prepare", description="Check or fetch data sets.")
-    parser.add_argument("data", choices=("voc", "coco", "fss"))
+    parser.add_argument("data", choices=(*ARCHIVES, "fss"))
     parser.add_argument("--root", type=Path, required=True, help="the data set's folder")
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="where indexes are kept")
     parser.add_argument("--download", action="store_true", help="fetch what is missing first")
@@ -124,6 +143,8 @@ def prepare(name: str, root: Path) -> None:
         unpack(root / archive.name, root)
         done.touch()
         print(f"{archive.name}: unpacked; the archive itself may be removed now")
+    if name == "voc" and (root / FOLDER).is_dir():
+        print(f"{convert(root)}: made from VOC's and SBD's lists")
 
 
 def fetch(url: str, target: Path, md5: str) -> None:
@@ -190,7 +211,7 @@ def check(name: str, root: Path, cache: Path) -> bool:
     right = True
     for split in SPLITS[name]:
         try:
-            data = open_data(root, name, split=split, cache=cache, progress=True)
+            data = open_data(root, name.removesuffix("2017"), split=split, cache=cache, progress=True)
         except InputError as error:
             print(f"{split}: missing. {error}")
             right = right and split == "trainaug"

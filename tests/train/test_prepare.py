@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tiny_sets import CAT, DOG, block, write_fss, write_voc
+from tiny_sets import CAT, DOG, block, class_map, write_fss, write_sbd, write_voc
 
 from lfss.errors import InputError, LfssError
 from train import prepare
@@ -186,6 +186,23 @@ def test_download_and_check_from_the_command_line(
     assert main(command) == 0
     assert "already unpacked" in capsys.readouterr().out
     assert len(server.asked) == 1
+
+
+def test_sbds_masks_are_converted_once_both_archives_are_there(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "voc"
+    write_voc(root / "VOCdevkit" / "VOC2012", {"train": [{CAT: block()}], "val": [{CAT: block()}]})
+    write_sbd(tmp_path / "made", {"val_000": class_map({DOG: block()})}, {})
+    with tarfile.open(tmp_path / "sbd.tgz", "w:gz") as pack:
+        pack.add(tmp_path / "made" / "benchmark_RELEASE", "benchmark_RELEASE")
+    server.content = (tmp_path / "sbd.tgz").read_bytes()
+    md5 = hashlib.md5(server.content).hexdigest()
+    monkeypatch.setitem(prepare.ARCHIVES, "voc", (Archive(server.url, md5, "benchmark_RELEASE/dataset/cls"),))
+    assert main(["voc", "--root", str(root), "--download"]) == 0
+    assert "trainaug.txt: made from VOC's and SBD's lists" in capsys.readouterr().out
+    listed = root / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation" / "trainaug.txt"
+    assert listed.read_text().split() == ["train_000"]  # the only other picture is in VOC's val
 
 
 def test_an_unpacking_that_was_stopped_is_done_again(

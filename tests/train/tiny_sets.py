@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 SIDE = 96
+SBD = Path("benchmark_RELEASE") / "dataset"
 COLOURS = {8: (220, 60, 40), 12: (40, 80, 220), 10: (40, 180, 60), 17: (230, 220, 70), 15: (150, 60, 180)}
 CAT, COW, DOG, PERSON, SHEEP = 8, 10, 12, 15, 17
 
@@ -116,3 +119,45 @@ def write_fss(root: Path, classes: Mapping[str, int]) -> Path:
             white = np.where(class_map(blocks, border=False) > 0, 255, 0).astype(np.uint8)
             Image.fromarray(white).convert("RGB").save(root / name / f"{i}.png")
     return root
+
+
+def element(kind: int, content: bytes) -> bytes:
+    """One element of MATLAB's format; up to four bytes are packed into the tag."""
+    if 0 < len(content) <= 4:
+        return struct.pack("<HH", kind, len(content)) + content.ljust(4, b"\0")
+    return struct.pack("<II", kind, len(content)) + content + b"\0" * (-len(content) % 8)
+
+
+def matrix(name: str, values: np.ndarray) -> bytes:
+    """A matrix of bytes."""
+    parts = (
+        element(6, struct.pack("<II", 9, 0)), element(5, struct.pack("<ii", *values.shape)),
+        element(1, name.encode()), element(2, values.T.tobytes()),
+    )  # fmt: skip
+    return element(14, b"".join(parts))
+
+
+def mat_file(
+    classes: np.ndarray, *, name: str = "GTcls", field: str = "Segmentation", packed: bool = True
+) -> bytes:
+    """A file such as SBD's: a structure with two fields, the second of which is the mask."""
+    names = b"".join(n.encode().ljust(32, b"\0") for n in ("Boundaries", field))
+    parts = (
+        element(6, struct.pack("<II", 2, 0)), element(5, struct.pack("<ii", 1, 1)),
+        element(1, name.encode()), element(5, struct.pack("<i", 32)), element(1, names),
+        matrix("", np.zeros((2, 3), np.uint8)), matrix("", classes),
+    )  # fmt: skip
+    body = element(14, b"".join(parts))
+    if packed:
+        small = zlib.compress(body)
+        body = struct.pack("<II", 15, len(small)) + small
+    return b"MATLAB 5.0 MAT-file".ljust(128) + body
+
+
+def write_sbd(root: Path, train: Mapping[str, np.ndarray], val: Mapping[str, np.ndarray]) -> None:
+    """SBD's archive, unpacked: class maps by name."""
+    (root / SBD / "cls").mkdir(parents=True)
+    for split, masks in (("train", train), ("val", val)):
+        for name, classes in masks.items():
+            (root / SBD / "cls" / f"{name}.mat").write_bytes(mat_file(classes))
+        (root / SBD / f"{split}.txt").write_text("\n".join(masks) + "\n")

@@ -177,6 +177,8 @@ OFFICIAL: dict[tuple[str, str], Official] = {
     ),
     ("coco", "train2014"): Official(82081, {"area": (75015, 36564, 29437, 29475)}, slack=0.005),
     ("coco", "val2014"): Official(40137, {"area": (35783, 17912, 14563, 14315)}, slack=0.005),
+    ("coco", "train2017"): Official(117266, {}),
+    ("coco", "val2017"): Official(4952, {}),
 }
 
 
