@@ -81,10 +81,19 @@ def to_rgba(picture: PIL.Image.Image) -> npt.NDArray[np.uint8]:
 
 def upright(array: np.ndarray, picture: PIL.Image.Image) -> np.ndarray:
     """Turn decoded pixels the way the picture's EXIF orientation asks for."""
+    return turned(array, orientation_of(picture))
+
+
+def orientation_of(picture: PIL.Image.Image) -> int:
+    """The EXIF orientation of a picture, 1 to 8; 1, upright, where it has none."""
     try:
-        orientation = int(picture.getexif().get(_ORIENTATION, 1))
+        return int(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged EXIF blocks raise anything; the pixels are still good
-        return array
+        return 1
+
+
+def turned(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels as they are stored, turned the way an EXIF orientation asks for."""
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

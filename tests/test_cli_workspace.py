@@ -516,7 +516,7 @@ def test_objects_of_one_label_become_one_mask_and_pictures_are_found_by_name(pla
     assert main(["import", "--workspace", "ws", "--format", "coco", file, "--json"]) == 1
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (document["stored"], document["kept"], document["joined"]) == (2, 0, 1)
-    assert "'x.png' is no picture of the workspace" in document["problems"][0]
+    assert "'x.png' is not among the 4 pictures in the workspace" in document["problems"][0]
     with Workspace.open("ws") as workspace:
         (dog,) = workspace.drafts("dog")
         assert (dog.mask.sum(), dog.status, dog.image_name) == (800, "accepted", "a.png")
@@ -562,7 +562,7 @@ def test_a_mask_of_another_size_costs_only_itself(place, capsys):
     assert main(["import", "--workspace", "ws", "--format", "coco", file]) == 1
     text = capsys.readouterr().out
     assert "1 draft imported" in text
-    assert "'a.png', dog: " in text
+    assert "'found.json', 'a.png': The picture 'a.png' is 60 x 80" in text
 
 
 def test_an_import_that_cannot_be_stored_stops_at_once(place, monkeypatch, capsys):

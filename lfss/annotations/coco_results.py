@@ -60,7 +60,7 @@ def _numbers(plan: Survey, match: Path | None) -> tuple[dict[str, int], dict[str
     if match is None:
         images = {p.name: number for number, p in enumerate(plan.pictures, start=1)}
         return images, {label: number for number, label in enumerate(plan.labels, start=1)}
-    with reading.told_of(match):
+    with reading.about_file(match):
         data = reading.load_object(match, "images", "categories")
         known = {reading.text(i["file_name"]).rsplit("/", 1)[-1]: i["id"] for i in data["images"]}
         categories = {reading.text(c["name"]): c["id"] for c in data["categories"]}

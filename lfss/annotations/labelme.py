@@ -8,20 +8,18 @@ Each shape says in its note, and in full in ``lfss``, who made it.
 from __future__ import annotations
 
 import base64
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import PIL.Image
 
-from ..drafts import Draft, Status
-from ..errors import InputError, UnknownName
-from . import reading
+from ..drafts import Draft
+from ..errors import UnknownName
+from .labelme_reading import read as read
 from .outlines import DETAIL, check_settings, trace
 from .output import as_png, copy_pictures, new_folder, placed, write_json
-from .provenance import describe, restore, sentence
+from .provenance import describe, exported, sentence
 from .raster import draw
 from .rle import Mask, bounds
 from .survey import survey
@@ -66,13 +64,18 @@ def write(
     with new_folder(out) as folder:
         for picture in plan.pictures:
             places = sorted(picture.drafts, key=lambda p: plan.labels.index(drafts[p].label))
-            found = (drafts[p] for p in places)
-            if shapes == "mask":
-                written = [_mask_shape(d) for d in found]
-            else:
-                numbered = enumerate(found, start=1)
-                written = [s for n, d in numbered for s in _polygon_shapes(d, n, detail, min_part)]
-            own = {"digest": picture.digest, "original": picture.original, "absent": list(picture.absent)}
+            written: list[dict[str, Any]] = []
+            seals = []
+            for number, draft in enumerate((drafts[p] for p in places), start=1):
+                if shapes == "mask":
+                    found, drawn = [_mask_shape(draft)], draft.mask
+                else:
+                    found, drawn = _polygon_shapes(draft, number, detail, min_part)
+                if found:
+                    seals.append(exported(draft, drawn))
+                written += [shape | {"lfss": describe(draft) | {"exported": seals[-1]}} for shape in found]
+            own: dict[str, Any] = {"digest": picture.digest, "original": picture.original}
+            own |= {"absent": list(picture.absent), "exported": seals}
             head = {
                 "version": _VERSION,
                 "flags": {},
@@ -96,7 +99,6 @@ def _shape(draft: Draft, kind: Shapes, points: list[list[float]], group: int | N
         "description": sentence(draft),
         "shape_type": kind,
         "flags": {draft.status: True},
-        "lfss": describe(draft),
     }
 
 
@@ -107,81 +109,11 @@ def _mask_shape(draft: Draft) -> dict[str, Any]:
     return _shape(draft, "mask", box, None) | {"mask": base64.b64encode(as_png(crop)).decode("ascii")}
 
 
-def _polygon_shapes(draft: Draft, group: int, detail: float, min_part: int) -> Iterator[dict[str, Any]]:
-    outline = trace(draft.mask, target="pillow", detail=detail, min_part=min_part)
-    for polygon in outline.polygons:
-        yield _shape(draft, "polygon", polygon.tolist(), group if len(outline.polygons) > 1 else None)
-
-
-def read(path: Path, *, images: Path | None = None, status: Status = "accepted") -> list[Draft]:
-    """Read labelme files: masks, polygons and rectangles.
-
-    Args:
-        path: a JSON file, or a folder of them.
-        images: the folder of the pictures, by default that of the files.
-        status: of shapes about which the file does not say whether a person has seen them.
-
-    Returns:
-        A draft for each shape, or for each group of shapes of one label; and one for each label that
-        is said to be absent.
-
-    Raises:
-        InputError: not such files, damaged, or too large; a shape without an area, such as a line.
-    """
-    files = sorted(path.glob("*.json")) if path.is_dir() else [reading.only_file(path)]
-    if not files:
-        raise InputError(f"'{path}' holds no labelme files. Choose the folder that holds them.")
-    drafts: list[Draft] = []
-    pixels: list[tuple[int, int]] = []
-    for file in files:
-        with reading.told_of(file):
-            found = _read_file(file, images or file.parent, status)
-            pixels += [d.size for d in found]
-            reading.check_total(pixels)
-            drafts += found
-    return drafts
-
-
-def _read_file(file: Path, images: Path, status: Status) -> list[Draft]:
-    data = reading.load_object(file, "shapes", "imagePath", "imageHeight", "imageWidth")
-    size = reading.size(data["imageHeight"], data["imageWidth"])
-    own = reading.mapping(data.get("lfss"))
-    facts = reading.picture_facts(reading.text(data["imagePath"]), size, images, digest=own.get("digest"))
-    reading.check_total(size for _ in data["shapes"])
-    groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
-    for place, shape in enumerate(data["shapes"]):
-        group = shape.get("group_id")
-        groups.setdefault(
-            (reading.text(shape["label"]), ("shape", place) if group is None else group), []
-        ).append(shape)
-    drafts = []
-    for (label, _), members in groups.items():
-        mask = np.logical_or.reduce([_shape_mask(s, size) for s in members])
-        said = restore(reading.mapping(members[0].get("lfss")), status=status)
-        drafts.append(Draft(label=label, mask=mask, **facts, **said))
-    for label in reading.strings(own.get("absent")):
-        drafts.append(Draft(label=label, mask=np.zeros(size, np.bool_), status="absent", **facts))
-    return drafts
-
-
-def _shape_mask(shape: dict[str, Any], size: tuple[int, int]) -> Mask:
-    kind = shape.get("shape_type") or "polygon"
-    if kind == "polygon":
-        return draw(reading.polygons([shape["points"]]), size, "pillow") > 0
-    if kind not in ("mask", "rectangle"):
-        raise InputError(f"A shape of the kind '{kind}' has no outline. Remove it, or draw it as a polygon.")
-    (x1, y1), (x2, y2) = ((int(x), int(y)) for x, y in shape["points"])
-    left, right, top, bottom = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
-    mask = np.zeros(size, np.bool_)
-    if min(left, top) < 0 or right >= size[1] or bottom >= size[0]:
-        raise InputError(f"A shape of '{shape['label']}' reaches beyond its picture. Draw it again.")
-    inside = mask[top : bottom + 1, left : right + 1]
-    inside[:] = _crop(shape["mask"], inside.shape) if kind == "mask" else True
-    return mask
-
-
-def _crop(text: str, shape: tuple[int, ...]) -> Mask:
-    with PIL.Image.open(io.BytesIO(base64.b64decode(text)), formats=["PNG"]) as picture:
-        if picture.size != shape[::-1]:
-            raise InputError("The mask of a shape has another size than its box. Export it again.")
-        return np.asarray(picture.convert("L")) > 0
+def _polygon_shapes(
+    draft: Draft, group: int, detail: float, min_part: int
+) -> tuple[list[dict[str, Any]], Mask]:
+    """A shape for each connected part, and the mask as readers draw them."""
+    polygons = trace(draft.mask, target="pillow", detail=detail, min_part=min_part).polygons
+    tied = group if len(polygons) > 1 else None
+    shapes = [_shape(draft, "polygon", polygon.tolist(), tied) for polygon in polygons]
+    return shapes, draw(polygons, draft.size, "pillow") > 0

@@ -7,25 +7,23 @@ overlaps. ``legend.json`` says which number or folder is which label, and where 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .. import decode
-from ..drafts import Draft, Status
-from ..errors import ExportError, InputError
-from ..images import MAX_MEGAPIXELS
-from . import reading
+from ..drafts import Draft
+from ..errors import ExportError
 from .output import copy_pictures, new_folder, placed, write_index_png, write_json, write_png
 from .palette import colour_of, colours, hexadecimal
-from .provenance import describe, restore
-from .survey import Picture, fold, paint, safe_name, survey, unique
+from .png_reading import LEGEND
+from .png_reading import read as read
+from .provenance import describe, exported
+from .rle import Mask
+from .survey import Picture, paint, safe_name, survey, unique
 
 MAX_LABELS = 255
-_LEGEND = "legend.json"
 
 
 def write(
@@ -66,11 +64,11 @@ def write(
         for picture in plan.pictures:
             shown = [drafts[p] for p in picture.drafts]
             if separate:
-                _write_separate(folder / "masks", picture, shown, entries)
+                drawn = _write_separate(folder / "masks", picture, shown, entries)
             else:
-                _write_map(folder / "masks", picture, shown, plan.labels)
-            said.append(_picture_entry(picture, shown))
-        write_json(folder / _LEGEND, {"separate": separate}, {"labels": entries, "pictures": said})
+                drawn = _write_map(folder / "masks", picture, shown, plan.labels)
+            said.append(_picture_entry(picture, shown, drawn))
+        write_json(folder / LEGEND, {"separate": separate}, {"labels": entries, "pictures": said})
         if images:
             copy_pictures(plan.pictures, folder / "images")
         return placed(folder, out)
@@ -85,106 +83,35 @@ def _label_entries(labels: Sequence[str], separate: bool) -> list[dict[str, Any]
     return entries
 
 
-def _write_map(folder: Path, picture: Picture, shown: Sequence[Draft], labels: Sequence[str]) -> None:
+def _write_map(
+    folder: Path, picture: Picture, shown: Sequence[Draft], labels: Sequence[str]
+) -> dict[str, Mask]:
+    """Write the map of a picture; returns what it shows of each label."""
     order = paint(shown, labels) if shown else np.zeros(picture.size, np.int32)
     numbers = np.array([0, *(labels.index(d.label) + 1 for d in shown)], np.uint8)
-    write_index_png(folder / f"{picture.stem}.png", numbers[order], colours())
+    written = numbers[order]
+    write_index_png(folder / f"{picture.stem}.png", written, colours())
+    return {d.label: written == labels.index(d.label) + 1 for d in shown}
 
 
 def _write_separate(
     folder: Path, picture: Picture, shown: Sequence[Draft], entries: Sequence[dict[str, Any]]
-) -> None:
+) -> dict[str, Mask]:
+    """Write a mask for each label of a picture; returns them."""
+    drawn = {}
     for entry in entries:
         masks = [d.mask for d in shown if d.label == entry["name"]]
         if masks:
-            mask = np.logical_or.reduce(masks).view(np.uint8) * np.uint8(255)
-            write_png(folder / entry["folder"] / f"{picture.stem}.png", mask)
+            drawn[entry["name"]] = mask = np.logical_or.reduce(masks)
+            file = folder / entry["folder"] / f"{picture.stem}.png"
+            write_png(file, mask.view(np.uint8) * np.uint8(255))
+    return drawn
 
 
-def _picture_entry(picture: Picture, shown: Sequence[Draft]) -> dict[str, Any]:
+def _picture_entry(picture: Picture, shown: Sequence[Draft], drawn: Mapping[str, Mask]) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": picture.name, "original": picture.original, "size": list(picture.size)}
     if picture.digest:
         entry["digest"] = picture.digest
     drafts = [{"label": d.label, **describe(d)} for d in shown]
+    entry["exported"] = [exported(d, drawn[d.label]) for d in shown if drawn[d.label].any()]
     return entry | {"absent": list(picture.absent), "drafts": drafts}
-
-
-def read(
-    path: Path, *, label: str | None = None, images: Path | None = None, status: Status = "accepted"
-) -> list[Draft]:
-    """Read PNG masks: a folder that ``write`` made, a folder of masks of one label, or one mask.
-
-    Args:
-        path: the folder or file.
-        label: what the masks show; needed where there is no legend. Every pixel that is not black is
-            the object.
-        images: the folder of the pictures, found by the name of the mask without its extension. Names
-            and digests are read from them where the legend does not tell.
-        status: of drafts about which the legend does not tell.
-
-    Returns:
-        A draft for each picture and label that is in it, and one for each label that is said to be
-        absent.
-
-    Raises:
-        InputError: no masks there, damaged, too large, or no label given.
-    """
-    if (path / _LEGEND).is_file():
-        return _read_with_legend(path, images, status)
-    if label is None:
-        raise InputError(f"'{path.name}' has no {_LEGEND} to say what its masks show. Give their label.")
-    files = sorted(path.glob("*.png")) if path.is_dir() else [path]
-    if not files:
-        raise InputError(f"'{path}' holds no PNG masks. Choose the folder that holds them.")
-    pictures = reading.pictures_by_stem(images)
-    with reading.told_of(path):
-        reading.check_total(reading.png_size(f) for f in files)
-    drafts = []
-    for file in files:
-        with reading.told_of(file):
-            mask = _levels(file) > 0
-            found = pictures.get(fold(file.stem))
-            facts = reading.picture_facts(found.name if found else file.stem, mask.shape, images)
-            drafts.append(Draft(label=label, mask=mask, status=status if mask.any() else "absent", **facts))
-    return drafts
-
-
-def _read_with_legend(path: Path, images: Path | None, status: Status) -> list[Draft]:
-    with reading.told_of(path / _LEGEND):
-        legend = reading.load_object(path / _LEGEND, "labels", "pictures", "separate")
-        labels = {reading.text(e["name"]): (e["value"], e.get("folder", "")) for e in legend["labels"]}
-        sizes = [reading.size(*p["size"]) for p in legend["pictures"]]
-        reading.check_total(
-            size for size, p in zip(sizes, legend["pictures"]) for _ in p["drafts"] or p["absent"]
-        )
-        drafts = []
-        for entry, size in zip(legend["pictures"], sizes):
-            name = safe_name(reading.text(entry["name"]))
-            facts = reading.picture_facts(name, size, images, digest=entry.get("digest"))
-            for shown in {d["label"]: d for d in entry["drafts"]}.values():
-                value, folder = labels[shown["label"]]
-                file = (
-                    path
-                    / "masks"
-                    / (safe_name(folder) if legend["separate"] else ".")
-                    / f"{Path(name).stem}.png"
-                )
-                levels = _levels(file)
-                mask = levels > 0 if legend["separate"] else levels == value
-                if mask.shape != size:
-                    raise InputError(f"The mask '{file.name}' has another size than its picture.")
-                drafts.append(
-                    Draft(label=shown["label"], mask=mask, **facts, **restore(shown, status=status))
-                )
-            for label in reading.strings(entry["absent"]):
-                drafts.append(Draft(label=label, mask=np.zeros(size, np.bool_), status="absent", **facts))
-    return drafts
-
-
-def _levels(file: Path) -> npt.NDArray[np.integer]:
-    """(H, W) numbers of a mask; of a coloured one, its brightest channel."""
-    with decode.opened(file, file.name, MAX_MEGAPIXELS) as picture:
-        levels = decode.to_levels(picture)
-    if levels.ndim == 3:
-        levels = np.where(levels[..., 3] > 0, levels[..., :3].max(axis=2), 0)
-    return levels

@@ -1,15 +1,71 @@
-"""Who made a draft, as the plain values that files can hold."""
+"""Who made a draft, as the plain values that files can hold, and whether it came back as it was."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, get_args
+
+import numpy as np
 
 from ..drafts import Draft, Origin, Status
 from ..text import escaped
+from .rle import Mask, bounds
 
 Value = str | float
+_DIGITS = 16  # of a SHA-256 in a fingerprint
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written for a label on a picture.
+
+    Attributes:
+        label: its name.
+        status: the draft's state.
+        mask: fingerprint of the draft's mask.
+        drawn: fingerprint of the mask as a reader draws it from the file: polygons cost some pixels.
+    """
+
+    label: str
+    status: str
+    mask: str
+    drawn: str
+
+
+def fingerprint(mask: Mask) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 over a mask: its box and the pixels in it."""
+    top, left, height, width = box = bounds(mask)
+    crop = np.packbits(mask[top : top + height, left : left + width])
+    return hashlib.sha256(repr(box).encode() + crop.tobytes()).hexdigest()[:_DIGITS]
+
+
+def exported(draft: Draft, drawn: Mask | None = None) -> str:
+    """What ``exported_of`` reads again.
+
+    Args:
+        draft: as it is written.
+        drawn: (H, W) the mask as readers draw it; the draft's own where every pixel is kept.
+    """
+    mask = fingerprint(draft.mask)
+    return f"{draft.status} {mask} {mask if drawn is None else fingerprint(drawn)} {draft.label}"
+
+
+def exported_of(text: object) -> Exported | None:
+    """What was exported, from the text in a file; None where it makes no sense."""
+    found = re.fullmatch(r"(\w+) ([0-9a-f]{16}) ([0-9a-f]{16}) (.+)", text) if isinstance(text, str) else None
+    return Exported(found[4], found[1], found[2], found[3]) if found else None
+
+
+def corrected(draft: Draft) -> Draft:
+    """The draft as one that a person changed: what a model said of its own mask no longer holds."""
+    origin = draft.origin
+    if origin.model != "person":
+        origin = Origin(label=origin.label, settings={"corrected": origin.model})
+    return replace(draft, status="edited", score=None, presence=None, doubt=None, lost={}, origin=origin)
 
 
 def describe(draft: Draft) -> dict[str, Value]:
@@ -69,6 +125,11 @@ def _text(value: object) -> str:
 
 
 def _share(value: object, otherwise: Any) -> Any:
+    if isinstance(value, str):  # in XML every value is text
+        try:
+            value = float(value)
+        except ValueError:
+            return otherwise
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value <= 1 else otherwise  # type: ignore[arg-type, operator]
 

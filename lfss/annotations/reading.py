@@ -9,7 +9,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,38 @@ import numpy as np
 import PIL.Image
 
 from ..errors import InputError
-from ..images import MAX_MEGAPIXELS, SUFFIXES, read_image
+from ..files import read_bytes
+from ..images import MAX_MEGAPIXELS
+from ..text import decode
 from .raster import Points
-from .survey import fold
 
 MAX_BYTES = 1 << 29  # of a JSON file
 MAX_PERIMETER = 2_000_000  # of the polygons of one object, in pixels
 MAX_PIXELS = 4_000_000_000  # of all masks read at once: a byte each in memory
 
 # What parsers and decoders raise on files that are damaged or of another kind.
-_DAMAGE = (
+DAMAGE = (
     LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, SyntaxError,
     EOFError, zlib.error, struct.error, PIL.Image.DecompressionBombError,
 )  # fmt: skip
 
 
+class TooMuch(InputError):
+    """More masks than fit into memory: no single entry is to blame."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"It holds more than {MAX_PIXELS // 10**6:,} megapixels of masks. Split it and import one "
+            "part at a time."
+        )
+
+
+class OtherFile(InputError):
+    """A file that is well-formed and of another kind."""
+
+
 @contextmanager
-def told_of(file: Path) -> Iterator[None]:
+def about_file(file: Path) -> Iterator[None]:
     """Turn whatever goes wrong inside the block into a sentence about this file.
 
     Raises:
@@ -46,7 +61,7 @@ def told_of(file: Path) -> Iterator[None]:
         raise InputError(f"'{file.name}' cannot be read. {error}") from error
     except OSError as error:
         raise InputError(f"'{file}' cannot be read ({error.strerror or error}). Check the path.") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InputError(
             f"'{file.name}' is not a file of this format, or it is damaged. Export it again from its tool."
         ) from error
@@ -69,17 +84,36 @@ def only_file(path: Path, *patterns: str) -> Path:
     raise InputError(f"There is no file of this format at '{path}'. Check the path.")
 
 
+def files_below(folder: Path, *endings: str) -> list[Path]:
+    """Files with one of these endings in a folder and the folders below it, sorted; none that are hidden."""
+    found = (f for f in sorted(folder.rglob("*")) if f.suffix.lower() in endings and f.is_file())
+    return [f for f in found if not any(p.startswith(".") for p in f.relative_to(folder).parts)]
+
+
+def read_text(file: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        InputError: it cannot be opened, is too large, or is in an encoding that is not known.
+    """
+    return decode(read_bytes(file, most=MAX_BYTES), "It")
+
+
 def load_object(file: Path, *keys: str) -> dict[str, Any]:
     """A JSON object with these keys.
 
     Raises:
-        InputError: too large, not JSON, or without the keys.
+        OtherFile: without the keys.
+        InputError: too large, or not JSON.
     """
-    if file.stat().st_size > MAX_BYTES:
-        raise InputError(f"It is larger than {MAX_BYTES >> 20} MB. Split it.")
-    data = json.loads(file.read_bytes().decode("utf-8-sig"))
+    try:
+        data = json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"It is not JSON (line {error.lineno}), or it is cut short. Export it again."
+        ) from error
     if not isinstance(data, dict) or any(key not in data for key in keys):
-        raise InputError(f"It lacks {' or '.join(repr(k) for k in keys)}. Choose a file of this format.")
+        raise OtherFile(f"It lacks {' or '.join(repr(k) for k in keys)}. Choose a file of this format.")
     return data
 
 
@@ -89,32 +123,56 @@ def size(height: object, width: object) -> tuple[int, int]:
     Raises:
         InputError: not whole numbers above 0, or too large.
     """
-    rows, columns = _whole(height), _whole(width)
+    found = size_if_given(height, width)
+    if found is None:
+        raise InputError(
+            f"Height and width of a picture are whole numbers above 0; {height!r} and {width!r} were found."
+        )
+    return found
+
+
+def size_if_given(height: object, width: object) -> tuple[int, int] | None:
+    """(H, W) of a picture; None where a file leaves it open: missing, null or 0.
+
+    Raises:
+        InputError: not whole numbers, below 0, or too large.
+    """
+    rows, columns = whole(height), whole(width)
+    if not rows or not columns:
+        return None
     if rows * columns > MAX_MEGAPIXELS * 1e6:
         raise InputError(f"A picture of {rows} x {columns} is too large. Scale it down.")
     return rows, columns
 
 
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def whole(value: object) -> int:
+    """A whole number from 0, also from ``160.0`` and ``"160"``, which other programs write; None is 0.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if value is None:
+        return 0
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1
+    except (ValueError, OverflowError):
+        number = -1
+    if not 0 <= number < 1e9 or number != int(number):
         raise InputError(f"Height and width of a picture are whole numbers above 0; {value!r} was found.")
-    return value
+    return int(number)
 
 
 def check_total(sizes: Iterable[tuple[int, int]]) -> None:
     """Refuse more masks than fit in memory.
 
     Raises:
-        InputError: together they are too large.
+        TooMuch: together they are too large.
     """
     total = 0
     for height, width in sizes:
         total += height * width
         if total > MAX_PIXELS:
-            raise InputError(
-                f"It holds more than {MAX_PIXELS // 10**6:,} megapixels of masks. Split it and import one "
-                "part at a time."
-            )
+            raise TooMuch()
 
 
 def polygons(lists: Iterable[Any]) -> list[Points]:
@@ -124,17 +182,52 @@ def polygons(lists: Iterable[Any]) -> list[Points]:
         InputError: an odd count, fewer than three points, numbers that cannot be in a picture, or lines
             too long to be drawn.
     """
-    result, perimeter = [], 0.0
+    result = []
     for values in lists:
         flat = np.array(values, np.float64).reshape(-1)
-        if flat.size % 2 or flat.size < 6 or not (np.abs(flat) < 1e6).all():
-            raise InputError("A polygon needs three points or more, x and y each, inside its picture.")
-        pairs = flat.reshape(-1, 2)
-        perimeter += float(np.abs(pairs - np.roll(pairs, 1, axis=0)).sum())
-        result.append(pairs.astype(np.float32))
-    if perimeter > MAX_PERIMETER:
-        raise InputError("The outline of a polygon is too long to be that of an object. Draw it again.")
+        if flat.size % 2:
+            raise InputError(
+                f"A polygon has x and y for each point, so an even count of numbers; it has {flat.size}."
+            )
+        if flat.size < 6:
+            raise InputError(f"A polygon needs three points or more; it has {flat.size // 2}.")
+        if not (np.abs(flat) < 1e6).all():
+            raise InputError("A polygon has numbers that cannot lie in a picture. Draw it again.")
+        result.append(flat.reshape(-1, 2).astype(np.float32))
+    check_perimeter(result)
     return result
+
+
+def check_perimeter(rings: Sequence[Points]) -> None:
+    """Refuse polygons whose lines are too long to be drawn in a sensible time.
+
+    Raises:
+        InputError: they are.
+    """
+    length = sum(float(np.abs(ring - np.roll(ring, 1, axis=0)).sum(dtype=np.float64)) for ring in rings)
+    if length > MAX_PERIMETER:
+        raise InputError("The outline of a polygon is too long to be that of an object. Draw it again.")
+
+
+def check_pixels(rings: Sequence[Points], picture: tuple[int, int], *, own: bool) -> None:
+    """Refuse coordinates that are shares of the picture where pixels are meant.
+
+    Args:
+        rings: the polygons of one object.
+        picture: (H, W) in pixels.
+        own: this program wrote the polygons: a single pixel in the corner is possible.
+
+    Raises:
+        InputError: all coordinates lie between 0 and 1.
+    """
+    if not rings or min(picture) <= 2:
+        return
+    values = np.concatenate(rings)
+    if (values >= 0).all() and (values <= 1).all() and not (own and (values * 2 % 1 == 0).all()):
+        raise InputError(
+            "All its coordinates lie between 0 and 1 : they look like shares of the picture, where "
+            "this format has pixels. Multiply x by the width and y by the height, or export it again."
+        )
 
 
 def text(value: object) -> str:
@@ -158,41 +251,9 @@ def strings(value: object) -> list[str]:
     return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
 
 
-def picture_facts(
-    name: str, size: tuple[int, int], images: Path | None, *, digest: object = None
-) -> dict[str, Any]:
-    """Fields of a Draft that say which picture it belongs to.
-
-    Args:
-        name: as the file gives it. Only its last part is used: a file must not choose paths here.
-        size: (H, W) as the file gives it.
-        images: the folder of the pictures.
-        digest: as the file gives it.
-
-    Raises:
-        InputError: the picture has another size.
-        ImageError: the picture cannot be read.
-    """
-    base = re.split(r"[\\/]", name)[-1]
-    facts = {"image_name": base, "image_digest": "", "image_path": None}
-    if isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest):
-        facts["image_digest"] = digest
-    if images is None or base in ("", ".", "..") or not (images / base).is_file():
-        return facts
-    image = read_image(images / base)
-    if image.size != size:
-        raise InputError(
-            f"The picture '{base}' is {image.size[0]} x {image.size[1]} (rows x columns), its masks are "
-            f"{size[0]} x {size[1]}. Choose the folder of the pictures that were annotated."
-        )
-    return facts | {"image_digest": image.digest, "image_path": images / base}
-
-
-def pictures_by_stem(folder: Path | None) -> dict[str, Path]:
-    """Pictures of a folder by name without extension, spelled as ``survey.fold`` does."""
-    if folder is None or not folder.is_dir():
-        return {}
-    return {fold(f.stem): f for f in sorted(folder.iterdir()) if f.suffix.lower() in SUFFIXES}
+def is_digest(value: str) -> bool:
+    """Whether a text is a SHA-256 as this program writes it."""
+    return re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def png_size(file: Path) -> tuple[int, int]:
@@ -201,7 +262,7 @@ def png_size(file: Path) -> tuple[int, int]:
     Raises:
         InputError: it is no PNG, or too large.
     """
-    with told_of(file):
+    with about_file(file):
         with file.open("rb") as stream:
             head = stream.read(24)
         if len(head) < 24 or not head.startswith(b"\x89PNG\r\n\x1a\n"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,23 +12,30 @@ from typing import Any
 import numpy as np
 
 from ..annotations import FORMATS, format_of
-from ..drafts import STATUSES, Draft, Status
+from ..annotations.intake import Entry, Report
+from ..annotations.pictures import Known, Pictures
+from ..annotations.provenance import corrected, fingerprint
+from ..drafts import STATUSES, Draft
 from ..errors import InputError, WorkspaceError
+from ..images import read_image
 from ..labels import find_label, label_key
-from ..workspace import Workspace
+from ..workspace import DATABASE_NAME, Workspace
 from . import FAILED, OK
 from .console import counted, print_json
 
 READABLE = tuple(name for name, form in FORMATS.items() if form.read)
-_CAUTION: tuple[Status, ...] = ("proposed", "edited", "accepted")  # of several, the least checked counts
+MOST_LISTED = 100  # sentences on what was left out
+_SAME = 0.97  # IoU from which a mask without a fingerprint counts as the one that was exported
 
 _EXAMPLES = """\
 examples:
   lfss import --workspace dogs --format coco annotations.json --images photos
   lfss import --workspace dogs --format png masks --label dog --images photos
 
-Several objects of one label in a picture become one mask. Drafts that are there already stay, unless
---overwrite is given; what that replaces stays in the history, one undo away.
+Several objects of one label in a picture become one draft. A mask, shape or label that was changed in
+another tool comes back as edited by a person, and replaces the draft it was exported from as long as that
+is still as it was exported. Other drafts that are there already stay, unless --overwrite is given; what is
+replaced stays in the history, one undo away.
 exit codes: 0 all imported, 1 some could not be, 2 bad input, 130 stopped by Ctrl-C.
 """
 
@@ -44,15 +51,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--images",
         type=Path,
         metavar="FOLDER",
-        help="the pictures; without it they are found in the workspace, by name",
+        help="the pictures; without it they are looked for in the workspace, by name",
     )
     parser.add_argument("--label", metavar="NAME", help="what the masks show (png without a legend)")
     parser.add_argument(
         "--status",
         choices=STATUSES,
-        default="accepted",
         metavar="STATE",
-        help=f"of masks whose file does not tell: {', '.join(STATUSES)}; accepted if not given",
+        help=f"of all masks: {', '.join(STATUSES)}; if not given, what the file says, or else accepted",
     )
     parser.add_argument("--as-supports", action="store_true", help="use the masks as supports, not as drafts")
     parser.add_argument("--overwrite", action="store_true", help="replace drafts that are there already")
@@ -60,113 +66,189 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, find the pictures, store, and report."""
-    drafts = _read(args)
-    with Workspace.open(args.workspace) as workspace:
-        found, missing = _find_pictures(workspace, drafts)
-        joined = list(_join(found))
-        counts, problems = _store(workspace, joined, args)
-    problems += [
-        f"'{name}' is no picture of the workspace{', or several have that name' if many else ''}. Name the "
-        "folder of the pictures with --images."
-        for name, many in missing.items()
-    ]
-    merged, code = len(found) - len(joined), FAILED if problems else OK
+    report = Report()
+    pictures = _pictures(args)
+    _read(args, pictures, report)
+    found = [entry for entry in report.entries if entry.draft.image_digest]
+    report.left_out += _not_found(report.entries, pictures, images_given=args.images is not None)
+    counts = Counter(stored=0, kept=0, unchanged=0)
+    if found:
+        with Workspace.open(args.workspace) as workspace:
+            report.left_out += _store(workspace, found, args, report, counts)
+            report.notes += _not_in_file(workspace, report)
+    joined = sum(max(entry.shapes - 1, 0) for entry in found)
+    code = FAILED if report.left_out else OK
     if args.json:
-        facts: dict[str, Any] = {"workspace": str(args.workspace), **counts, "joined": merged}
-        print_json({**facts, "problems": problems, "error": None, "exit_code": code})
+        facts: dict[str, Any] = {"workspace": str(args.workspace), **counts, "joined": joined}
+        facts |= {"problems": report.left_out, "notes": report.notes}
+        print_json({**facts, "error": None, "exit_code": code})
         return code
     what = "support" if args.as_supports else "draft"
     print(f"{counted(counts['stored'], what)} imported, {counts['kept']} already there and left as they are.")
-    if merged:
-        print(f"{counted(merged, 'mask')} joined others of the same label and picture.")
-    for line in problems:
+    if counts["unchanged"]:
+        print(f"{counted(counts['unchanged'], 'draft')} came back unchanged.")
+    if joined:
+        print(f"{counted(joined, 'shape')} joined others of the same label and picture.")
+    for line in report.notes:
         print(line)
+    for line in report.left_out[:MOST_LISTED]:
+        print(f"Left out: {line}")
+    if len(report.left_out) > MOST_LISTED:
+        print(f"and {len(report.left_out) - MOST_LISTED} more were left out.")
     return code
 
 
-def _read(args: argparse.Namespace) -> list[Draft]:
+def _pictures(args: argparse.Namespace) -> Pictures:
+    """Those of the folder that was named, and those of the workspace behind them."""
+    if args.images and not args.images.is_dir():
+        raise InputError(f"There is no folder '{args.images}'. Name the folder of the pictures.")
+    kept: list[Known] = []
+    if (args.workspace / DATABASE_NAME).is_file():
+        with Workspace.open(args.workspace, create=False) as workspace:
+            for picture in workspace.images():
+                folders = picture.path.parts[1:-1] if picture.path else ()
+                kept.append(Known((*folders, picture.name), picture.path, picture.digest, picture.size))
+    behind = Pictures(kept, "the workspace")
+    return Pictures.in_folder(args.images, behind=behind) if args.images else behind
+
+
+def _read(args: argparse.Namespace, pictures: Pictures, report: Report) -> None:
     form = format_of(args.format)
     if form.read is None:
         raise InputError(
             f"'{form.name}' can only be written. Formats that can be read: {', '.join(READABLE)}."
         )
-    if args.images and not args.images.is_dir():
-        raise InputError(f"There is no folder '{args.images}'. Name the folder of the pictures.")
-    options: dict[str, Any] = {"images": args.images, "status": args.status}
+    options: dict[str, Any] = {"images": pictures, "status": args.status, "report": report}
     if args.label and form.name != "png":
         raise InputError(f"--label is for png masks without a legend; {form.name} names its labels itself.")
     if args.label:
         options["label"] = args.label
-    drafts = form.read(args.path, **options)
-    if not drafts:
+    form.read(args.path, **options)
+    if not report.entries and not report.left_out:
         raise InputError(f"'{args.path}' holds no mask. Choose a file with annotations.")
-    return drafts
 
 
-def _find_pictures(workspace: Workspace, drafts: Iterable[Draft]) -> tuple[list[Draft], dict[str, bool]]:
-    """Drafts with their pictures, and names not found: True where several pictures have that name."""
-    names: dict[str, list[str]] = {}
-    for picture in workspace.images():
-        names.setdefault(picture.name, []).append(picture.digest)
-    found, missing = [], {}
-    for draft in drafts:
-        digests = [draft.image_digest] if draft.image_digest else names.get(draft.image_name, [])
-        if len(digests) == 1:
-            found.append(replace(draft, image_digest=digests[0]))
-        else:
-            missing[draft.image_name] = bool(digests)
-    return found, missing
-
-
-def _join(drafts: Iterable[Draft]) -> Iterator[Draft]:
-    """One draft for each picture and label: a workspace holds one mask of a label on a picture."""
-    groups: dict[tuple[str, str], list[Draft]] = {}
-    for draft in drafts:
-        groups.setdefault((draft.image_digest, label_key(draft.label)), []).append(draft)
-    for group in groups.values():
-        shown = [draft for draft in group if draft.status in _CAUTION and draft.size == group[0].size]
-        if len(shown) < 2:
-            yield (shown or group)[0]
-            continue
-        status = next(state for state in _CAUTION if any(draft.status == state for draft in shown))
-        scores = [draft.score for draft in shown if draft.score is not None]
-        mask = np.logical_or.reduce([draft.mask for draft in shown])
-        lowest = min(scores) if len(scores) == len(shown) else None
-        yield replace(shown[0], mask=mask, status=status, score=lowest)
+def _not_found(entries: Iterable[Entry], pictures: Pictures, *, images_given: bool) -> list[str]:
+    """A sentence for each picture that is neither in the folder nor in the workspace."""
+    names = dict.fromkeys(e.draft.image_name for e in entries if not e.draft.image_digest)
+    advice = (
+        "Rename it there or in the file, so that they agree."
+        if images_given
+        else "Name the folder of the pictures with --images."
+    )
+    return [f"{pictures.lacking(name)} {advice}" for name in names]
 
 
 def _store(
-    workspace: Workspace, drafts: Iterable[Draft], args: argparse.Namespace
-) -> tuple[dict[str, int], list[str]]:
+    workspace: Workspace,
+    entries: Iterable[Entry],
+    args: argparse.Namespace,
+    report: Report,
+    counts: Counter[str],
+) -> list[str]:
     """Store drafts one by one; a mask that cannot be used does not cost the others."""
     put = _put_support if args.as_supports else _put_draft
-    counts, problems = Counter(stored=0, kept=0), []
-    for draft in drafts:
+    problems = []
+    for entry in entries:
+        draft = entry.draft
         try:
-            counts["stored" if put(workspace, draft, overwrite=args.overwrite) else "kept"] += 1
+            if draft.image_digest in report.embedded and not draft.image_path:
+                name, data = report.embedded[draft.image_digest]
+                workspace.add_image(read_image(data, name=name), keep=True)
+            counts[put(workspace, entry, args)] += 1
         except InputError as error:
             problems.append(f"'{draft.image_name}', {draft.label}: {error}")
         except WorkspaceError as error:  # locked, or on a full disk: the others would fare no better
             problems.append(f"{error} What was imported until then is kept.")
             break
-    return dict(counts), problems
+    return problems
 
 
-def _put_draft(workspace: Workspace, draft: Draft, *, overwrite: bool) -> bool:
-    return workspace.put_draft(draft, overwrite=overwrite)
+def _put_draft(workspace: Workspace, entry: Entry, args: argparse.Namespace) -> str:
+    """Store a draft, unless the workspace has one that must stay; says what became of it.
+
+    Raises:
+        InputError: a person's correction met a draft that has changed since it was exported.
+    """
+    draft, changed = entry.draft, entry.changed
+    there = _draft_there(workspace, draft.image_digest, draft.label)
+    if changed is None and not entry.foreign:  # written by this program before it wrote fingerprints
+        prompt = draft.origin.label.split(",")[0]
+        renamed = label_key(prompt) != label_key(draft.label) and _draft_there(
+            workspace, draft.image_digest, prompt
+        )
+        changed = not _same_mask(there, draft) if there else bool(renamed)
+        if changed:
+            draft = replace(corrected(draft), status=args.status or "edited")
+    if there is None:
+        workspace.put_draft(draft)
+        return "stored"
+    if changed is False and not args.status:
+        return "unchanged"
+    exported = entry.exported
+    as_exported = exported and (there.status, fingerprint(there.mask)) == (exported.status, exported.mask)
+    if args.overwrite or (changed and as_exported):
+        if not workspace.put_draft(draft):
+            raise InputError(
+                f"Its draft is {there.status} in the workspace, which a proposal never replaces. Give "
+                "--status edited or accepted, or undo that decision first."
+            )
+        return "stored"
+    if changed:
+        raise InputError(
+            f"The mask was changed in the file, and the draft in the workspace, which is {there.status}, "
+            "differs from what was exported. --overwrite takes the mask of the file; the other one stays in "
+            "the history."
+        )
+    return "kept"
 
 
-def _put_support(workspace: Workspace, draft: Draft, *, overwrite: bool) -> bool:
-    if draft.empty:
+def _draft_there(workspace: Workspace, digest: str, label: str) -> Draft | None:
+    return workspace.draft(digest, label) if _label_there(workspace, label) else None
+
+
+def _label_there(workspace: Workspace, label: str) -> bool:
+    return find_label(label, [category.name for category in workspace.labels()]) is not None
+
+
+def _same_mask(there: Draft, draft: Draft) -> bool:
+    if there.size != draft.size:
         return False
+    common = np.count_nonzero(there.mask & draft.mask)
+    return bool(common >= _SAME * np.count_nonzero(there.mask | draft.mask))
+
+
+def _put_support(workspace: Workspace, entry: Entry, args: argparse.Namespace) -> str:
+    draft = entry.draft
+    if draft.empty:
+        return "kept"
     if draft.image_path:
         workspace.add_image(draft.image_path)
     elif draft.image_digest not in {picture.digest for picture in workspace.images()}:
         raise InputError("The picture is not in the workspace. Name its folder with --images.")
-    if find_label(draft.label, [category.name for category in workspace.labels()]) is None:
+    if not _label_there(workspace, draft.label):
         workspace.add_label(draft.label)
     there = {kept.picture.digest for kept in workspace.supports(draft.label)}
-    if draft.image_digest in there and not overwrite:
-        return False
+    if draft.image_digest in there and not args.overwrite:
+        return "kept"
     workspace.add_support(draft.label, draft.image_digest, draft.mask.astype(np.int8))
-    return True
+    return "stored"
+
+
+def _not_in_file(workspace: Workspace, report: Report) -> list[str]:
+    """Drafts that stayed although the file, which this program wrote, has no shape for them any more.
+
+    Files of today say what was exported, and a shape that was deleted makes its draft absent. Older
+    ones do not, so that a deleted shape and one that was never exported look alike.
+    """
+    lines = []
+    for digest, labels in report.unlisted.items():
+        for category in workspace.labels():
+            draft = workspace.draft(digest, category.name)
+            if draft is not None and not draft.empty and label_key(category.name) not in labels:
+                lines.append(
+                    f"'{draft.image_name}': its draft '{category.name}' stayed ({draft.status}), though the "
+                    "file has no shape of that label. If it was deleted or renamed there, mark it as "
+                    "absent here."
+                )
+    return lines

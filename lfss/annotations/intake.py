@@ -1,0 +1,394 @@
+"""What a reader hands over: masks on pictures, checked, gathered by label, with what was left out.
+
+A reader names each picture once (``picture``) and adds its shapes one by one (``add``) inside
+``entry``, so that what is wrong with one shape or picture costs that one alone and is put into a
+sentence. At the end there is one draft for each picture and label, as a workspace holds them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import decode
+from ..drafts import Draft, Status
+from ..errors import InputError
+from ..images import MAX_MEGAPIXELS, read_image
+from ..labels import checked_name, label_key
+from . import reading
+from .pictures import Known, Match, Pictures, ambiguous, parts_of
+from .provenance import Exported, corrected, exported_of, fingerprint, restore
+from .rle import Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A draft as it was read, and what is known of its way here.
+
+    Attributes:
+        draft: one picture and label.
+        shapes: how many shapes were joined in it.
+        foreign: no shape says that this program wrote it.
+        exported: what this program wrote for this picture and label, if the file still says so.
+        changed: whether it differs from that; None where the file does not tell.
+    """
+
+    draft: Draft
+    shapes: int = 1
+    foreign: bool = True
+    exported: Exported | None = None
+    changed: bool | None = None
+
+
+@dataclass
+class Report:
+    """What a reader found besides drafts.
+
+    Attributes:
+        entries: the drafts with what is known of them.
+        left_out: a sentence for each thing that was not read.
+        notes: sentences on what was read another way than it was written.
+        unlisted: digests of pictures whose file does not say which labels were exported, each with the
+            labels that came back; for files that this program wrote only.
+        embedded: name and bytes of pictures that were found inside the files only, by digest.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unlisted: dict[str, set[str]] = field(default_factory=dict)
+    embedded: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A picture that shapes are drawn on.
+
+    Attributes:
+        sought: its name in the file.
+        facts: the fields of a Draft that say which picture it is.
+        size: (H, W) in which the file gives coordinates.
+        orientation: the EXIF orientation by which masks must be turned; 1: they are upright.
+        exported: what this program wrote for the picture, by label.
+        own: the file says that this program wrote the picture's entry.
+        match: how the picture was found.
+    """
+
+    sought: str
+    facts: dict[str, Any]
+    size: tuple[int, int]
+    orientation: int = 1
+    exported: dict[str, Exported] = field(default_factory=dict)
+    own: bool = False
+    match: Match = field(default_factory=Match)
+
+
+@dataclass
+class _Gathered:
+    """The shapes of one label on one picture."""
+
+    sheet: Sheet
+    label: str
+    mask: Mask
+    said: list[Mapping[str, Any]]
+
+
+class Intake:
+    """Gathers the masks of an import.
+
+    Args:
+        pictures: where pictures are looked for; None: names and digests stay as the file gives them.
+        status: of all masks; None: what the file says, else accepted.
+        report: takes what is left out; without it the first such thing is an error.
+    """
+
+    def __init__(self, pictures: Pictures | None, *, status: Status | None, report: Report | None):
+        self.pictures, self.status = pictures, status
+        self.report, self.strict = report or Report(), report is None
+        self._gathered: dict[tuple[str, str], _Gathered] = {}
+        self._sheets: dict[tuple[str, str], Sheet] = {}
+        self._absent: dict[tuple[str, str], tuple[Sheet, str]] = {}
+        self._pixels = 0
+
+    @contextmanager
+    def entry(self, where: str) -> Iterator[None]:
+        """Whatever goes wrong inside the block costs this entry only.
+
+        Args:
+            where: how the sentence begins, such as ``"'c.json', annotation 4"``.
+        """
+        try:
+            yield
+        except reading.TooMuch:
+            raise
+        except InputError as error:
+            self.leave_out(f"{where}: {error}")
+        except OSError as error:
+            self.leave_out(f"{where}: it cannot be read ({error.strerror or error}).")
+        except reading.DAMAGE as error:
+            self.leave_out(f"{where}: it is damaged, or not of this format ({type(error).__name__}).")
+
+    def leave_out(self, sentence: str) -> None:
+        """Note what is not read; an error where nobody asked for a report."""
+        if self.strict:
+            raise InputError(sentence)
+        self.report.left_out.append(sentence)
+
+    def pass_over(self, sentence: str) -> None:
+        """Note what the format holds but masks cannot be made of; never an error."""
+        self.report.left_out.append(sentence)
+
+    def picture(
+        self,
+        name: str,
+        size: tuple[int, int] | None,
+        *,
+        digest: object = None,
+        also: Sequence[str] = (),
+        stem: bool = False,
+        exported: object = None,
+        own: bool = False,
+        embedded: str | None = None,
+    ) -> Sheet:
+        """Find a picture.
+
+        Args:
+            name: as the file gives it. It never chooses a path: it is compared with known pictures.
+            size: (H, W) as the file gives it; None where it does not.
+            digest: as the file gives it.
+            also: other names of the picture.
+            stem: the name's ending is not the picture's.
+            exported: what this program wrote for the picture, as the file gives it.
+            own: whether the file says that this program wrote it.
+            embedded: the picture itself in base64, for where it is not found.
+
+        Raises:
+            InputError: several pictures have that name, it has another size, or the size is unknown.
+            ImageError: the picture cannot be read.
+        """
+        key = (name, str(size))
+        if key not in self._sheets:
+            said = digest if isinstance(digest, str) and reading.is_digest(digest) else ""
+            match = self.pictures.find(name, also, stem=stem) if self.pictures else Match()
+            found = _chosen(name, match, said)
+            if found is None and self.pictures:
+                found = self.pictures.with_digest(said)
+            if found is None and embedded:
+                found = self._embedded(name, embedded)
+            facts, size, orientation = _facts(found, name, size, said, self.pictures)
+            listed = {label_key(e.label): e for e in map(exported_of, reading.strings(exported)) if e}
+            self._sheets[key] = Sheet(name, facts, size, orientation, listed, own, match)
+        return self._sheets[key]
+
+    def _embedded(self, name: str, text: str) -> Known:
+        """A picture that lies inside the file."""
+        data = base64.b64decode(text)
+        image = read_image(data, name=parts_of(name)[-1])
+        self.report.embedded[image.digest] = (image.name, data)
+        self.report.notes.append(f"The picture '{image.name}' was taken from inside the file.")
+        return Known((image.name,), None, image.digest, image.size)
+
+    def add(
+        self,
+        sheet: Sheet,
+        label: object,
+        mask: Mask,
+        said: Mapping[str, Any] | None = None,
+        *,
+        group: object = None,
+    ) -> None:
+        """Add one shape.
+
+        Args:
+            sheet: its picture.
+            label: as the file gives it.
+            mask: (H, W) bool, in the frame of the sheet.
+            said: what the file says about its origin, for ``provenance.restore``.
+            group: shapes of a group are one object.
+
+        Raises:
+            InputError: the label is blank, or the mask covers no pixel.
+        """
+        name = checked_name(reading.text(label))
+        self._pixels += mask.size
+        if self._pixels > reading.MAX_PIXELS:
+            raise reading.TooMuch()
+        if not mask.any():
+            raise InputError("It covers no pixel of its picture. Draw it again, or remove it.")
+        if sheet.orientation != 1:
+            mask = np.ascontiguousarray(decode.turned(mask, sheet.orientation))
+        place = self._gathered.setdefault(
+            (sheet.sought, label_key(name)), _Gathered(sheet, name, np.zeros_like(mask), [])
+        )
+        np.logical_or(place.mask, mask, out=place.mask)
+        place.said.append(said or {})
+
+    def absent(self, sheet: Sheet, labels: object) -> None:
+        """Note labels that the file says are not in the picture."""
+        for label in reading.strings(labels):
+            if label.strip():
+                self._absent[sheet.sought, label_key(label)] = (sheet, " ".join(label.split()))
+
+    def drafts(self) -> list[Draft]:
+        """All drafts, one for each picture and label."""
+        refused = self._contested()
+        entries = [self._entry(g) for g in self._gathered.values() if g.sheet.sought not in refused]
+        for sheet in self._sheets.values():
+            if sheet.sought in refused:
+                continue
+            for key, exported in sheet.exported.items():
+                if (sheet.sought, key) not in self._gathered:
+                    self._absent.setdefault((sheet.sought, key), (sheet, exported.label))
+        for (sought, key), (sheet, label) in self._absent.items():
+            if sought in refused or (sought, key) in self._gathered:
+                continue
+            size = turned_size(sheet.size, sheet.orientation)
+            draft = Draft(label=label, mask=np.zeros(size, np.bool_), status="absent", **sheet.facts)
+            written = sheet.exported.get(key)
+            entries.append(Entry(draft, 0, False, written, True if written else None))
+        for sheet in self._sheets.values():
+            if sheet.own and not sheet.exported and sheet.facts["image_digest"]:
+                there = {k for s, k in (*self._gathered, *self._absent) if s == sheet.sought}
+                self.report.unlisted.setdefault(sheet.facts["image_digest"], set()).update(there)
+        self._note_other_names()
+        self.report.entries += entries
+        return [entry.draft for entry in entries]
+
+    def _entry(self, gathered: _Gathered) -> Entry:
+        sheet, said = gathered.sheet, gathered.said
+        exported = sheet.exported.get(label_key(gathered.label)) or next(
+            (e for e in map(exported_of, (s.get("exported") for s in said)) if e), None
+        )
+        foreign = not any(s.get("model") for s in said) and not exported
+        changed = None
+        if exported:
+            same = label_key(exported.label) == label_key(gathered.label)
+            changed = not (same and fingerprint(gathered.mask) == exported.drawn)
+        elif sheet.exported:
+            changed = not foreign  # a label that was not exported: another one was renamed to it
+        facts = _joined([restore(s, status="accepted") for s in said])
+        draft = Draft(label=gathered.label, mask=gathered.mask, **sheet.facts, **facts)
+        draft = corrected(draft) if changed else draft
+        draft = replace(draft, status=self.status) if self.status else draft
+        return Entry(draft, len(said), foreign, exported, changed)
+
+    def _contested(self) -> set[str]:
+        """Names of which several mean one picture: all but the one that fits best are refused."""
+        by_picture: dict[Known, list[Sheet]] = {}
+        for sheet in self._sheets.values():
+            if len(sheet.match.pictures) == 1:
+                by_picture.setdefault(sheet.match.pictures[0], []).append(sheet)
+        refused: set[str] = set()
+        for picture, sheets in by_picture.items():
+            names = {s.sought: s for s in sheets}
+            if len(names) < 2:
+                continue
+            exact = [n for n, s in names.items() if tuple(parts_of(n)) == picture.parts]
+            wrong = [n for n in names if exact != [n]]
+            if not any(s == sought for sought in wrong for s, _ in (*self._gathered, *self._absent)):
+                continue
+            refused.update(wrong)
+            listed = ", ".join(f"'{n}'" for n in list(names)[:5])
+            self.leave_out(
+                f"{len(names)} names would all be the picture '{'/'.join(picture.parts)}': {listed}. Put "
+                "the pictures into folders as the file names them; no mask of these names was taken"
+                + (f", except those of '{exact[0]}'." if exact else ".")
+            )
+        return refused
+
+    def _note_other_names(self) -> None:
+        other = [s for s in self._sheets.values() if s.match.pictures and not s.match.exact]
+        if other:
+            listed = ", ".join(f"'{s.sought}' is '{s.facts['image_name']}'" for s in other[:3])
+            more = f", and {len(other) - 3} more" if len(other) > 3 else ""
+            self.report.notes.append(f"Found under another name: {listed}{more}.")
+        turned = [s.facts["image_name"] for s in self._sheets.values() if s.orientation != 1]
+        if turned:
+            self.report.notes.append(
+                f"Turned with the picture, which is stored on its side (EXIF): {', '.join(turned[:5])}."
+            )
+
+
+def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """(H, W) after a picture was turned by its EXIF orientation."""
+    return (size[1], size[0]) if orientation in (5, 6, 7, 8) else size
+
+
+def _joined(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of several shapes as those of one draft: the least checked state and the lowest score."""
+    caution: tuple[Status, ...] = ("proposed", "edited", "accepted", "rejected", "absent")
+    status = next(s for s in caution if any(f["status"] == s for f in facts))
+    scores = [f["score"] for f in facts]
+    lowest = min(scores) if all(s is not None for s in scores) else None
+    return facts[0] | {"status": status, "score": lowest}
+
+
+def _chosen(name: str, match: Match, digest: str) -> Known | None:
+    """The picture that is meant, by its digest where several have the name.
+
+    Raises:
+        InputError: several have the name.
+    """
+    found = match.pictures
+    if len(found) > 1 and digest:
+        found = tuple(p for p in found if digest == (p.digest or (p.path and read_image(p.path).digest)))
+    if len(found) > 1 or (match.pictures and not found):
+        raise ambiguous(name, found or match.pictures)
+    return found[0] if found else None
+
+
+def _facts(
+    found: Known | None,
+    name: str,
+    size: tuple[int, int] | None,
+    digest: str,
+    pictures: Pictures | None,
+) -> tuple[dict[str, Any], tuple[int, int], int]:
+    """Fields of a Draft, the size in which the file gives coordinates, and how masks must be turned."""
+    base = parts_of(name)[-1]
+    if found is None:
+        if size is None:
+            lacking = pictures.lacking(name) if pictures else "Name the folder of the pictures."
+            raise InputError(
+                f"The file does not give the size of '{base}', so its picture is needed. {lacking}"
+            )
+        return {"image_name": base, "image_digest": digest, "image_path": None}, size, 1
+    facts: dict[str, Any] = {"image_name": found.name, "image_path": found.path}
+    upright = found.size
+    if not found.digest or upright is None:
+        assert found.path is not None
+        image = read_image(found.path)
+        facts["image_digest"], upright = image.digest, image.size
+    else:
+        facts["image_digest"] = found.digest
+    orientation = 1
+    if size is not None and size != upright:
+        orientation = _orientation(found.path)
+        if turned_size(size, orientation) != upright or orientation == 1:
+            raise _other_size(found.name, upright, size)
+    return facts, size or upright, orientation
+
+
+def _orientation(path: Path | None) -> int:
+    """By which EXIF orientation a stored picture is turned; 1 where it is not, or not known."""
+    if path is None or not path.is_file():
+        return 1
+    with decode.opened(path, path.name, MAX_MEGAPIXELS) as picture:
+        return decode.orientation_of(picture)
+
+
+def _other_size(name: str, picture: tuple[int, int], given: tuple[int, int]) -> InputError:
+    ratio = abs(picture[0] * given[1] - picture[1] * given[0]) / (picture[0] * given[1])
+    why = (
+        "One of the two was scaled: give the picture" if ratio < 0.02 else "Choose the folder of the pictures"
+    )
+    return InputError(
+        f"The picture '{name}' is {picture[0]} x {picture[1]} (rows x columns), its masks are "
+        f"{given[0]} x {given[1]}. {why} that was annotated."
+    )

@@ -1,0 +1,94 @@
+"""Label maps in the layout of Pascal VOC read, as CVAT ("Segmentation mask 1.1") and datumaro write it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import decode
+from ..drafts import Draft, Status
+from ..errors import InputError
+from ..images import MAX_MEGAPIXELS
+from . import reading
+from .intake import Intake, Report
+from .palette import Colour
+from .pictures import Pictures
+
+BACKGROUND = "background"
+_OPEN = (224, 224, 192)  # the colour of pixels about which VOC's own files say nothing
+
+
+def read(
+    path: Path,
+    *,
+    images: Path | Pictures | None = None,
+    status: Status | None = None,
+    report: Report | None = None,
+) -> list[Draft]:
+    """Read the label maps of a VOC folder.
+
+    Args:
+        path: the folder with ``labelmap.txt`` and ``SegmentationClass``; maps may lie in folders below.
+        images: the folder of the pictures, ``JPEGImages`` by default. Names and digests are read from
+            them; a map without its picture has the name without extension, and the digest "".
+        status: of all drafts, which the format does not tell; ``accepted`` by default.
+        report: takes what is left out; without it the first such thing is an error.
+
+    Returns:
+        A draft for each picture and label that is in it.
+
+    Raises:
+        InputError: not such a folder, or too large.
+    """
+    listing = reading.only_file(path / "labelmap.txt")
+    maps = path / "SegmentationClass"
+    files = reading.files_below(maps, ".png") if maps.is_dir() else []
+    if not files:
+        raise InputError(f"'{maps}' holds no PNG. Choose the folder above it.")
+    with reading.about_file(listing):
+        table = _label_colours(listing)
+    intake = Intake(Pictures.of(images, path / "JPEGImages"), status=status, report=report)
+    for file in files:
+        name = file.relative_to(maps).with_suffix("").as_posix()
+        with intake.entry(f"'{name}.png'"):
+            codes = _colour_codes(file, table)
+            sheet = intake.picture(name, (codes.shape[0], codes.shape[1]), stem=True)
+            for code in np.unique(codes).tolist():
+                with intake.entry(f"'{name}.png'"):
+                    if code not in table:
+                        raise InputError(
+                            f"Its colour #{code:06x} is not in labelmap.txt. Add the label there."
+                        )
+                    if table[code] != BACKGROUND:
+                        intake.add(sheet, table[code], codes == code)
+    return intake.drafts()
+
+
+def _label_colours(file: Path) -> dict[int, str]:
+    """Labels by colour, 0xrrggbb, in their order in the file."""
+    table = {}
+    for line in reading.read_text(file).splitlines():
+        if line.strip() and not line.startswith("#"):
+            name, colour = line.split(":")[:2]
+            red, green, blue = (int(c) for c in colour.split(","))
+            table[_code((red, green, blue))] = reading.text(name)
+    return table | {_code(_OPEN): BACKGROUND, 0: table.get(0, BACKGROUND)}
+
+
+def _code(colour: Colour) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
+
+
+def _colour_codes(file: Path, table: dict[int, str]) -> npt.NDArray[np.int32]:
+    """(H, W) colour of each pixel, 0xrrggbb; a grey picture holds numbers of labels."""
+    with decode.opened(file, file.name, MAX_MEGAPIXELS) as picture:
+        if picture.mode == "L":
+            order = list(table)
+            numbers = np.asarray(picture)
+            numbers = np.where(numbers == 255, order.index(_code(_OPEN)), numbers)
+            return np.array(order, np.int32)[numbers]
+        channels = np.asarray(picture.convert("RGB")).astype(np.int32)
+    return channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
