@@ -142,8 +142,8 @@ FORMATS: dict[str, Format] = {
             "YOLO segmentation",
             yolo,
             "holes, overlaps",
-            "Put the pictures into images/train, move some with their labels to val, set 'path' in data.yaml "
-            "to this folder, and train with data=data.yaml.",
+            "Put the pictures into images/train, move some with their labels to val, and train with "
+            "data=data.yaml.",
             polygons="opencv",
         ),
         _format(

@@ -26,7 +26,7 @@ from ..drafts import Draft
 from ..errors import InputError
 from . import Format, format_of, reading
 from .output import copy_pictures, new_file, write_json
-from .survey import Survey, check_labels, survey
+from .plan import ExportPlan, check_labels, plan_export
 
 _VERSION = 1
 _MANIFEST = "manifest.json"
@@ -45,7 +45,7 @@ def write_bundle(
     """Write a bundle.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: the zip file, which must not exist yet.
         formats: names from ``FORMATS``; each gets a folder of its name.
         options: for ``write`` of the formats; each takes those that it knows.
@@ -61,7 +61,7 @@ def write_bundle(
         InputError: an option is out of range.
     """
     chosen = [format_of(name) for name in dict.fromkeys(formats)]
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     settings = dict(options or {}) | {"labels": check_labels(plan.labels), "images": False}
     with new_file(out) as partial:
         work = partial.with_suffix(".files")
@@ -80,7 +80,11 @@ def write_bundle(
 
 
 def _write_manifest(
-    work: Path, drafts: Sequence[Draft], plan: Survey, chosen: Sequence[Format], settings: Mapping[str, Any]
+    work: Path,
+    drafts: Sequence[Draft],
+    plan: ExportPlan,
+    chosen: Sequence[Format],
+    settings: Mapping[str, Any],
 ) -> None:
     files = {p.relative_to(work).as_posix(): p for p in sorted(work.rglob("*")) if p.is_file()}
     used = {f.name: {n: str(v) for n, v in settings.items() if n in f.options} for f in chosen}

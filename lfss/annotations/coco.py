@@ -20,10 +20,10 @@ from ..drafts import Draft
 from .coco_reading import read as read
 from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, new_folder, placed, write_json
+from .plan import Picture, plan_export
 from .provenance import describe, exported
 from .raster import draw
 from .rle import Mask, bounds, coco_counts, to_string
-from .survey import Picture, survey
 
 SUBSET = "default"
 
@@ -41,7 +41,7 @@ def write(
     """Write ``annotations/instances_default.json``.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         rle: run lengths instead of polygons.
         detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
@@ -57,7 +57,7 @@ def write(
         InputError: detail or min_part is out of range.
     """
     check_settings(detail, min_part)
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     written: list[list[str]] = [[] for _ in plan.pictures]
 
     def annotations() -> Iterator[dict[str, Any]]:

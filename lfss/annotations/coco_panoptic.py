@@ -16,10 +16,11 @@ import numpy.typing as npt
 
 from ..drafts import Draft
 from .coco import SUBSET, categories, image_entry, measures
+from .coco_panoptic_reading import read as read
 from .output import copy_pictures, new_folder, placed, write_json, write_png
 from .palette import colour_of
-from .provenance import describe
-from .survey import Picture, paint, survey
+from .plan import Picture, paint, plan_export
+from .provenance import describe, exported
 
 
 def write(
@@ -28,7 +29,7 @@ def write(
     """Write ``annotations/panoptic_default.json`` and ``annotations/panoptic_default/*.png``.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         labels: all labels, the topmost last; without it, in order of appearance.
         images: copy the pictures to ``images/default``.
@@ -39,21 +40,24 @@ def write(
     Raises:
         ExportError: the drafts cannot be exported, or the folder cannot be written.
     """
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     things = [c | {"isthing": 1, "color": colour_of(c["id"] - 1)} for c in categories(plan.labels)]
     with new_folder(out) as folder:
         maps = folder / "annotations" / f"panoptic_{SUBSET}"
         maps.mkdir(parents=True)
-        annotations = (
+        annotations = [
             _annotation(number, picture, [drafts[p] for p in picture.drafts], plan.labels, maps)
             for number, picture in enumerate(plan.pictures, start=1)
-        )
+        ]
+        written = [[s["attributes"]["exported"] for s in a["segments_info"]] for a in annotations]
         write_json(
             maps.with_suffix(".json"),
             {"info": {"description": "LFSS Studio"}, "licenses": []},
             {
                 "categories": things,
-                "images": (image_entry(i, p) for i, p in enumerate(plan.pictures, start=1)),
+                "images": (
+                    image_entry(i, p, w) for i, (p, w) in enumerate(zip(plan.pictures, written), start=1)
+                ),
                 "annotations": annotations,
             },
         )
@@ -71,7 +75,9 @@ def _annotation(
     for segment in (np.flatnonzero(np.bincount(segments.reshape(-1))[1:]) + 1).tolist():
         draft = drafts[segment - 1]
         said = {"id": segment, "category_id": labels.index(draft.label) + 1, "iscrowd": 0}
-        infos.append(said | measures(segments == segment) | {"attributes": describe(draft)})
+        shown = segments == segment
+        attributes = describe(draft) | {"exported": exported(draft, shown)}
+        infos.append(said | measures(shown) | {"attributes": attributes})
     name = f"{picture.stem}.png"
     write_png(folder / name, _as_colours(segments))
     return {"image_id": number, "file_name": name, "segments_info": infos}

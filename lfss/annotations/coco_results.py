@@ -17,7 +17,7 @@ from ..errors import ExportError
 from . import reading
 from .coco import run_lengths
 from .output import new_folder, placed, write_json_list
-from .survey import Survey, survey
+from .plan import ExportPlan, plan_export
 
 
 def write(
@@ -26,7 +26,7 @@ def write(
     """Write ``results.json``.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         match: a COCO ground truth whose numbers shall be used.
         labels: all labels in the order of their numbers; without it, in order of appearance.
@@ -39,7 +39,7 @@ def write(
             labels, or the folder cannot be written.
         InputError: the ground truth cannot be read.
     """
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     images, categories = _numbers(plan, match)
 
     def results() -> Iterator[dict[str, Any]]:
@@ -55,7 +55,7 @@ def write(
         return placed(folder, out)
 
 
-def _numbers(plan: Survey, match: Path | None) -> tuple[dict[str, int], dict[str, int]]:
+def _numbers(plan: ExportPlan, match: Path | None) -> tuple[dict[str, int], dict[str, int]]:
     """Numbers of pictures and labels."""
     if match is None:
         images = {p.name: number for number, p in enumerate(plan.pictures, start=1)}
@@ -78,7 +78,7 @@ def _found(name: str, original: str, known: Mapping[str, int]) -> str | None:
     return next((n for n in (original.rsplit("/", 1)[-1], name) if n in known), None)
 
 
-def _check_categories(plan: Survey, match: Path, categories: Mapping[str, int]) -> None:
+def _check_categories(plan: ExportPlan, match: Path, categories: Mapping[str, int]) -> None:
     for label in plan.labels:
         if label not in categories:
             raise ExportError(f"'{match.name}' has no label '{label}'. Rename the label as it is there.")

@@ -13,13 +13,14 @@ from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
 
 from ..drafts import Draft
+from .cvat_reading import read as read
 from .output import copy_pictures, new_folder, placed
 from .palette import colour_of, hexadecimal
-from .provenance import describe
+from .plan import ExportPlan, plan_export
+from .provenance import describe, exported
 from .rle import crop_counts
-from .survey import Survey, survey
 
-ATTRIBUTES = ("status", "model", "prompt", "threshold", "score", "presence")
+ATTRIBUTES = ("status", "model", "method", "prompt", "threshold", "score", "presence", "exported")
 
 
 def write(
@@ -28,7 +29,7 @@ def write(
     """Write ``annotations.xml``.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         labels: all labels, the topmost last; without it, in order of appearance.
         images: copy the pictures to ``images``.
@@ -39,7 +40,7 @@ def write(
     Raises:
         ExportError: the drafts cannot be exported, or the folder cannot be written.
     """
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     with new_folder(out) as folder:
         with (folder / "annotations.xml").open("w", encoding="utf-8", newline="\n") as file:
             file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
@@ -57,7 +58,7 @@ def write(
         return placed(folder, out)
 
 
-def _write_meta(file: TextIO, plan: Survey) -> None:
+def _write_meta(file: TextIO, plan: ExportPlan) -> None:
     attributes = "".join(
         f"<attribute><name>{name}</name><mutable>False</mutable><input_type>text</input_type>"
         "<default_value></default_value><values></values></attribute>"
@@ -84,7 +85,7 @@ def _write_mask(file: TextIO, draft: Draft, order: int) -> None:
         f'rle="{",".join(map(str, counts.tolist()))}" left="{left}" top="{top}" width="{width}" '
         f'height="{height}" z_order="{order}">'
     )
-    said = describe(draft)
+    said = describe(draft) | {"exported": exported(draft)}
     for name in ATTRIBUTES:
         if name in said:
             file.write(f'<attribute name="{name}">{escape(str(said[name]))}</attribute>')

@@ -115,6 +115,7 @@ class Intake:
         self._sheets: dict[tuple[str, str], Sheet] = {}
         self._absent: dict[tuple[str, str], tuple[Sheet, str]] = {}
         self._pixels = 0
+        self.filled_boxes = 0  # boxes that were taken for the outline of what is in them
 
     @contextmanager
     def entry(self, where: str) -> Iterator[None]:
@@ -303,6 +304,8 @@ class Intake:
         return refused
 
     def _note_other_names(self) -> None:
+        if self.filled_boxes:
+            self.report.notes.append(f"{self.filled_boxes} boxes were filled, since they have no outline.")
         other = [s for s in self._sheets.values() if s.match.pictures and not s.match.exact]
         if other:
             listed = ", ".join(f"'{s.sought}' is '{s.facts['image_name']}'" for s in other[:3])

@@ -19,10 +19,10 @@ from ..errors import UnknownName
 from .labelme_reading import read as read
 from .outlines import DETAIL, check_settings, trace
 from .output import as_png, copy_pictures, new_folder, placed, write_json
+from .plan import plan_export
 from .provenance import describe, exported, sentence
 from .raster import draw
 from .rle import Mask, bounds
-from .survey import survey
 
 Shapes = Literal["mask", "polygon"]
 _VERSION = "6.3.1"  # of the layout
@@ -41,7 +41,7 @@ def write(
     """Write ``<picture>.json`` for each picture; labelme wants them beside the pictures.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         shapes: ``mask`` or ``polygon``.
         detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
@@ -60,7 +60,7 @@ def write(
     check_settings(detail, min_part)
     if shapes not in get_args(Shapes):
         raise UnknownName("kind of shapes", shapes, get_args(Shapes))
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     with new_folder(out) as folder:
         for picture in plan.pictures:
             places = sorted(picture.drafts, key=lambda p: plan.labels.index(drafts[p].label))

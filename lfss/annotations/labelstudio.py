@@ -7,7 +7,7 @@ of its model, with their score; what a person accepted or changed comes as an an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import quote
@@ -17,12 +17,14 @@ import numpy as np
 
 from ..drafts import Draft
 from ..errors import UnknownName
+from .labelstudio_reading import read as read
 from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, new_folder, placed, write_json_list
 from .palette import colour_of, hexadecimal
-from .provenance import sentence
-from .rle import brush
-from .survey import Picture, Survey, survey
+from .plan import ExportPlan, Picture, plan_export
+from .provenance import describe, exported, sentence
+from .raster import draw
+from .rle import Mask, brush
 
 Shapes = Literal["brush", "polygon"]
 Regions = Callable[[int], list[dict[str, Any]]]
@@ -46,7 +48,7 @@ def write(
     """Write ``tasks.json`` and ``labeling_config.xml``.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         shapes: ``brush`` or ``polygon``.
         detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
@@ -67,12 +69,15 @@ def write(
     check_settings(detail, min_part)
     if shapes not in _TAGS:
         raise UnknownName("kind of shapes", shapes, get_args(Shapes))
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
 
     def regions(place: int) -> list[dict[str, Any]]:
         draft = drafts[place]
-        values = [_brush(draft)] if shapes == "brush" else _polygons(draft, detail, min_part)
-        return [_region(draft, shapes, f"d{place}p{n}", value) for n, value in enumerate(values)]
+        values, drawn = [_brush(draft)], draft.mask
+        if shapes == "polygon":
+            values, drawn = _polygons(draft, detail, min_part)
+        made = describe(draft) | {"exported": exported(draft, drawn)}
+        return [_region(draft, shapes, f"d{place}p{n}", value, made) for n, value in enumerate(values)]
 
     with new_folder(out) as folder:
         config = folder / "labeling_config.xml"
@@ -86,7 +91,7 @@ def write(
         return placed(folder, out)
 
 
-def _config(plan: Survey, shapes: Shapes) -> str:
+def _config(plan: ExportPlan, shapes: Shapes) -> str:
     labels = "".join(
         f"    <Label value={quoteattr(label)} background={quoteattr(hexadecimal(colour_of(n)))}/>\n"
         for n, label in enumerate(plan.labels)
@@ -98,7 +103,14 @@ def _config(plan: Survey, shapes: Shapes) -> str:
 
 
 def _task(picture: Picture, shown: dict[int, Draft], prefix: str, regions: Regions) -> dict[str, Any]:
+    made = {place: regions(place) for place in shown}
     data: dict[str, Any] = {"image": prefix + quote(picture.name), "name": picture.original}
+    data["lfss"] = {
+        "digest": picture.digest,
+        "size": list(picture.size),
+        "absent": list(picture.absent),
+        "exported": [found[0]["meta"]["lfss"]["exported"] for found in made.values() if found],
+    }
     scores = [d.score for d in shown.values() if d.score is not None]
     if scores:
         data["lowest_score"] = min(scores)
@@ -108,19 +120,21 @@ def _task(picture: Picture, shown: dict[int, Draft], prefix: str, regions: Regio
     done: list[dict[str, Any]] = []
     for place, draft in shown.items():
         if draft.status != "proposed":
-            done += regions(place)
+            done += made[place]
             continue
         model = predictions.setdefault(
             draft.origin.model, {"model_version": draft.origin.model, "result": []}
         )
-        model["result"] += regions(place)
+        model["result"] += made[place]
         if draft.score is not None:
             model["score"] = min(model.get("score", 1.0), draft.score)
     task: dict[str, Any] = {"data": data, "predictions": list(predictions.values())}
     return task | {"annotations": [{"result": done}] if done else []}
 
 
-def _region(draft: Draft, shapes: Shapes, number: str, value: dict[str, Any]) -> dict[str, Any]:
+def _region(
+    draft: Draft, shapes: Shapes, number: str, value: dict[str, Any], made: dict[str, Any]
+) -> dict[str, Any]:
     kind = _TAGS[shapes].lower()
     region: dict[str, Any] = {
         "id": number,
@@ -131,7 +145,7 @@ def _region(draft: Draft, shapes: Shapes, number: str, value: dict[str, Any]) ->
         "original_height": draft.size[0],
         "image_rotation": 0,
         "value": value | {kind: [draft.label]},
-        "meta": {"text": [sentence(draft)]},
+        "meta": {"text": [sentence(draft)], "lfss": made},
     }
     return region | ({"score": draft.score} if draft.score is not None else {})
 
@@ -140,8 +154,13 @@ def _brush(draft: Draft) -> dict[str, Any]:
     return {"format": "rle", "rle": brush(draft.mask)}
 
 
-def _polygons(draft: Draft, detail: float, min_part: int) -> Iterator[dict[str, Any]]:
+def _polygons(draft: Draft, detail: float, min_part: int) -> tuple[list[dict[str, Any]], Mask]:
+    """A region for each connected part, and the mask as readers draw them."""
     height, width = draft.size
+    scale = np.array((100 / width, 100 / height))
+    regions, drawn = [], []
     for polygon in trace(draft.mask, detail=detail, min_part=min_part).polygons:
-        percent = (polygon.astype(np.float64) + _INWARDS) * (100 / width, 100 / height)
-        yield {"points": np.minimum(percent, 100).round(6).tolist(), "closed": True}
+        percent = np.minimum((polygon.astype(np.float64) + _INWARDS) * scale, 100).round(6)
+        regions.append({"points": percent.tolist(), "closed": True})
+        drawn.append((percent / scale).astype(np.float32))
+    return regions, draw(drawn, draft.size, "coco") > 0

@@ -20,7 +20,7 @@ from ..atomic import partial_name, sweep, sync_file
 from ..errors import ExportError
 from ..images import read_image
 from .palette import Colour
-from .survey import Picture
+from .plan import Picture
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 
 from ..errors import InputError
 from ..images import SUFFIXES, list_images
-from .survey import fold
+from .plan import fold
 
 _LABEL_STUDIO = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _ROBOFLOW = re.compile(r"^(.+?)(?:_(jpe?g|png|bmp|webp|tiff?))?\.rf\.[0-9A-Za-z]{8,}(?=\.|$)")

@@ -7,7 +7,7 @@ overlaps. ``legend.json`` says which number or folder is which label, and where 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import numpy as np
 
 from ..drafts import Draft
 from ..errors import ExportError
+from . import sidecar
 from .output import copy_pictures, new_folder, placed, write_index_png, write_json, write_png
 from .palette import colour_of, colours, hexadecimal
+from .plan import Picture, paint, plan_export, safe_name, unique
 from .png_reading import LEGEND
 from .png_reading import read as read
-from .provenance import describe, exported
 from .rle import Mask
-from .survey import Picture, paint, safe_name, survey, unique
 
 MAX_LABELS = 255
 
@@ -37,7 +37,7 @@ def write(
     """Write ``masks/*.png``, or ``masks/<label>/*.png``, and ``legend.json``.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         separate: a mask for each label instead of one map.
         labels: all labels in the order of their numbers, the topmost last; without it, in order of
@@ -51,7 +51,7 @@ def write(
         ExportError: the drafts cannot be exported, there are more than 255 labels for one map, or the
             folder cannot be written.
     """
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     if len(plan.labels) > MAX_LABELS and not separate:
         raise ExportError(
             f"One map holds {MAX_LABELS} labels; there are {len(plan.labels)}. Choose separate masks."
@@ -67,7 +67,7 @@ def write(
                 drawn = _write_separate(folder / "masks", picture, shown, entries)
             else:
                 drawn = _write_map(folder / "masks", picture, shown, plan.labels)
-            said.append(_picture_entry(picture, shown, drawn))
+            said.append(sidecar.entry(picture, shown, drawn))
         write_json(folder / LEGEND, {"separate": separate}, {"labels": entries, "pictures": said})
         if images:
             copy_pictures(plan.pictures, folder / "images")
@@ -106,12 +106,3 @@ def _write_separate(
             file = folder / entry["folder"] / f"{picture.stem}.png"
             write_png(file, mask.view(np.uint8) * np.uint8(255))
     return drawn
-
-
-def _picture_entry(picture: Picture, shown: Sequence[Draft], drawn: Mapping[str, Mask]) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": picture.name, "original": picture.original, "size": list(picture.size)}
-    if picture.digest:
-        entry["digest"] = picture.digest
-    drafts = [{"label": d.label, **describe(d)} for d in shown]
-    entry["exported"] = [exported(d, drawn[d.label]) for d in shown if drawn[d.label].any()]
-    return entry | {"absent": list(picture.absent), "drafts": drafts}

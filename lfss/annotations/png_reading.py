@@ -17,7 +17,7 @@ from ..images import MAX_MEGAPIXELS, SUFFIXES
 from . import reading
 from .intake import Intake, Report
 from .pictures import Pictures
-from .survey import safe_name
+from .plan import safe_name
 
 LEGEND = "legend.json"
 _RESULT = ".mask.png"  # the ending of masks that ``segment --out`` writes

@@ -54,6 +54,28 @@ def draw(polygons: Sequence[Points], size: tuple[int, int], target: Target) -> n
     return np.array(picture, np.int32)
 
 
+def ellipse(x: float, y: float, across: float, down: float) -> npt.NDArray[np.float64]:
+    """(N, 2) points on an ellipse from its centre and its two radii."""
+    turn = np.linspace(0, 2 * np.pi, 128, endpoint=False)
+    return np.stack((x + across * np.cos(turn), y + down * np.sin(turn)), axis=1)
+
+
+def rotated(
+    points: npt.NDArray[np.float64], degrees: float, *, about: int | None = None
+) -> npt.NDArray[np.float64]:
+    """Points turned clockwise, as seen in the picture.
+
+    Args:
+        points: (N, 2) x, y.
+        degrees: the angle.
+        about: the point that stays; the middle of all without it.
+    """
+    angle = np.deg2rad(degrees)
+    turn = np.array(((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))))
+    centre = points.mean(axis=0) if about is None else points[about]
+    return (points - centre) @ turn + centre
+
+
 def _draw_coco(polygons: Sequence[Points], size: tuple[int, int]) -> npt.NDArray[np.int32]:
     height, width = size
     if not polygons:

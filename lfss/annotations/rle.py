@@ -9,6 +9,8 @@ Every list of counts starts with the zeros, so its first entry is 0 where the fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -148,6 +150,45 @@ def brush(mask: Mask) -> list[int]:
     codes = np.concatenate(([c for c, _ in head], code)).astype(np.int64)
     widths = np.concatenate(([w for _, w in head], 3 + bits + 8)).astype(np.int64)
     return _pack(codes, widths).tolist()
+
+
+def from_brush(stream: Sequence[int], size: tuple[int, int]) -> Mask:
+    """(H, W) mask from Label Studio's brush format: what is at least half opaque.
+
+    Raises:
+        InputError: the stream is damaged, or of another size.
+    """
+    octets = np.array(stream, np.int64)
+    if octets.ndim != 1 or (octets < 0).any() or (octets > 255).any():
+        raise InputError("A brush stroke is not a list of bytes. Export the file again from its tool.")
+    bits = "".join(format(b, "08b") for b in octets.tolist())
+    at = 0
+
+    def take(count: int) -> int:
+        nonlocal at
+        at += count
+        return int(bits[at - count : at], 2)
+
+    total, word = take(32), take(5) + 1
+    widths = [take(4) + 1 for _ in _BRUSH_SIZES]
+    if total != size[0] * size[1] * _BRUSH_CHANNELS or word != 8:
+        raise InputError(
+            f"A brush stroke holds {total // _BRUSH_CHANNELS} pixels, its picture {size[0] * size[1]}. "
+            "Choose the picture that was annotated."
+        )
+    values: list[int] = []
+    lengths: list[int] = []
+    left = total
+    while left > 0:
+        run, width = take(1), widths[take(2)]
+        length = take(width) + 1
+        if length > left:
+            raise InputError("A brush stroke is damaged: it runs beyond its picture. Export it again.")
+        left -= length
+        values += [take(word)] if run else [take(word) for _ in range(length)]
+        lengths += [length] if run else [1] * length
+    flat = np.repeat(np.array(values, np.uint8), lengths)
+    return np.ascontiguousarray(flat[_BRUSH_CHANNELS - 1 :: _BRUSH_CHANNELS].reshape(size) > 127)
 
 
 def _pack(codes: npt.NDArray[np.int64], widths: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:

@@ -14,9 +14,10 @@ import numpy as np
 
 from ..drafts import Draft
 from ..errors import ExportError
+from . import sidecar
 from .output import copy_pictures, new_folder, placed, write_index_png
 from .palette import colours
-from .survey import Picture, fold, paint, survey
+from .plan import Picture, fold, paint, plan_export
 from .voc_reading import BACKGROUND
 from .voc_reading import read as read
 
@@ -30,7 +31,7 @@ def write(
     """Write ``labelmap.txt``, ``ImageSets``, ``SegmentationClass`` and ``SegmentationObject``.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         labels: all labels, the topmost last; without it, in order of appearance.
         images: copy the pictures to ``JPEGImages``.
@@ -42,7 +43,7 @@ def write(
         ExportError: the drafts cannot be exported, there are too many labels or objects for one byte,
             a label cannot stand in a labelmap, or the folder cannot be written.
     """
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     _check(plan.labels, plan.pictures)
     table = colours()
     with new_folder(out) as folder:
@@ -56,6 +57,7 @@ def write(
         names = "".join(f"{p.stem}\n" for p in plan.pictures)
         listing = folder / "ImageSets" / "Segmentation" / "default.txt"
         listing.write_text(names, encoding="utf-8", newline="\n")
+        notes = []
         for picture in plan.pictures:
             shown = [drafts[p] for p in picture.drafts]
             objects = paint(shown, plan.labels) if shown else np.zeros(picture.size, np.int32)
@@ -63,6 +65,9 @@ def write(
             file = f"{picture.stem}.png"
             write_index_png(folder / "SegmentationClass" / file, classes, table)
             write_index_png(folder / "SegmentationObject" / file, objects.astype(np.uint8), table)
+            drawn = {d.label: classes == plan.labels.index(d.label) + 1 for d in shown}
+            notes.append(sidecar.entry(picture, shown, drawn))
+        sidecar.write(folder, notes)
         if images:
             copy_pictures(plan.pictures, folder / "JPEGImages")
         return placed(folder, out)

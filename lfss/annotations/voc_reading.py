@@ -11,7 +11,7 @@ from .. import decode
 from ..drafts import Draft, Status
 from ..errors import InputError
 from ..images import MAX_MEGAPIXELS
-from . import reading
+from . import reading, sidecar
 from .intake import Intake, Report
 from .palette import Colour
 from .pictures import Pictures
@@ -33,7 +33,7 @@ def read(
         path: the folder with ``labelmap.txt`` and ``SegmentationClass``; maps may lie in folders below.
         images: the folder of the pictures, ``JPEGImages`` by default. Names and digests are read from
             them; a map without its picture has the name without extension, and the digest "".
-        status: of all drafts, which the format does not tell; ``accepted`` by default.
+        status: of all drafts; by default what this program noted beside the maps, or ``accepted``.
         report: takes what is left out; without it the first such thing is an error.
 
     Returns:
@@ -50,11 +50,14 @@ def read(
     with reading.about_file(listing):
         table = _label_colours(listing)
     intake = Intake(Pictures.of(images, path / "JPEGImages"), status=status, report=report)
+    notes = sidecar.read(path)
     for file in files:
         name = file.relative_to(maps).with_suffix("").as_posix()
         with intake.entry(f"'{name}.png'"):
             codes = _colour_codes(file, table)
-            sheet = intake.picture(name, (codes.shape[0], codes.shape[1]), stem=True)
+            note = notes.get(Path(name).name, sidecar.NOTHING)
+            sheet = intake.picture(name, (codes.shape[0], codes.shape[1]), stem=True, **note.picture)
+            intake.absent(sheet, list(note.absent))
             for code in np.unique(codes).tolist():
                 with intake.entry(f"'{name}.png'"):
                     if code not in table:
@@ -62,7 +65,7 @@ def read(
                             f"Its colour #{code:06x} is not in labelmap.txt. Add the label there."
                         )
                     if table[code] != BACKGROUND:
-                        intake.add(sheet, table[code], codes == code)
+                        intake.add(sheet, table[code], codes == code, note.said.get(table[code]))
     return intake.drafts()
 
 

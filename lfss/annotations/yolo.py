@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..drafts import Draft
+from . import sidecar
 from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, dumps, new_folder, placed
-from .raster import Points
-from .survey import Picture, survey
+from .plan import Picture, plan_export
+from .raster import Points, draw
+from .rle import Mask
+from .yolo_reading import read as read
 
 _INWARDS = 0.25  # of a pixel: points are pixel numbers, and neither rounding up nor down may move them
 
@@ -30,7 +33,7 @@ def write(
     """Write ``data.yaml`` and ``labels/train/*.txt``, an empty file where there is nothing.
 
     Args:
-        drafts: what to export; see ``survey``.
+        drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
         min_part: connected parts of fewer pixels are left out.
@@ -45,18 +48,24 @@ def write(
         InputError: detail or min_part is out of range.
     """
     check_settings(detail, min_part)
-    plan = survey(drafts, labels)
+    plan = plan_export(drafts, labels)
     with new_folder(out) as folder:
         (folder / "labels" / "train").mkdir(parents=True)
         (folder / "images" / "train").mkdir(parents=True)
         (folder / "data.yaml").write_text(_settings(plan.labels), encoding="utf-8", newline="\n")
+        notes = []
         for picture in plan.pictures:
             lines: list[str] = []
-            for draft in (drafts[p] for p in picture.drafts):
-                outline = trace(draft.mask, target="opencv", detail=detail, min_part=min_part)
-                lines += _lines(plan.labels.index(draft.label), outline.polygons, picture)
+            drawn: dict[str, Mask] = {}
+            shown = [drafts[p] for p in picture.drafts]
+            for draft in shown:
+                polygons = trace(draft.mask, target="opencv", detail=detail, min_part=min_part).polygons
+                lines += _lines(plan.labels.index(draft.label), polygons, picture)
+                drawn[draft.label] = draw(polygons, draft.size, "opencv") > 0
+            notes.append(sidecar.entry(picture, shown, drawn))
             file = folder / "labels" / "train" / f"{picture.stem}.txt"
             file.write_text("".join(lines), encoding="utf-8", newline="\n")
+        sidecar.write(folder, notes)
         if images:
             copy_pictures(plan.pictures, folder / "images" / "train")
         return placed(folder, out)
@@ -67,7 +76,8 @@ def _settings(labels: Sequence[str]) -> str:
     names = "".join(f"  {n}: {dumps(label)}\n" for n, label in enumerate(labels))
     return (
         "# All pictures are in 'train'. Move some of them, with their labels, to 'val' to measure on.\n"
-        f"path: .\ntrain: images/train\nval: images/train\nnames:\n{names}"
+        # Without 'path', which would count from the folder where the training program is started.
+        f"train: images/train\nval: images/train\nnames:\n{names}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +30,16 @@ LOOPS = [
     ("coco", ("--rle",)),
     ("png", ()),
     ("png", ("--separate",)),
+    ("coco-panoptic", ()),
+    ("cvat", ()),
+    ("labelstudio", ()),
+    ("labelstudio", ("--shapes", "polygon")),
+    ("voc", ()),
+    ("yolo", ()),
 ]
+# CVAT keeps nothing of a picture but its shapes: what was deleted there cannot be told.
+DELETABLE = [loop for loop in LOOPS if loop[0] != "cvat"]
+RENAMABLE = [loop for loop in LOOPS if loop[0] in ("labelme", "coco", "labelstudio")]
 
 
 @pytest.fixture
@@ -83,21 +93,42 @@ def labelme_file(name: str) -> tuple[Path, dict]:
     return file, json.loads(file.read_text())
 
 
+def changed_json(file: str, change: Callable[[dict], None]) -> None:
+    data = json.loads(Path(file).read_text())
+    change(data)
+    Path(file).write_text(json.dumps(data))
+
+
 def replace_mask(form: str) -> None:
     """What the person does in the other tool: the dog of b becomes a square."""
+    corners = [[10, 10], [20, 10], [20, 20], [10, 20]]
     if form == "labelme":
         file, data = labelme_file("b")
         shape = data["shapes"][0] | {"shape_type": "mask", "points": [[10, 10], [19, 19]]}
         shape["mask"] = base64.b64encode(png_bytes(np.full((10, 10), 255, np.uint8))).decode()
         file.write_text(json.dumps(data | {"shapes": [shape]}))
     elif form == "coco":
-        file = Path("out/annotations/instances_default.json")
-        data = json.loads(file.read_text())
-        b = next(i["id"] for i in data["images"] if i["file_name"] == "b.png")
-        for annotation in data["annotations"]:
-            if annotation["image_id"] == b:
-                annotation["segmentation"] = [[10, 10, 20, 10, 20, 20, 10, 20]]
-        file.write_text(json.dumps(data))
+        square = [value for corner in corners for value in corner]
+        change_coco(lambda annotation: [annotation | {"segmentation": [square]}])
+    elif form == "coco-panoptic":
+        change_map(
+            "out/annotations/panoptic_default/b.png", lambda m: np.where(SQUARE[..., None], m.max((0, 1)), 0)
+        )
+    elif form == "voc":
+        change_map("out/SegmentationClass/b.png", lambda m: np.where(SQUARE, m.max(), 0))
+    elif form == "yolo":
+        inside = np.array([[10, 10], [19, 10], [19, 19], [10, 19]]) + 0.5
+        shares = (inside / (SIZE[1], SIZE[0])).reshape(-1)
+        number = Path("out/labels/train/b.txt").read_text().split()[0]
+        Path("out/labels/train/b.txt").write_text(f"{number} {' '.join(map(str, shares))}\n")
+    elif form == "cvat":
+        change_cvat(
+            lambda mask: mask.attrib.update(rle="0,100", left="10", top="10", width="10", height="10")
+        )
+    elif form == "labelstudio":
+        points = (np.array(corners) * (100 / SIZE[1], 100 / SIZE[0])).tolist()
+        value = {"points": points, "closed": True, "polygonlabels": ["dog"]}
+        change_task(lambda regions: [regions[0] | {"type": "polygonlabels", "value": value}])
     else:
         legend = json.loads(Path("out/legend.json").read_text())
         value = next(e["value"] for e in legend["labels"] if e["name"] == "dog")
@@ -106,17 +137,63 @@ def replace_mask(form: str) -> None:
         PIL.Image.fromarray(levels).save(folder / "b.png")
 
 
+def change_coco(change: Callable[[dict], list[dict]]) -> None:
+    """Each annotation of b becomes those that the function gives."""
+
+    def edit(data: dict) -> None:
+        b = next(i["id"] for i in data["images"] if i["file_name"] == "b.png")
+        of_b = [a for a in data["annotations"] if a["image_id"] == b]
+        rest = [a for a in data["annotations"] if a["image_id"] != b]
+        data["categories"].append({"id": 99, "name": "wolf"})
+        data["annotations"] = rest + [new for a in of_b for new in change(a)]
+
+    changed_json("out/annotations/instances_default.json", edit)
+
+
+def change_map(file: str, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    with PIL.Image.open(file) as picture:
+        palette, pixels = picture.getpalette(), np.array(picture)
+    after = PIL.Image.fromarray(change(pixels).astype(np.uint8))
+    if palette:
+        after.putpalette(palette)
+    after.save(file)
+
+
+def change_cvat(change: Callable[[ElementTree.Element], object], *, keep: bool = True) -> None:
+    tree = ElementTree.parse("out/annotations.xml")
+    image = next(i for i in tree.getroot().findall("image") if i.get("name") == "b.png")
+    for place, mask in enumerate(image.findall("mask")):
+        if keep and place == 0:
+            change(mask)
+        else:
+            image.remove(mask)
+    tree.write("out/annotations.xml")
+
+
+def change_task(change: Callable[[list], list]) -> None:
+    """What Label Studio exports once a person has submitted the task of b."""
+    data = json.loads(Path("out/tasks.json").read_text())
+    task = next(t for t in data if t["data"]["name"] == "b.png")
+    result = change(task["predictions"][0]["result"])
+    task["annotations"] = [{"id": 5, "completed_by": 1, "was_cancelled": False, "result": result}]
+    Path("out/tasks.json").write_text(json.dumps(data))
+
+
 def delete_mask(form: str) -> None:
     """The dog of b is deleted."""
     if form == "labelme":
         file, data = labelme_file("b")
         file.write_text(json.dumps(data | {"shapes": []}))
     elif form == "coco":
-        file = Path("out/annotations/instances_default.json")
-        data = json.loads(file.read_text())
-        b = next(i["id"] for i in data["images"] if i["file_name"] == "b.png")
-        data["annotations"] = [a for a in data["annotations"] if a["image_id"] != b]
-        file.write_text(json.dumps(data))
+        change_coco(lambda annotation: [])
+    elif form == "coco-panoptic":
+        change_map("out/annotations/panoptic_default/b.png", np.zeros_like)
+    elif form == "voc":
+        change_map("out/SegmentationClass/b.png", np.zeros_like)
+    elif form == "yolo":
+        Path("out/labels/train/b.txt").write_text("")
+    elif form == "labelstudio":
+        change_task(lambda regions: [])
     else:
         legend = json.loads(Path("out/legend.json").read_text())
         folder = Path("out/masks/dog" if legend["separate"] else "out/masks")
@@ -130,15 +207,16 @@ def rename_label(form: str) -> None:
         for shape in data["shapes"]:
             shape["label"] = "wolf"
         file.write_text(json.dumps(data))
-    else:
-        file = Path("out/annotations/instances_default.json")
-        data = json.loads(file.read_text())
-        b = next(i["id"] for i in data["images"] if i["file_name"] == "b.png")
-        data["categories"].append({"id": 99, "name": "wolf"})
-        for annotation in data["annotations"]:
-            if annotation["image_id"] == b:
-                annotation["category_id"] = 99
-        file.write_text(json.dumps(data))
+    elif form == "coco":
+        change_coco(lambda annotation: [annotation | {"category_id": 99}])
+    elif form == "labelstudio":
+
+        def edit(regions: list) -> list:
+            for region in regions:
+                region["value"] = region["value"] | {region["type"]: ["wolf"]}
+            return regions
+
+        change_task(edit)
 
 
 @pytest.mark.parametrize(("form", "options"), LOOPS)
@@ -174,7 +252,7 @@ def test_an_explicit_status_wins(form, options, place) -> None:
     np.testing.assert_array_equal(draft("b").mask, SQUARE)
 
 
-@pytest.mark.parametrize(("form", "options"), LOOPS)
+@pytest.mark.parametrize(("form", "options"), DELETABLE)
 def test_a_deleted_mask_makes_its_draft_absent(form, options, place) -> None:
     export(form, options)
     delete_mask(form)
@@ -184,7 +262,7 @@ def test_a_deleted_mask_makes_its_draft_absent(form, options, place) -> None:
         assert workspace.undo(draft("b").image_digest, "dog").mask.any(), "the old mask is one undo away"
 
 
-@pytest.mark.parametrize(("form", "options"), [loop for loop in LOOPS if loop[0] != "png"])
+@pytest.mark.parametrize(("form", "options"), RENAMABLE)
 def test_a_renamed_label_leaves_no_draft_of_the_old_one(form, options, place) -> None:
     export(form, options)
     old = draft("b").mask
@@ -263,7 +341,7 @@ def test_segment_export_correct_import_export_loses_nothing(form, options, place
     replace_mask(form)
     assert take_in(form) == 0
     again = export(form, options, out="again")
-    found = {(d.image_name, d.label): d for d in FORMATS[form].read(again)}
+    found = {(d.image_name, d.label): d for d in FORMATS[form].read(again, images=Path("photos"))}
     assert len(found) == 4
     np.testing.assert_array_equal(found["b.png", "dog"].mask, SQUARE)
     assert found["b.png", "dog"].status == "edited"

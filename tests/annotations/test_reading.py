@@ -80,10 +80,11 @@ def test_labelme_polygons_of_a_group_come_back_as_one_draft(tmp_path: Path) -> N
     np.testing.assert_array_equal(found.mask, RING)
 
 
-def test_voc_comes_back_by_label_without_what_it_cannot_hold(tmp_path: Path) -> None:
+def test_voc_comes_back_by_label_with_what_lies_beside_it(tmp_path: Path) -> None:
     voc.write(scene(), tmp_path / "out")
     found = {(d.image_name, d.label): d for d in voc.read(tmp_path / "out", status="proposed")}
-    assert found.keys() == {("1", "dog"), ("1", "cat"), ("2", "dog")}
+    assert found.keys() == {("1", "dog"), ("1", "cat"), ("2", "dog"), ("3", "dog")}
+    assert found["3", "dog"].status == "absent"
     np.testing.assert_array_equal(found["1", "dog"].mask, RING)
     assert found["1", "dog"].status == "proposed"
 

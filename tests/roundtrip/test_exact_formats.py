@@ -15,7 +15,7 @@ from scenes import MACHINE, ODD, Found, hard_scene, masks, random_scene
 
 from lfss.annotations import FORMATS, coco
 from lfss.annotations.palette import colours
-from lfss.annotations.survey import survey
+from lfss.annotations.plan import plan_export
 from lfss.drafts import Draft
 
 # format, options of write, reader, arguments of the reader, whether it tells names without extension
@@ -36,7 +36,7 @@ quick = settings(max_examples=10, deadline=None, suppress_health_check=list(Heal
 
 def names_of(drafts: list[Draft], *, stems: bool) -> dict[int, str]:
     """The name in the export, for each place in the list of drafts whose mask is written."""
-    pictures = survey(drafts).pictures
+    pictures = plan_export(drafts).pictures
     return {place: p.stem if stems else p.name for p in pictures for place in p.drafts}
 
 

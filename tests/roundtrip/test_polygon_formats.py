@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scenes import Found, hard_scene, iou, large_parts, masks, random_scene
 
 from lfss.annotations import FORMATS
-from lfss.annotations.survey import survey
+from lfss.annotations.plan import plan_export
 from lfss.drafts import Draft
 
 # format, options of write, reader, arguments of the reader, whether it tells names without extension
@@ -51,7 +51,7 @@ def lowest_part_iou(mask: np.ndarray, drawn: np.ndarray) -> float:
 
 
 def assert_parts_come_back(drafts: list[Draft], found: list[Found], *, stems: bool) -> None:
-    pictures = survey(drafts).pictures
+    pictures = plan_export(drafts).pictures
     names = {place: p.stem if stems else p.name for p in pictures for place in p.drafts}
     got = together(found)
     assert got.keys() == {(name, drafts[place].label) for place, name in names.items()}
@@ -94,7 +94,7 @@ def test_full_detail_is_exact_in_every_reader_of_polygons(readers, tmp_path: Pat
         out = tmp_path / f"{name}-{check}"
         FORMATS[name].write(drafts, out, images=True, detail=0, **options)
         got = together(readers.open(check, out, **arguments))
-        pictures = survey(drafts).pictures
+        pictures = plan_export(drafts).pictures
         for picture in pictures:
             for draft in (drafts[p] for p in picture.drafts):
                 key = (picture.stem if stems else picture.name, draft.label)

@@ -64,14 +64,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Survey:
+class ExportPlan:
     """All pictures of an export in order of appearance, and all labels in order of painting."""
 
     pictures: tuple[Picture, ...]
     labels: tuple[str, ...]
 
 
-def survey(drafts: Sequence[Draft], labels: Sequence[str] | None = None) -> Survey:
+def plan_export(drafts: Sequence[Draft], labels: Sequence[str] | None = None) -> ExportPlan:
     """Check drafts and decide on names. Masks are looked at one by one and not kept.
 
     Args:
@@ -113,7 +113,7 @@ def survey(drafts: Sequence[Draft], labels: Sequence[str] | None = None) -> Surv
                 absent=tuple(dict.fromkeys(facts[p][0] for p in places if facts[p][3] == "absent")),
             )
         )
-    return Survey(tuple(pictures), ordered)
+    return ExportPlan(tuple(pictures), ordered)
 
 
 def check_labels(used: Iterable[str], wanted: Sequence[str] | None = None) -> tuple[str, ...]:

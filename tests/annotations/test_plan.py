@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from drawn import a_draft, mask
 
-from lfss.annotations.survey import check_labels, paint, safe_name, survey, unique
+from lfss.annotations.plan import check_labels, paint, plan_export, safe_name, unique
 from lfss.errors import ExportError
 
 
 def names(*drafts) -> list[str]:
-    return [p.name for p in survey(list(drafts)).pictures]
+    return [p.name for p in plan_export(list(drafts)).pictures]
 
 
 def test_a_name_that_is_unique_stays_as_it_is() -> None:
@@ -82,7 +82,7 @@ def test_rejected_absent_and_unmarked_drafts_list_their_picture_without_a_mask()
         a_draft("3.jpg", shape=np.zeros((10, 12), bool)),
         a_draft("4.jpg", status="edited"),
     ]
-    plan = survey(drafts)
+    plan = plan_export(drafts)
     assert [p.drafts for p in plan.pictures] == [(), (), (), (3,)]
     assert [p.absent for p in plan.pictures] == [(), ("dog",), (), ()]
     assert [p.listed for p in plan.pictures] == [(0,), (1,), (2,), (3,)]
@@ -90,12 +90,12 @@ def test_rejected_absent_and_unmarked_drafts_list_their_picture_without_a_mask()
 
 def test_nothing_to_export_is_refused() -> None:
     with pytest.raises(ExportError, match="nothing to export"):
-        survey([])
+        plan_export([])
 
 
 def test_two_sizes_of_one_picture_are_refused() -> None:
     with pytest.raises(ExportError, match=r"dog\.jpg"):
-        survey([a_draft("dog.jpg"), a_draft("dog.jpg", shape=np.ones((12, 10), bool))])
+        plan_export([a_draft("dog.jpg"), a_draft("dog.jpg", shape=np.ones((12, 10), bool))])
 
 
 @pytest.mark.parametrize("other", ["Dog", "dog", "DOG"])
@@ -118,10 +118,10 @@ def test_labels_that_cannot_be_written_are_refused(label: str) -> None:
 
 def test_a_list_of_labels_sets_the_order_and_must_be_complete() -> None:
     drafts = [a_draft("1.jpg", "dog"), a_draft("2.jpg", "cat")]
-    assert survey(drafts).labels == ("dog", "cat")
-    assert survey(drafts, ["bird", "cat", "dog"]).labels == ("bird", "cat", "dog")
+    assert plan_export(drafts).labels == ("dog", "cat")
+    assert plan_export(drafts, ["bird", "cat", "dog"]).labels == ("bird", "cat", "dog")
     with pytest.raises(ExportError, match="lacks 'dog'"):
-        survey(drafts, ["cat"])
+        plan_export(drafts, ["cat"])
 
 
 def test_later_labels_lie_on_top_whatever_the_order_of_the_drafts() -> None:
@@ -136,4 +136,4 @@ def test_drafts_are_taken_one_by_one_so_that_a_lazy_list_stays_lazy() -> None:
         def __iter__(self):
             raise AssertionError("all drafts at once")
 
-    assert len(survey(Lazy([a_draft("1.jpg"), a_draft("2.jpg")])).pictures) == 2
+    assert len(plan_export(Lazy([a_draft("1.jpg"), a_draft("2.jpg")])).pictures) == 2
