@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import gc
 import importlib
 import importlib.machinery
 import importlib.util
@@ -24,11 +25,13 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,48 +144,102 @@ class Finder:
         return importlib.util.spec_from_file_location(name, self.loader.path, loader=self.loader)
 
 
-def passes(path: Path, tree: ast.Module, tests: Sequence[str], limit: float) -> bool:
-    """Whether the tests pass on a tree in place of the module, within a limit of seconds."""
-    child = os.fork()
-    if child == 0:
+class Recorder:
+    """A pytest plugin that writes down which lines of a file each test runs, and how long the test takes."""
+
+    def __init__(self, path: Path):
+        self.file, self.lines, self.seconds = str(path), {}, {}  # type: ignore[var-annotated]
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+
+    def pytest_runtest_setup(self, item: Any) -> None:
+        seen = self.lines[item.nodeid] = set()
+
+        def line(frame: FrameType, event: str, argument: object) -> Any:
+            seen.add(frame.f_lineno)
+            return line
+
+        sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename == self.file else None)
+
+    def pytest_runtest_teardown(self) -> None:
+        sys.settrace(None)
+
+
+def child(work: Callable[[], int], limit: float) -> bool:
+    """Whether ``work``, done in a process of its own without output, returns 0 within a limit of seconds."""
+    process = os.fork()
+    if process == 0:
         os.setsid()
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
         code = 1
         with suppress(BaseException):
-            import pytest
-
-            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            sys.meta_path.insert(0, Finder(name, path, tree))  # type: ignore[arg-type]
-            plugins = ["-p", "no:cacheprovider", "-p", "_hypothesis_pytestplugin"]
-            code = int(pytest.main(["-x", "-q", *plugins, "--hypothesis-seed=0", *tests]))
+            code = work()
         os._exit(code)
     end = time.monotonic() + limit
     while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
+        done, status = os.waitpid(process, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+        time.sleep(0.01)
+    os.killpg(process, signal.SIGKILL)
+    os.waitpid(process, 0)
     return False
+
+
+def run_tests(path: Path, tree: ast.Module, tests: Sequence[str], plugin: object = None) -> int:
+    """pytest's exit code for tests on a tree in place of the module; only in a child."""
+    import pytest
+
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    sys.meta_path.insert(0, Finder(name, path, tree))  # type: ignore[arg-type]
+    plugins = ("no:cacheprovider", "no:unraisableexception", "_hypothesis_pytestplugin")
+    options = ["-x", "-q", "--hypothesis-seed=0", *(f"-p{plugin}" for plugin in plugins)]
+    return int(pytest.main([*options, *tests], plugins=[plugin] if plugin else []))
+
+
+def record(path: Path, tree: ast.Module, tests: Sequence[str]) -> tuple[dict[int, list[str]], list[str]]:
+    """The tests that run each line of a module, and all of them; quick ones first.
+
+    Raises:
+        SystemExit: a test fails on the module as it is.
+    """
+    found = Path(tempfile.mkstemp(suffix=".json")[1])
+
+    def work() -> int:
+        recorder = Recorder(path)
+        code = run_tests(path, tree, tests, recorder)
+        order = sorted(recorder.lines, key=lambda test: recorder.seconds[test])
+        found.write_text(json.dumps([(test, sorted(recorder.lines[test])) for test in order]))
+        return code
+
+    if not child(work, 1800):
+        raise SystemExit(f"The tests {', '.join(tests)} fail on {path} as it is: mend them first.")
+    order = json.loads(found.read_text())
+    found.unlink()
+    by_line: dict[int, list[str]] = {}
+    for test, lines in order:
+        for line in lines:
+            by_line.setdefault(line, []).append(test)
+    return by_line, [test for test, _ in order]
 
 
 def test_module(path: Path, tests: Sequence[str], lines: range, equivalent: dict[str, str]) -> dict[str, Any]:
     """Run the tests on every mutant of a module, and print what survives."""
     source = path.read_text(encoding="utf-8")
     start = time.monotonic()
-    if not passes(path, ast.parse(source), tests, 600):
-        raise SystemExit(f"The tests {', '.join(tests)} fail on {path} as it is: mend them first.")
-    limit = 5 * (time.monotonic() - start) + 5
+    by_line, every = record(path, ast.parse(source), tests)
+    limit = 5 * (time.monotonic() - start) + 10
     result: dict[str, Any] = {"killed": 0, "equivalent": 0, "survived": []}
     for mutant in mutants(source):
         if mutant.line not in lines:
             continue
         if mutant.after in equivalent:
             result["equivalent"] += 1
-        elif passes(path, mutant.tree, tests, limit):
+        # A line that no test runs, such as a constant at the top, concerns all of them.
+        elif child(partial(run_tests, path, mutant.tree, by_line.get(mutant.line) or every), limit):
             result["survived"].append(mutant.after)
             print(f"  survived, line {mutant.line}: {mutant.after}", flush=True)
         else:
@@ -200,6 +257,7 @@ def import_heavy() -> list[ModuleType]:
     from lfss.compat import ensure_torchvision
 
     ensure_torchvision()
+    gc.freeze()  # what is never looked at by a child's garbage collector is never copied for it
     # Children import the project themselves: one of its modules is another there.
     return [sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "lfss"]
 
