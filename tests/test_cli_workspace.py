@@ -180,7 +180,7 @@ def bad_lines() -> dict[str, tuple[str, str]]:
         "not a workspace": ("workspace photos", "photos"),
         "nothing there": ("export --workspace none --format coco --out out", "none"),
         "unknown format": ("export --workspace ws --format cooc --out out", "no format 'cooc'. Known: coco"),
-        "unreadable format": ("import --workspace ws --format cvat x.xml", "can only be written"),
+        "unreadable format": ("import --workspace ws --format coco-results x.json", "can only be written"),
         "nothing to import": ("import --workspace ws --format coco none.json", "no file of this format"),
         "label of coco": ("import --workspace ws --format coco x.json --label a", "--label is for png"),
     }

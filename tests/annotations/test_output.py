@@ -78,7 +78,7 @@ def test_a_fault_of_the_disk_is_one_sentence_and_leaves_nothing(
     def fail() -> None:
         raise OSError(number, os.strerror(number))
 
-    drafts = Watched(6, at=9, then=fail)  # the survey takes six, so this happens in the middle of writing
+    drafts = Watched(6, at=9, then=fail)  # the plan reads six, so this happens in the middle of writing
     with pytest.raises(ExportError, match="was not written") as raised:
         FORMATS[name].write(drafts, tmp_path / "out")
     assert ("disk is full" in str(raised.value)) == (number == errno.ENOSPC)
