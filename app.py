@@ -22,6 +22,7 @@ if "SPACE_ID" in os.environ:
     os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp(prefix="lfss-fonts-"))
 
 from demo.gpu import LENT
+from demo.memory import DEFAULT_GB, LEAST_GB, PICTURES, pictures_budget
 from demo.service import Service
 from demo.sessions import Sessions
 from lfss.errors import LfssError
@@ -56,12 +57,16 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         "for each page, removed six hours after its last use)")  # fmt: skip
     add("--host", metavar="ADDRESS", help="address to listen on (default: this machine alone)")
     add("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")
+    add("--memory", type=float, default=DEFAULT_GB, metavar="GB", help="memory that the app may take: "
+        "pictures wait for each other, and what is larger is refused (default: %(default)g)")  # fmt: skip
     add("--share", action="store_true", help="also a public link through Gradio's servers")
     add("--mcp", action="store_true", help="also serve /prepare_class, /segment and /export as tools for "
         "AI assistants (MCP); needs: pip install 'gradio[mcp]'")  # fmt: skip
     chosen = parser.parse_args(typed)
     if chosen.port is not None and not 0 < chosen.port < 65536:
         parser.error(f"a port lies between 1 and 65535; {chosen.port} came.")
+    if not LEAST_GB <= chosen.memory < 1e6:
+        parser.error(f"--memory is a number of gigabytes from {LEAST_GB:g}; {chosen.memory:g} was given.")
     if chosen.mcp and importlib.util.find_spec("mcp") is None:
         parser.error("--mcp needs a package that is not installed. Install it: pip install 'gradio[mcp]'")
     return chosen
@@ -77,6 +82,7 @@ def main() -> int:
 def serve(chosen: argparse.Namespace) -> int:
     """Build the page and serve it; what visitors sent is removed when that ends, however it ends."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    PICTURES.size = pictures_budget(chosen.memory)
     service = Service(chosen.preset, device=chosen.device, models_dir=chosen.models)
     service.start()  # loads while the page is built
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lfss.images import Image, read_image
+
+from .memory import opened
 
 
 @dataclass(frozen=True)
@@ -22,8 +26,15 @@ class PictureFile:
     digest: str
 
     def read(self) -> Image:
-        """Decode it."""
+        """Decode it, where memory for it is held already."""
         return read_image(self.path, name=self.name)
+
+    @contextmanager
+    def opened(self) -> Iterator[Image]:
+        """The picture, decoded for as long as the block runs."""
+        with opened(self.path, self.name) as image:
+            assert image is not None
+            yield image
 
 
 @dataclass(frozen=True)

@@ -120,8 +120,9 @@ def redraw(session: Session, draft: Draft, mask: Mask) -> None:
 def repair(session: Session, view: View, name: str, radius: int) -> None:
     """Apply one of ``REPAIRS`` at full resolution."""
     draft = draft_of(session, view)
-    pixels = session.picture(draft.image_digest).read().pixels
-    change(session, view, REPAIRS[name](draft.mask, pixels, radius))
+    with session.picture(draft.image_digest).opened() as image:
+        mask = REPAIRS[name](draft.mask, image.pixels, radius)
+    change(session, view, mask)
 
 
 def undo(session: Session, view: View, *, back: bool) -> bool:

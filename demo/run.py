@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from lfss.drafts import Draft
 from lfss.errors import ImageError, InputError, LabelError, LfssError
 from lfss.fill import draft_of
-from lfss.images import read_image
+from lfss.images import Image
 from lfss.labels import Label, label_key, parse_label
 from lfss.stages import Prediction, Stage
 
 from .classes import ClassItem
 from .items import Marked
+from .memory import opened, room_for
 from .results import compact
 from .service import Service, class_key
 from .session import Session, Settings
@@ -67,7 +68,9 @@ def prepare(service: Service, item: Session | ClassItem) -> Prepared:
     """
     if item.class_file:
         return service.load_class(item.class_file)
-    return service.prepare(label_of(item), supports_of(item))
+    label = label_of(item)
+    with room_for([(s.picture.path, s.picture.name, s.picture.size) for s in item.supports]):
+        return service.prepare(label, supports_of(item))
 
 
 def key_of(service: Service, item: ClassItem) -> str:
@@ -165,49 +168,67 @@ def _search(
     keep_drafts: bool,
 ) -> Iterator[Update]:
     """One class through all queries that are to be done."""
-    settings = session.settings
     for number, upload in enumerate(todo):
         if session.cancel.is_set():
             return
         now = Update(number, len(todo), upload.name, item)
         yield now
         try:
-            image = read_image(upload.path, name=upload.name)
+            with opened(upload.path, upload.name, cancelled=session.cancel.is_set) as image:
+                if image is None:  # cancelled while others had the memory
+                    return
+                yield from _search_one(
+                    service, session, item, prepared, upload, image, now, key=key, keep_drafts=keep_drafts
+                )
         except ImageError as error:
             if (upload.name, str(error)) not in session.failures:
                 session.failures.append((upload.name, str(error)))
-            continue
-        prediction = None
-        for step in service.segment(
-            prepared,
+
+
+def _search_one(
+    service: Service,
+    session: Session,
+    item: ClassItem,
+    prepared: Prepared,
+    upload: Upload,
+    image: Image,
+    now: Update,
+    *,
+    key: str,
+    keep_drafts: bool,
+) -> Iterator[Update]:
+    """One class through one query; nothing is kept where it is cancelled half way."""
+    settings, prediction = session.settings, None
+    for step in service.segment(
+        prepared,
+        image,
+        threshold=settings.threshold,
+        assume_present=settings.assume_present,
+        cancelled=session.cancel.is_set,
+    ):
+        if isinstance(step, Prediction):
+            prediction = step
+        else:
+            now = replace(now, stages=(*now.stages, step))
+            yield now
+    if prediction is None:
+        return
+    picture = session.register(upload, image)
+    present = settings.assume_present or service.is_present(prediction)
+    result = compact(prediction, present=present, supports=prepared.digests)
+    session.keep_result(picture.digest, result, item)
+    item.made[upload.path] = (key, picture.digest)
+    overlap = None
+    if keep_drafts:
+        draft = draft_of(
+            prediction,
             image,
-            threshold=settings.threshold,
-            assume_present=settings.assume_present,
-            cancelled=session.cancel.is_set,
-        ):
-            if isinstance(step, Prediction):
-                prediction = step
-            else:
-                now = replace(now, stages=(*now.stages, step))
-                yield now
-        if prediction is None:  # cancelled half way
-            return
-        picture = session.register(upload, image)
-        present = settings.assume_present or service.is_present(prediction)
-        result = compact(prediction, present=present, supports=prepared.digests)
-        session.keep_result(picture.digest, result, item)
-        item.made[upload.path] = (key, picture.digest)
-        overlap = None
-        if keep_drafts:
-            draft = draft_of(
-                prediction,
-                image,
-                supports=prepared.digests,
-                settings={"assume present": "yes"} if settings.assume_present else {},
-            )
-            draft = replace(draft, image_name=upload.name, image_path=upload.path)
-            overlap = _put(session, draft, prediction)
-        yield replace(now, done=number + 1, stages=prediction.stages, digest=picture.digest, overlap=overlap)
+            supports=prepared.digests,
+            settings={"assume present": "yes"} if settings.assume_present else {},
+        )
+        draft = replace(draft, image_name=upload.name, image_path=upload.path)
+        overlap = _put(session, draft, prediction)
+    yield replace(now, done=now.done + 1, stages=prediction.stages, digest=picture.digest, overlap=overlap)
 
 
 def _put(session: Session, draft: Draft, prediction: Prediction) -> float | None:

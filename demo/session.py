@@ -22,6 +22,7 @@ from lfss.workspace import Workspace
 from . import results
 from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
 from .items import PictureFile, Settings, Shown, SupportItem
+from .memory import FREE_SIDE, opened
 from .uploads import Upload, take
 from .views import shown_mask, shrunk, write_jpeg
 
@@ -117,18 +118,27 @@ class Session:
         return refused
 
     def register(self, upload: Upload, image: Image | None = None) -> PictureFile:
-        """Remember a picture by its digest, with its thumbnail; read it unless ``image`` holds it.
+        """Remember a picture by its digest, with small copies of it; read it unless ``image`` holds it.
 
         Raises:
             ImageError: it cannot be read.
         """
-        image = image or read_image(upload.path, name=upload.name)
+        if image is None:
+            with opened(upload.path, upload.name) as read:
+                assert read is not None
+                return self.register(upload, read)
         picture = PictureFile(upload.path, upload.name, image.size, image.digest)
         self.pictures[picture.digest] = picture
-        path = self._thumbnails() / f"{picture.digest}.png"
+        self._keep_small(picture.digest, image)
+        return picture
+
+    def _keep_small(self, digest: str, image: Image) -> None:
+        """Copies at the sizes of a thumbnail and a screen, so that looking at it decodes nothing large."""
+        path = self._thumbnails() / f"{digest}.png"
         if not path.exists():
             save_png_atomic(path, shrunk(image.pixels, THUMBNAIL_SIDE), sync=False)
-        return picture
+        if max(image.size) > FREE_SIDE and not (path := self._screen_path(digest)).exists():
+            save_png_atomic(path, shrunk(image.pixels, FREE_SIDE), sync=False)
 
     def picture(self, digest: str) -> PictureFile:
         """The picture of a digest, also one that only the workspace knows.
@@ -147,12 +157,23 @@ class Session:
         if digest in self._shown:
             self._shown.move_to_end(digest)
             return self._shown[digest]
-        image = self.picture(digest).read()
-        small = Image(shrunk(image.pixels).copy(), image.name)
+        small = self._at_screen_size(digest)
         self._shown[digest] = small
         while len(self._shown) > SHOWN_PICTURES:
             self._shown.popitem(last=False)
         return small
+
+    def _at_screen_size(self, digest: str) -> Image:
+        picture = self.picture(digest)
+        if max(picture.size) <= FREE_SIDE:
+            return picture.read()
+        if not self._screen_path(digest).exists():
+            with picture.opened() as image:
+                self._keep_small(digest, image)
+        return read_image(self._screen_path(digest), name=picture.name)
+
+    def _screen_path(self, digest: str) -> Path:
+        return self._thumbnails() / f"{digest}-screen.png"
 
     def shown_supports(self, digests: Sequence[str]) -> list[Shown]:
         """Supports for the page, by digest; those that are not here any more are left out at the end."""
@@ -215,7 +236,8 @@ class Session:
         """The picture at the size of a thumbnail, (h, w, 3); decoded in full the first time only."""
         path = self._thumbnails() / f"{digest}.png"
         if not path.exists():
-            save_png_atomic(path, shrunk(self.picture(digest).read().pixels, THUMBNAIL_SIDE), sync=False)
+            with self.picture(digest).opened() as image:
+                self._keep_small(digest, image)
         return read_image(path).pixels
 
     def thumbnail(self, digest: str, mask: npt.NDArray[np.bool_], version: str) -> Path:

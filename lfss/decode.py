@@ -29,6 +29,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _ORIENTATION = 0x0112
+_STRIP_PIXELS = 1 << 20  # decoded pixels that are converted at once
 _NUMBER_MODES = ("1", "I;16", "I;16B", "I", "F")  # Pillow would clip their range, see eight_bit
 _pillow_limit = threading.Lock()
 
@@ -58,13 +59,54 @@ def opened(source: object, name: str, max_megapixels: float) -> Iterator[PIL.Ima
 def to_rgb(picture: PIL.Image.Image, name: str) -> npt.NDArray[np.uint8]:
     """Decode an opened picture: (H, W, 3) uint8, upright."""
     if _is_deep_color(picture):
-        array = _deep_color(picture)
-    elif picture.mode in _NUMBER_MODES:
-        array = np.asarray(picture)
+        return rgb(upright(_deep_color(picture), picture), name)
+    if picture.mode in _NUMBER_MODES:
+        return rgb(upright(np.asarray(picture), picture), name)
+    return _in_strips(picture, name)
+
+
+def _in_strips(picture: PIL.Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    """The same for eight bits a colour, a strip at a time: the whole is in memory twice, not five times."""
+    picture.load()  # first, since Pillow turns some TIFF files itself while it loads them
+    mode = "RGBA" if picture.has_transparency_data and _alpha_says_something(picture) else "RGB"
+    width, height = picture.size
+    orientation = orientation_of(picture)
+    shape = (width, height, 3) if orientation in (5, 6, 7, 8) else (height, width, 3)
+    out = np.empty(shape, np.uint8)
+    stored = _as_stored(out, orientation)
+    for top, strip in _strips(picture):
+        array = np.asarray(strip if strip.mode == mode else strip.convert(mode))
+        stored[top : top + strip.height] = _over_white(array) if mode == "RGBA" else rgb(array, name)
+    return out
+
+
+def _strips(picture: PIL.Image.Image) -> Iterator[tuple[int, PIL.Image.Image]]:
+    """The picture from top to bottom, and the row at which each part begins."""
+    rows = max(1, _STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        yield top, picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+
+
+def _alpha_says_something(picture: PIL.Image.Image) -> bool:
+    return any(np.asarray(strip.convert("RGBA"))[..., 3].any() for _, strip in _strips(picture))
+
+
+def bytes_needed(picture: PIL.Image.Image) -> int:
+    """How much memory an opened picture takes at most while it is decoded and segmented at full size."""
+    if _is_deep_color(picture):
+        each = 26
+    elif picture.mode in ("I", "F"):
+        each = 24
+    elif (
+        picture.mode.startswith("I;16")
+        or picture.mode in ("CMYK", "LAB", "HSV")
+        or picture.format in ("WEBP", "HEIF", "AVIF")
+        or picture.info.get("progressive")
+    ):
+        each = 13
     else:
-        mode = "RGBA" if picture.has_transparency_data else "RGB"
-        array = np.asarray(picture if picture.mode == mode else picture.convert(mode))
-    return rgb(upright(array, picture), name)
+        each = 9  # 4 in Pillow and 3 here; later 3, 4 of the score and 1 or 2 of masks
+    return each * picture.width * picture.height
 
 
 def to_levels(picture: PIL.Image.Image) -> np.ndarray:
@@ -103,6 +145,15 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
     return array
 
 
+def _as_stored(array: np.ndarray, orientation: int) -> np.ndarray:
+    """The view of an upright array that has the rows and columns of the file; undoes ``turned``."""
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else array
+
+
 def rgb(array: np.ndarray, name: str) -> npt.NDArray[np.uint8]:
     """(H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of any number type -> (H, W, 3) uint8.
 
@@ -124,7 +175,12 @@ def rgb(array: np.ndarray, name: str) -> npt.NDArray[np.uint8]:
         return np.repeat(color, 3, axis=2)
     if array.shape[2] == 3 or not array[..., 3].any():
         return np.ascontiguousarray(color)
-    alpha = eight_bit(array[..., 3:]).astype(np.uint16)
+    return _over_white(array)
+
+
+def _over_white(array: np.ndarray) -> npt.NDArray[np.uint8]:
+    """(H, W, 4) -> (H, W, 3) uint8, its colours laid over white."""
+    color, alpha = eight_bit(array[..., :3]), eight_bit(array[..., 3:]).astype(np.uint16)
     blended = color * alpha + np.uint16(255) * (255 - alpha)
     return ((blended + 127) // 255).astype(np.uint8)
 

@@ -104,6 +104,18 @@ def read_image(source: Source, *, name: str | None = None, max_megapixels: float
     return Image(pixels, name, path)
 
 
+def bytes_to_read(source: Source, *, name: str | None = None, max_megapixels: float = MAX_MEGAPIXELS) -> int:
+    """How much memory a picture takes at most while it is read and segmented, told by its header alone.
+
+    Raises:
+        ImageError: as ``read_image``, as far as the header tells.
+    """
+    if isinstance(source, np.ndarray):
+        return int(source.nbytes)
+    with decode.opened(source, name or _name_of(source), max_megapixels) as picture:
+        return decode.bytes_needed(picture)
+
+
 def read_mask(path: str | os.PathLike[str], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Read the mask of a picture from a file.
 
