@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lfss.similarity import Cells, cosine_map, masked_average, pool_cells, resize_map, unit
+from lfss.similarity import (
+    CHANNELS,
+    EPS,
+    Cells,
+    cosine_map,
+    lengths,
+    masked_average,
+    pool_cells,
+    resize_map,
+    unit,
+)
 from tests.masks import coin, mask, noise
 
 N, C, H, W = 2, 5, 4, 6
@@ -106,7 +116,7 @@ def pooled_by_loop(features: torch.Tensor, weight: torch.Tensor, grid: int) -> C
     return Cells(vectors, weights)
 
 
-@pytest.mark.parametrize("size", [(6, 6), (7, 5), (25, 25), (9, 4)])
+@pytest.mark.parametrize("size", [(6, 6), (7, 5), (25, 25), (9, 4), (4, 9)])
 @pytest.mark.parametrize("grid", [1, 3, 4, 16])
 def test_pooled_cells_are_the_means_of_disjoint_blocks(size, grid):
     features, area = noise(N, C, *size), coin(N, *size, seed=1, share=0.3)
@@ -146,3 +156,42 @@ def test_blocks_without_mask_weigh_nothing_and_are_zero():
     cells = pool_cells(noise(1, C, 4, 4), mask("##..", "##..", "....", "...."), 2)
     assert cells.weight.tolist() == [[4, 0, 0, 0]]
     assert not cells.vectors[0, 1:].any()
+
+
+def test_lengths_are_those_of_a_loop_for_maps_longer_and_deeper_than_a_block_of_channels():
+    features = noise(1, CHANNELS + 2, CHANNELS + 3, 2)
+    torch.testing.assert_close(lengths(features), features.double().norm(dim=1).float())
+
+
+@pytest.mark.parametrize("length", [1e-4, 1e-5])
+def test_short_vectors_get_length_one_too(length):
+    features = unit(noise(1, C, 2, 2)) * length
+    torch.testing.assert_close(unit(features).norm(dim=1), torch.ones(1, 2, 2))
+
+
+def test_the_length_of_nothing_is_the_smallest_one():
+    assert lengths(torch.zeros(1, C, 1)).item() == pytest.approx(EPS)
+
+
+def test_an_average_of_directions_ignores_lengths():
+    features, weight = noise(N, C, H, W), coin(N, H, W, seed=1)
+    stretched = features * (1 + torch.arange(H * W).view(1, 1, H, W))
+    expected = masked_average(features / features.norm(dim=1, keepdim=True), weight)
+    torch.testing.assert_close(masked_average(stretched, weight, directions=True), expected)
+
+
+@pytest.mark.parametrize("grid", [2, 100])
+def test_pooled_directions_ignore_lengths(grid):
+    features, area = noise(N, C, H, W), coin(N, H, W, seed=1)
+    stretched = features * (1 + torch.arange(H * W).view(1, 1, H, W))
+    made = pool_cells(stretched, area, grid, directions=True)
+    expected = pool_cells(features / features.norm(dim=1, keepdim=True), area, grid)
+    torch.testing.assert_close(made.vectors, expected.vectors)
+    assert torch.equal(made.weight, expected.weight)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (4, 5), (2, 3, 4, 5)])
+def test_a_map_that_has_the_size_already_is_not_copied(shape):
+    maps = noise(*shape)
+    assert resize_map(maps, (4, 5)) is maps
+    assert resize_map(maps, (4, 6)).shape == (*shape[:-1], 6)
