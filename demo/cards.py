@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from lfss.figures import draw
 from lfss.stages import Stage
@@ -28,16 +29,23 @@ def stage_cards(
         supports: pictures for the support side, in upload order; fewer than the stage has are enough.
         side: longest side of each picture in pixels.
     """
-    stages = with_points_on(stages, supports)
+    stages = with_points_on(stages, supports, query)
     cards = [_card(number, stage, query, supports, side) for number, stage in enumerate(stages, start=1)]
     return f'<div class="lfss-cards">{"".join(cards)}</div>'
 
 
-def with_points_on(stages: Sequence[Stage], supports: Sequence[Shown]) -> list[Stage]:
-    """Stages whose points, in pixels of the original supports, fit the pictures that are shown."""
-    scales = [np.asarray(s.image.size) / np.asarray(s.size) for s in supports]
+def with_points_on(stages: Sequence[Stage], supports: Sequence[Shown], query: Shown) -> list[Stage]:
+    """Stages whose points, in pixels of the original pictures, fit the pictures that are shown."""
+
+    def fit(points: npt.NDArray, shown: Shown) -> npt.NDArray:
+        return points * (np.asarray(shown.image.size) / np.asarray(shown.size))
+
     return [
-        replace(stage, supports=tuple(points * scale for points, scale in zip(stage.supports, scales)))
+        replace(
+            stage,
+            supports=tuple(fit(points, shown) for points, shown in zip(stage.supports, supports)),
+            query=None if stage.query is None else fit(stage.query, query),
+        )
         if stage.kind == "points"
         else stage
         for stage in stages
@@ -66,7 +74,7 @@ def _shown(stage: Stage, picture: Shown, support: int | None, side: int) -> str:
 
 def _numbers(stage: Stage) -> str:
     """A colour bar with its ends for maps; a share or a count for the rest."""
-    if stage.kind == "map" and stage.key != "superpixels":
+    if stage.kind == "map":
         return (
             f'<div class="lfss-scale"><span>{stage.low:.2f}</span><i></i><span>{stage.high:.2f}</span></div>'
         )
@@ -75,5 +83,6 @@ def _numbers(stage: Stage) -> str:
     if stage.kind == "number" and stage.query is not None:
         return f'<p class="lfss-number">{float(stage.query):.2f}</p>'
     if stage.kind == "points":
-        return f'<p class="lfss-fact">{" + ".join(str(len(s)) for s in stage.supports)} points</p>'
+        sides = [*stage.supports, *([] if stage.query is None else [stage.query])]
+        return f'<p class="lfss-fact">{" + ".join(str(len(s)) for s in sides)} points</p>'
     return ""

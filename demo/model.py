@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -16,8 +15,10 @@ from .gpu import LENT, with_gpu
 if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
     from lfss.images import Image
     from lfss.labels import Label
-    from lfss.predictor import Predictor, Prepared, Support
+    from lfss.predictor import Predictor
+    from lfss.prepared import Prepared
     from lfss.stages import Stage
+    from lfss.support import Support
 
 # Found by number, so that the weights are not pickled with every call.
 _predictors: WeakValueDictionary[int, Predictor] = WeakValueDictionary()
@@ -64,14 +65,4 @@ def steps(
 
 def _moved(prepared: Prepared, device: str) -> Prepared:
     """The class on a device, where a GPU is only lent; as it is elsewhere."""
-    if not LENT:
-        return prepared
-    return replace(
-        prepared,
-        text=prepared.text.to(device),
-        logits=prepared.logits.to(device),
-        features=tuple(level.to(device) for level in prepared.features),
-        known=prepared.known.to(device),
-        unknown=prepared.unknown.to(device),
-        side=None,  # made again where it is needed
-    )
+    return prepared.to(device) if LENT else prepared

@@ -18,7 +18,7 @@ from lfss.packing import unpack_scores
 from lfss.scoremap import ScoreMap, keep_scores
 from lfss.stages import Prediction, Stage
 
-_FACTS = ("key", "title", "kind", "how_to_read", "low", "high")
+_FACTS = ("key", "title", "kind", "how_to_read", "low", "high", "role")
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,8 @@ from .session import Session, Settings
 from .uploads import Upload
 
 if TYPE_CHECKING:
-    from lfss.predictor import Prepared, Support
+    from lfss.prepared import Prepared
+    from lfss.support import Support
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Update:
 
 def supports_of(item: Session | ClassItem) -> list[Support]:
     """Supports with their pictures decoded."""
-    from lfss.predictor import Support
+    from lfss.support import Support
 
     return [Support(s.picture.read(), s.marks()) for s in item.supports]
 

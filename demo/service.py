@@ -22,8 +22,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait f
     from lfss.encoders.vocabulary import Vocabulary
     from lfss.images import Image
     from lfss.labels import Label
-    from lfss.predictor import Predictor, Prepared, Support
+    from lfss.predictor import Predictor
+    from lfss.prepared import Prepared
     from lfss.stages import Prediction, Stage
+    from lfss.support import Support
 
     from .items import Marked
 
@@ -160,7 +162,7 @@ class Service:
         Raises:
             InputError: the file is damaged, or was made with another preset.
         """
-        from lfss.predictor import Prepared
+        from lfss.prepared import Prepared
 
         predictor = self.predictor()
         key = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -216,6 +218,7 @@ class Service:
                     stages,
                     label=prepared.label,
                     preset=prepared.preset,
+                    method=prepared.method,
                     threshold=threshold,
                     seconds=seconds,
                 )
@@ -226,7 +229,7 @@ class Service:
     def _remember(self, key: str, prepared: Prepared) -> None:
         self._prepared[key] = prepared
         self._prepared.move_to_end(key)
-        while len(self._prepared) > 1 and sum(map(size_of, self._prepared.values())) > self._cache_bytes:
+        while len(self._prepared) > 1 and sum(p.nbytes for p in self._prepared.values()) > self._cache_bytes:
             self._prepared.popitem(last=False)
 
 
@@ -237,9 +240,3 @@ def class_key(preset: str, label: Label, supports: Sequence[Support | Marked]) -
         digest.update(support.image.digest.encode())
         digest.update(b"-" if support.known is None else hashlib.sha256(support.known.tobytes()).digest())
     return digest.hexdigest()
-
-
-def size_of(prepared: Prepared) -> int:
-    """Bytes of memory that a prepared class takes."""
-    tensors = (prepared.text, prepared.logits, prepared.known, prepared.unknown, *prepared.features)
-    return sum(t.element_size() * t.nelement() for t in tensors) + sum(t.nbytes for t in prepared.thumbnails)

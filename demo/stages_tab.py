@@ -12,7 +12,7 @@ import gradio as gr
 from lfss.batch import stage_arrays
 from lfss.errors import InputError
 from lfss.figures import save_png_atomic, strip
-from lfss.stages import Stage
+from lfss.stages import Prediction, Stage
 
 from . import views
 from .cards import stage_cards, with_points_on
@@ -60,18 +60,31 @@ class StagesTab:
         more = [f"{hidden} more supports took part."] if hidden else []
         p = found.prediction
         line = f"{p.presence:.0%} sure that '{p.label.text}' is there; below the limit the mask is empty."
-        by_key = {s.key: s for s in p.stages}
-        pair = [_side(image.pixels, by_key.get(key)) for key in ("initial_mask", "refined_mask")]
+        label, pair = before_and_after(p, image.pixels)
         return {
             self.label: viewed_label(session),
             self.picture: gr.update(choices=choices, value=session.current),
-            self.before: (pair[0], pair[1]),
+            self.before: gr.update(value=pair, label=label),
             self.presence: views.notes([line, *more], kind="facts"),
             self.cards: stage_cards(p.stages, shown, supports),
         }
 
 
-def _side(pixels: views.Pixels, stage: Stage | None) -> views.Pixels:
+def before_and_after(
+    prediction: Prediction, pixels: views.Pixels
+) -> tuple[str, tuple[views.Pixels, views.Pixels]]:
+    """The method's mask before and after refinement, each on the picture, and which is which.
+
+    Where a method does not refine, its first mask stands beside its last; where it has no first mask, the
+    picture alone does.
+    """
+    last = prediction.stages[-1]
+    first, refined = prediction.role("first_mask"), prediction.role("refined_mask") or last
+    before = "The picture" if first is None else first.title
+    return f"{before}, left, and {refined.title.lower()}, right", (_on(pixels, first), _on(pixels, refined))
+
+
+def _on(pixels: views.Pixels, stage: Stage | None) -> views.Pixels:
     if stage is None or stage.query is None:
         return pixels
     return views.shown_mask(pixels, stage.query.astype(bool))
@@ -83,9 +96,12 @@ def write_strip(session: Session, digest: str) -> Path:
     if found is None:
         raise InputError("Run on this picture first.")
     supports = session.shown_supports(found.supports)
-    prediction = replace(found.prediction, stages=tuple(with_points_on(found.prediction.stages, supports)))
+    image = session.shown(digest)
+    shown = Shown(image, session.pictures[digest].size)
+    stages = with_points_on(found.prediction.stages, supports, shown)
     path = _file(session, name, "png")
-    save_png_atomic(path, strip(prediction, session.shown(digest), [s.image for s in supports]))
+    prediction = replace(found.prediction, stages=tuple(stages))
+    save_png_atomic(path, strip(prediction, image, [s.image for s in supports]))
     return path
 
 
@@ -118,7 +134,7 @@ def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
         presence = gr.HTML(padding=False, elem_id="presence")
         with gr.Row():
             before = gr.ImageSlider(
-                label="Initial mask, left, and refined mask, right", format="jpeg", interactive=False,
+                label="Before and after", format="jpeg", interactive=False,
                 height=380, elem_id="before-after", max_height=380,
             )  # fmt: skip
         cards = gr.HTML(padding=False, elem_id="stage-cards", elem_classes="lfss-wide")

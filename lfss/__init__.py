@@ -23,9 +23,9 @@ _HOME = {
     "PRESETS": "presets",
     "Prediction": "stages",
     "Predictor": "predictor",
-    "Prepared": "predictor",
+    "Prepared": "prepared",
     "Stage": "stages",
-    "Support": "predictor",
+    "Support": "support",
     "parse_label": "labels",
     "read_image": "images",
 }
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from .labels import Label as Label
     from .labels import parse_label as parse_label
     from .predictor import Predictor as Predictor
-    from .predictor import Prepared as Prepared
-    from .predictor import Support as Support
+    from .prepared import Prepared as Prepared
     from .presets import PRESETS as PRESETS
     from .stages import Prediction as Prediction
     from .stages import Stage as Stage
+    from .support import Support as Support
 
 
 def __getattr__(name: str) -> Any:

@@ -265,7 +265,7 @@ def stage_arrays(prediction: Prediction) -> bytes:
         sides = {"query": stage.query, **{f"support{i}": s for i, s in enumerate(stage.supports, start=1)}}
         for side, values in sides.items():
             if values is not None:
-                small = stage.kind == "map" and values.dtype.kind == "f"
+                small = stage.kind in ("map", "regions") and values.dtype.kind == "f"
                 arrays[f"{stage.key}.{side}"] = values.astype(np.float16) if small else values
     out = io.BytesIO()
     np.savez_compressed(out, **arrays)  # type: ignore[arg-type]

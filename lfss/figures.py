@@ -181,15 +181,13 @@ def _thickened(line: npt.NDArray, radius: int) -> npt.NDArray[np.bool_]:
     return np.asarray(cv2.dilate(line, disc), bool)
 
 
-def _stretched(values: npt.NDArray, shape: tuple[int, ...]) -> npt.NDArray:
+def _stretched(values: npt.NDArray, shape: tuple[int, ...], form: int = cv2.INTER_LINEAR) -> npt.NDArray:
+    """Resized to the first two sides of ``shape``; what shrinks is averaged unless numbers cannot be."""
     height, width = shape[:2]
     if values.shape == (height, width):
         return values
-    if height <= values.shape[0] and width <= values.shape[1]:
+    if height <= values.shape[0] and width <= values.shape[1] and form != cv2.INTER_NEAREST:
         form = cv2.INTER_AREA
-    else:  # numbers of regions have nothing in between
-        whole = values.dtype == np.float32 and np.array_equal(values, np.rint(values))
-        form = cv2.INTER_NEAREST if whole else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(values, (width, height), interpolation=form))
 
 
@@ -208,7 +206,9 @@ def _painted(stage: Stage, support: int | None, pixels: Pixels, size: tuple[int,
     if stage.kind == "number":
         return _lettered(pixels, f"{float(values):.2f}")
     grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    colors = colorize(_stretched(np.asarray(values, np.float32), pixels.shape), stage.low, stage.high)
+    form = cv2.INTER_NEAREST if stage.kind == "regions" else cv2.INTER_LINEAR
+    values = _stretched(np.asarray(values, np.float32), pixels.shape, form)
+    colors = colorize(values, stage.low, stage.high)
     return np.asarray(cv2.addWeighted(colors, MAP_OPACITY, grey, 1 - MAP_OPACITY, 0), np.uint8)
 
 
@@ -310,7 +310,7 @@ def _write_foot(
 ) -> None:
     """Colour scale with its numbers, and how to read this column."""
     (x, y), pen = corner, ImageDraw.Draw(sheet)
-    if stage.kind == "map":
+    if stage.kind in ("map", "regions"):
         low, high = f"{stage.low:.3g}", f"{stage.high:.3g}"
         left, right = (round(_font(11).getlength(text)) + 6 for text in (low, high))
         bar = np.repeat(colorize(np.linspace(0, 1, thumb - left - right)[None]), 9, axis=0)

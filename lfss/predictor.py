@@ -1,12 +1,12 @@
-"""Supports once, queries many: from pictures and a label to masks and every map."""
+"""Supports once, queries many: from pictures and labels to masks and every map."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,189 +14,39 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .atomic import write_atomically
-from .decoders import load_decoder
+from .competition import compete
+from .devices import pick_device
 from .edges import to_pixels
-from .encoders import VisionLanguage
-from .errors import InputError, NoForeground, SupportError, WeightsMismatch
+from .errors import NoForeground, SupportError, WeightsMismatch
 from .images import Image, resize_to
-from .labels import Label, competitors
-from .methods import PICTURE, Episode, Lfss, Step, SupportSide
+from .labels import Label, label_key
+from .methods import THUMBNAIL_SIDE, Episode, EpisodeClass, Method, Pictures, Step, find_method
+from .phrases import Phrases, choose_phrases
+from .prepared import Prepared, small_pictures
 from .presets import Encoders, Preset, find_preset
-from .reasoning import make_stage, stages_of
+from .reasoning import MASK, PRESENCE, SCORE, Sizes, stages_of, to_stage
 from .stages import Prediction, Stage
+from .support import Support, shares_of_cells
 
-THUMBNAIL = 256
-FORMAT = "lfss-class-1"
-
-
-@dataclass(frozen=True, eq=False)
-class Support:
-    """A picture that shows the object, and what a person marked in it.
-
-    Attributes:
-        image: the picture.
-        known: (H, W) int8 at the picture's size: 1 object, 0 not object, -1 unknown. None: nothing is
-            marked, the label alone speaks.
-
-    Raises:
-        SupportError: the marks do not fit the picture, or mark nothing.
-    """
-
-    image: Image
-    known: npt.NDArray[np.int8] | None = None
-
-    def __post_init__(self) -> None:
-        if self.known is None:
-            return
-        if self.known.shape != self.image.size:
-            raise SupportError(
-                f"The marks for '{self.image.name}' are {self.known.shape}, the picture is "
-                f"{self.image.size} (rows, columns). Make them at the picture's own size."
-            )
-        if not (self.known == 1).any() and not ((self.known == 0).any() and (self.known == -1).any()):
-            raise SupportError(
-                f"The marks for '{self.image.name}' show no object. Mark some of it, or give the label only."
-            )
-
-    @classmethod
-    def from_mask(cls, image: Image, mask: npt.NDArray[np.bool_]) -> Support:
-        """Every pixel is known. ``mask`` (H, W) bool."""
-        return cls(image, np.asarray(mask, bool).astype(np.int8))
-
-    @classmethod
-    def from_box(cls, image: Image, box: tuple[float, float, float, float]) -> Support:
-        """The object lies inside ``(x0, y0, x1, y1)``, in pixels; outside is not object.
-
-        Raises:
-            SupportError: the box has no area inside the picture.
-        """
-        height, width = image.size
-        x0, x1 = (round(min(max(v, 0), width)) for v in (min(box[0], box[2]), max(box[0], box[2])))
-        y0, y1 = (round(min(max(v, 0), height)) for v in (min(box[1], box[3]), max(box[1], box[3])))
-        if x0 >= x1 or y0 >= y1:
-            raise SupportError(
-                f"The box {tuple(box)} has no area inside '{image.name}' ({width} x {height} pixels). "
-                "Give x0,y0,x1,y1 in pixels."
-            )
-        known = np.zeros(image.size, np.int8)
-        known[y0:y1, x0:x1] = -1
-        if not (known == 0).any():  # a box around everything says nothing about the background
-            return cls(image)
-        return cls(image, known)
-
-    @classmethod
-    def from_scribbles(
-        cls, image: Image, object: npt.NDArray[np.bool_], background: npt.NDArray[np.bool_] | None = None
-    ) -> Support:
-        """Strokes on the object and, optionally, on the background; the rest is unknown. (H, W) bool."""
-        known = np.where(np.asarray(object, bool), 1, -1).astype(np.int8)
-        if background is not None:
-            known[np.asarray(background, bool)] = 0
-        return cls(image, known)
+_SHOWN_SIDE = 256  # pixels of a support's picture that is kept for people
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """A class ready to be searched for: encoded supports and the label's text.
+class Encoded(NamedTuple):
+    """A picture as the encoders see it; keep it to ask for other classes without encoding again.
 
     Attributes:
-        label: what was typed.
-        preset: name of the preset that encoded it.
-        text: (V, D) rows of the phrases; the first ``foreground`` name the label.
-        phrases: those phrases.
-        text_trust: how far the text may be believed, in [0, 1].
-        logits, features, known, unknown: the support side of an Episode with B = 1.
-        names, digests, sizes: of the support pictures; sizes are (H, W) in pixels.
-        thumbnails: (h, w, 3) uint8 pictures of the supports, for people.
-        lift: added to the logit of the text tower's own presence, where it doubts even marked supports.
-        side: what the method makes of the supports alone; not saved, made again after loading.
+        dense: (1, D, h', w') cells of the text tower.
+        levels: one (1, C_i, h_i, w_i) for each backbone level.
+        thumbnail: (1, 3, 100, 100) in [0, 1].
     """
 
-    label: Label
-    preset: str
-    text: Tensor
-    phrases: tuple[str, ...]
-    foreground: int
-    text_trust: float
-    logits: Tensor
-    features: tuple[Tensor, ...]
-    known: Tensor
-    unknown: Tensor
-    names: tuple[str, ...]
-    digests: tuple[str, ...]
-    sizes: tuple[tuple[int, int], ...]
-    thumbnails: tuple[npt.NDArray[np.uint8], ...]
-    lift: float = 0.0
-    side: SupportSide | None = None
+    dense: Tensor
+    levels: tuple[Tensor, ...]
+    thumbnail: Tensor
 
-    def picture(self, index: int) -> Tensor:
-        """(1, 3, 100, 100) in [0, 1] of one support, as ``Episode.query_picture`` wants it."""
-        return torch.from_numpy(resize_to(self.thumbnails[index], PICTURE))[None].to(self.known.device)
 
-    def save(self, path: Path | str) -> Path:
-        """Write a small safetensors file, atomically."""
-        from safetensors.torch import save_file
-
-        path = Path(path)
-        tensors = {"text": self.text, "logits": self.logits, "known": self.known, "unknown": self.unknown}
-        tensors |= {f"features.{i}": f for i, f in enumerate(self.features)}
-        tensors = {k: v.detach().half().cpu().contiguous() for k, v in tensors.items()}
-        tensors |= {f"thumbnail.{i}": torch.from_numpy(t.copy()) for i, t in enumerate(self.thumbnails)}
-        label = self.label
-        about = {
-            "format": FORMAT,
-            "label": [label.text, label.synonyms, label.distractors],
-            "preset": self.preset,
-            "phrases": self.phrases,
-            "foreground": self.foreground,
-            "text_trust": self.text_trust,
-            "names": self.names,
-            "digests": self.digests,
-            "sizes": self.sizes,
-            "lift": self.lift,
-        }
-        write_atomically(path, lambda part: save_file(tensors, part, metadata={"lfss": json.dumps(about)}))
-        return path
-
-    @classmethod
-    def load(cls, path: Path | str, *, device: str | torch.device = "cpu") -> Prepared:
-        """Read a file written by ``save``.
-
-        Raises:
-            InputError: the file is missing, damaged, or not a saved class.
-        """
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(path), "pt", device=str(device)) as file:
-                about = json.loads((file.metadata() or {}).get("lfss", "{}"))
-                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-            if not isinstance(about, dict) or about.get("format") != FORMAT:
-                raise InputError(f"'{path}' is not a class saved by this program.")
-            count = max(1, sum(k.startswith("features.") for k in tensors))
-            text, synonyms, distractors = about["label"]
-            return cls(
-                label=Label(text, tuple(synonyms), tuple(distractors)),
-                preset=about["preset"],
-                text=tensors["text"].float(),
-                phrases=tuple(about["phrases"]),
-                foreground=int(about["foreground"]),
-                text_trust=float(about["text_trust"]),
-                logits=tensors["logits"].float(),
-                features=tuple(tensors[f"features.{i}"].float() for i in range(count)),
-                known=tensors["known"].float(),
-                unknown=tensors["unknown"].float(),
-                names=tuple(about["names"]),
-                digests=tuple(about["digests"]),
-                sizes=tuple((int(h), int(w)) for h, w in about["sizes"]),
-                thumbnails=tuple(tensors[f"thumbnail.{i}"].cpu().numpy() for i in range(len(about["names"]))),
-                lift=float(about.get("lift", 0.0)),
-            )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"'{path}' cannot be read as a saved class: {error}.") from error
+Query = Image | tuple[Image, Encoded]
+ClassExamples = tuple[Label, Sequence[Support]]
 
 
 class Predictor:
@@ -209,17 +59,23 @@ class Predictor:
         prediction = predictor.predict(prepared, read_image("b.jpg"))
     """
 
-    def __init__(self, preset: Preset, encoders: Encoders, method: Lfss, device: str):
+    def __init__(self, preset: Preset, encoders: Encoders, method: Method, device: str):
         self.preset, self.encoders, self.method, self.device = preset, encoders, method, device
 
     @classmethod
     def load(
-        cls, preset: str | Preset = "mini", *, device: str = "auto", models_dir: Path | None = None
+        cls,
+        preset: str | Preset = "mini",
+        *,
+        method: str = "lfss",
+        device: str = "auto",
+        models_dir: Path | None = None,
     ) -> Predictor:
         """Load a preset.
 
         Args:
             preset: a name of ``lfss.presets.PRESETS``, ``module:function``, or a Preset.
+            method: a name of ``lfss.methods.METHODS``.
             device: ``auto``, ``cpu``, ``cuda``, ``mps``.
             models_dir: folder for weights put there by hand.
 
@@ -227,68 +83,74 @@ class Predictor:
             UnknownName, WeightsError, InputError.
         """
         preset = find_preset(preset) if isinstance(preset, str) else preset
-        device = pick_device(device)
+        kind, device = find_method(method), pick_device(device)
         encoders = preset.load(device, models_dir)
-        if preset.decoder is None:
-            method = Lfss(encoders.backbone.channels, preset.method).eval().requires_grad_(False).to(device)
-        else:
-            method = load_decoder(
-                preset.decoder, encoders.backbone, preset.method, device=device, models_dir=models_dir
-            )
-        return cls(preset, encoders, method, device)
+        built = kind.build(
+            backbone=encoders.backbone.name,
+            channels=encoders.backbone.channels,
+            settings=preset.methods.get(method),
+            weights=preset.weights_of.get(method),
+            models_dir=models_dir,
+        )
+        return cls(preset, encoders, built.eval().requires_grad_(False).to(device), device)
 
-    def prepare(self, label: Label, supports: Sequence[Support]) -> Prepared:
-        """Encode the supports and the label, once for any number of queries.
+    @torch.inference_mode()
+    def encode(self, image: Image) -> Encoded:
+        """The slow half of a prediction, the same for every class."""
+        pixels = torch.from_numpy(resize_to(image, self.preset.size))[None].to(self.device)
+        if self.encoders.encode is not None:
+            dense, levels = self.encoders.encode(pixels)
+        else:
+            dense, levels = self.encoders.vlm.encode_dense(pixels), self.encoders.backbone(pixels)
+        thumbnail = torch.from_numpy(resize_to(image, THUMBNAIL_SIDE))[None].to(self.device)
+        return Encoded(dense, levels, thumbnail)
+
+    def prepare(self, label: Label, supports: Sequence[Support], auxiliary: Sequence[Image] = ()) -> Prepared:
+        """Encode the supports and the label of one class, once for any number of queries.
+
+        Args:
+            label: what to search for.
+            supports: pictures that show it.
+            auxiliary: more pictures that show it somewhere, for methods that use such pictures.
 
         Raises:
-            SupportError: no support; or the label is unknown and nothing is marked.
+            SupportError: the supports are not what the method needs.
         """
-        if not supports:
-            raise SupportError("Add at least one support: a photo that shows the object.")
-        text, phrases, foreground, trust = self._text(label)
-        marked = [s for s in supports if s.known is not None]
-        if trust == 0 and not marked:
-            raise SupportError(
-                f"The preset '{self.preset.name}' does not know the word '{label.text}', so a photo alone "
-                "does not tell what to look for. Draw a box, a scribble or a mask on one support, or "
-                "add a known synonym after a comma."
-            )
-        encoded = [self._encode(s.image) for s in supports]
-        features = tuple(torch.stack(level, 1) for level in zip(*(f for _, f in encoded)))
-        cells = features[0].shape[-2:]
-        shares = [_cell_shares(s.known, (cells[0], cells[1])) for s in supports]
-        known, unknown = (torch.from_numpy(np.stack(x))[None].to(self.device) for x in zip(*shares))
-        prepared = Prepared(
-            label=label,
-            preset=self.preset.name,
-            text=text,
-            phrases=phrases,
-            foreground=foreground,
-            text_trust=trust,
-            logits=torch.stack([self._logits(dense, text) for dense, _ in encoded], 1),
-            features=features,
-            known=known,
-            unknown=unknown,
-            names=tuple(s.image.name for s in supports),
-            digests=tuple(s.image.digest for s in supports),
-            sizes=tuple(s.image.size for s in supports),
-            thumbnails=tuple(_thumbnail(s.image) for s in supports),
-            lift=self._lift(
-                phrases[:foreground], [d for (d, _), s in zip(encoded, supports) if s.known is not None]
-            ),
-        )
-        with torch.inference_mode():
-            if self.method.config.circle:
-                alone = self._support_episode(prepared)
-                pictures = torch.stack([prepared.picture(i) for i in range(len(supports))], 1)
-                alone, _ = self.method.circle(alone, pictures)
-                prepared = replace(prepared, known=alone.support_known, unknown=alone.support_unknown)
-            return replace(prepared, side=self.method.support_side(self._support_episode(prepared)))
+        return self.prepare_classes([(label, supports)], [auxiliary])[0]
 
-    def steps(self, prepared: Prepared, query: Image, *, assume_present: bool = False) -> Iterator[Step]:
+    def prepare_classes(
+        self, classes: Sequence[ClassExamples], auxiliary: Sequence[Sequence[Image]] = ()
+    ) -> list[Prepared]:
+        """Encode several classes; a picture that several of them use is encoded once.
+
+        Args:
+            classes: label and supports of each.
+            auxiliary: pictures only known to show the class, for each; none by default.
+
+        Raises:
+            SupportError: the supports of a class are not what the method needs.
+        """
+        auxiliary = auxiliary or [()] * len(classes)
+        phrases = [choose_phrases(self.encoders.vlm, label) for label, _ in classes]
+        for (label, supports), words, more in zip(classes, phrases, auxiliary, strict=True):
+            self._check(label, supports, words, more)
+        kept: dict[str, Encoded] = {}
+
+        def encode(image: Image) -> Encoded:
+            if image.digest not in kept:
+                kept[image.digest] = self.encode(image)
+            return kept[image.digest]
+
+        return [
+            self._prepare(label, words, supports, encode, more)
+            for (label, supports), words, more in zip(classes, phrases, auxiliary)
+        ]
+
+    def steps(
+        self, prepared: Prepared | Sequence[Prepared], query: Query, *, assume_present: bool = False
+    ) -> Iterator[Step]:
         """The method's own steps, as tensors, for code that wants more than pictures."""
-        episode = self.episode(prepared, query, assume_present=assume_present)
-        steps = self.method.steps(episode)
+        steps = self.method.steps(self.episode(prepared, query, assume_present=assume_present))
         while True:
             # Entered anew for each step: a context held over a yield would leak into the caller.
             with torch.inference_mode():
@@ -300,17 +162,17 @@ class Predictor:
     def iterate(
         self,
         prepared: Prepared,
-        query: Image,
+        query: Query,
         *,
         threshold: float = 0.5,
         assume_present: bool = False,
         snap: bool = True,
     ) -> Iterator[Stage]:
-        """Yield every stage as it is made; the last two, ``score`` and ``prediction``, are at full size.
+        """Yield every stage as it is made; ``score`` and ``prediction``, the last two, are at full size.
 
         Args:
-            prepared: of this predictor's preset.
-            query: the picture to segment.
+            prepared: of this predictor's preset and method.
+            query: the picture to segment, decoded, or also encoded.
             threshold: score from which a pixel belongs to the mask, in [0, 1].
             assume_present: the query is known to show the object: never an empty first mask, no
                 presence check.
@@ -318,165 +180,331 @@ class Predictor:
 
         Raises:
             NoForeground: no support shows the object.
-            WeightsMismatch: the class was prepared by another preset.
+            WeightsMismatch: the class was prepared by another preset or method.
         """
-        present = True
-        logits = None
-        for step in self.steps(prepared, query, assume_present=assume_present):
-            if step.key == "initial_mask" and not assume_present:
-                present = float(step.tensors["presence"][0]) >= self.preset.presence_threshold
-            if step.key == "refined_mask" and not step.tensors["support"].any():
-                raise NoForeground("No support shows the object. Add another support, or mark the object.")
-            if step.key == "prediction":
-                logits = step.tensors["logits"][0].float().cpu().numpy()
-            else:
-                yield from stages_of(step, query_size=query.size, support_sizes=prepared.sizes)
-        assert logits is not None
-        score = to_pixels(logits, query.pixels, snap=snap)
-        yield make_stage("score", query=score)
-        yield make_stage("prediction", query=score >= (threshold if present else np.inf))
+        made = self.iterate_classes(
+            [prepared], query, threshold=threshold, assume_present=assume_present, snap=snap
+        )
+        yield from (stage for _, stage in made if isinstance(stage, Stage))
 
     def predict(
         self,
         prepared: Prepared,
-        query: Image,
+        query: Query,
         *,
         threshold: float = 0.5,
         assume_present: bool = False,
         snap: bool = True,
     ) -> Prediction:
         """Drain ``iterate``; same arguments and errors."""
-        start = time.perf_counter()
-        stages = tuple(
-            self.iterate(prepared, query, threshold=threshold, assume_present=assume_present, snap=snap)
-        )
-        return Prediction.collect(
-            stages,
-            label=prepared.label,
-            preset=prepared.preset,
+        return self.predict_classes(
+            [prepared], query, threshold=threshold, assume_present=assume_present, snap=snap
+        )[0]
+
+    def predict_classes(
+        self,
+        prepared: Sequence[Prepared],
+        query: Query,
+        *,
+        overlaps: Collection[tuple[str, str]] = (),
+        threshold: float = 0.5,
+        assume_present: bool = False,
+        snap: bool = True,
+    ) -> list[Prediction]:
+        """One prediction for each class, in the order given; the picture is encoded once.
+
+        Where two classes claim a pixel, the one that is more probable there gets it (``lfss.competition``);
+        each prediction says what it lost to whom.
+
+        Args:
+            prepared: of this predictor's preset and method.
+            query: the picture to segment, decoded, or also encoded.
+            overlaps: pairs of label names that may lie on each other, such as ("rider", "horse").
+            threshold, assume_present, snap: see ``iterate``.
+
+        Raises:
+            NoForeground, WeightsMismatch: see ``iterate``.
+        """
+        made = self.iterate_classes(
+            prepared,
+            query,
+            overlaps=overlaps,
             threshold=threshold,
-            seconds=time.perf_counter() - start,
+            assume_present=assume_present,
+            snap=snap,
         )
+        return [prediction for _, prediction in made if isinstance(prediction, Prediction)]
 
-    @torch.inference_mode()
-    def episode(self, prepared: Prepared, query: Image, *, assume_present: bool = False) -> Episode:
-        """The Episode of one query, B = 1."""
-        if prepared.preset != self.preset.name:
-            raise WeightsMismatch(
-                f"This class was prepared with the preset '{prepared.preset}', the model in use is "
-                f"'{self.preset.name}'. Choose that preset, or prepare the class again."
+    def iterate_classes(
+        self,
+        prepared: Sequence[Prepared],
+        query: Query,
+        *,
+        overlaps: Collection[tuple[str, str]] = (),
+        threshold: float = 0.5,
+        assume_present: bool = False,
+        snap: bool = True,
+    ) -> Iterator[tuple[int, Stage | Prediction]]:
+        """Yield every stage of every class as it is made, with the class's number, then the predictions.
+
+        Arguments and errors are those of ``predict_classes``.
+        """
+        clock, image = _Clock(), _image_of(query)
+        with clock:
+            encoded = query[1] if isinstance(query, tuple) else self.encode(image)
+        stages: list[list[Stage]] = [[] for _ in prepared]
+        everything = range(len(prepared))
+        together = [everything] if self.method.needs.several_classes else [[i] for i in everything]
+        for numbers in together:
+            group = [prepared[i] for i in numbers]
+            found = self._stages(group, image, encoded, assume_present=assume_present, snap=snap)
+            while (item := clock.next(found)) is not None:
+                number, stage = numbers[item[0]], item[1]
+                stages[number].append(stage)
+                yield number, stage
+        with clock:
+            predictions = self._predictions(
+                prepared, stages, overlaps=overlaps, threshold=threshold, assume_present=assume_present
             )
-        dense, features = self._encode(query)
-        seen = self._seen(prepared.phrases[: prepared.foreground], dense)
-        return replace(
-            self._support_episode(prepared),
-            query_seen=None if seen is None else (seen.logit(1e-4) + prepared.lift).sigmoid(),
-            query_logits=self._logits(dense, prepared.text),
-            query_features=features,
-            query_present=assume_present,
-            query_picture=torch.from_numpy(resize_to(query, PICTURE))[None].to(self.device),
-        )
-
-    def _support_episode(self, prepared: Prepared) -> Episode:
-        """The support side of an Episode; the first support stands in for the query."""
-        return Episode(
-            support_logits=prepared.logits,
-            query_logits=prepared.logits[:, 0],
-            foreground=prepared.foreground,
-            support_features=prepared.features,
-            query_features=tuple(f[:, 0] for f in prepared.features),
-            support_known=prepared.known,
-            support_unknown=prepared.unknown,
-            text_trust=prepared.text_trust,
-            support_side=prepared.side,
-        )
+        for number, prediction in enumerate(predictions):
+            yield number, prediction.stages[-1]
+        for number, prediction in enumerate(predictions):
+            yield number, replace(prediction, seconds=clock.seconds / len(predictions))
 
     @torch.inference_mode()
-    def _encode(self, image: Image) -> tuple[Tensor, tuple[Tensor, ...]]:
-        pixels = torch.from_numpy(resize_to(image, self.preset.size))[None].to(self.device)
-        if self.encoders.encode is not None:
-            return self.encoders.encode(pixels)
-        return self.encoders.vlm.encode_dense(pixels), self.encoders.backbone(pixels)
+    def episode(
+        self, prepared: Prepared | Sequence[Prepared], query: Query, *, assume_present: bool = False
+    ) -> Episode:
+        """The Episode of one query, B = 1, with one class or several.
 
-    def _seen(self, phrases: Sequence[str], dense: Tensor) -> Tensor | None:
+        Raises:
+            WeightsMismatch: a class was prepared by another preset or method.
+        """
+        classes = [prepared] if isinstance(prepared, Prepared) else prepared
+        for one in classes:
+            self._check_made_here(one)
+        encoded = query[1] if isinstance(query, tuple) else self.encode(query)
+        return Episode(
+            query_features=encoded.levels,
+            query_thumbnail=encoded.thumbnail,
+            classes=tuple(
+                replace(
+                    one.encoded,
+                    query_logits=self._logits(encoded.dense, one.text),
+                    presence=self._presence(one, encoded.dense),
+                    known_present=torch.tensor([assume_present], device=self.device),
+                )
+                for one in classes
+            ),
+        )
+
+    def _stages(
+        self, group: Sequence[Prepared], image: Image, encoded: Encoded, *, assume_present: bool, snap: bool
+    ) -> Iterator[tuple[int, Stage]]:
+        """The method's stages of some classes, then for each the presence and the score."""
+        last = None
+        masks = self.method.stage_of("refined_mask") or self.method.stage_of("first_mask")
+        for last in self.steps(group, (image, encoded), assume_present=assume_present):
+            for number, one in enumerate(group):
+                if masks and masks.supports and masks.step == last.key:
+                    _check_supports(one, last.supports(masks.supports)[number])
+                sizes = Sizes(one.cells, image.size, one.sizes)
+                for stage in stages_of(self.method.stages, last, number, sizes):
+                    yield number, stage
+        assert last is not None
+        for number in range(len(group)):
+            presence = last.query("presence")[0, number].float().cpu().numpy()
+            yield number, to_stage(PRESENCE, query=presence)
+            logits = last.query("logits")[0, number].float().cpu().numpy()
+            yield number, to_stage(SCORE, query=to_pixels(logits, image.pixels, snap=snap))
+
+    def _predictions(
+        self,
+        prepared: Sequence[Prepared],
+        stages: Sequence[Sequence[Stage]],
+        *,
+        overlaps: Collection[tuple[str, str]],
+        threshold: float,
+        assume_present: bool,
+    ) -> list[Prediction]:
+        """What the classes claim, settled between them; each with its last stage, the mask."""
+        scores = [_value(s, SCORE.key) for s in stages]
+        presences = [float(_value(s, PRESENCE.key)) for s in stages]
+        there = [assume_present or p >= self.preset.presence_threshold for p in presences]
+        masks = [score >= (threshold if t else np.inf) for score, t in zip(scores, there)]
+        lost: Sequence[dict[int, float]] = [{} for _ in prepared]
+        if len(prepared) > 1:
+            # That a pixel is of a class means that the class is there, and that this is its place.
+            sure = [1.0 if assume_present else p for p in presences]
+            probabilities = np.stack([score * np.float32(p) for score, p in zip(scores, sure)])
+            pairs = _numbers_of(overlaps, [p.label for p in prepared])
+            left, lost = compete(probabilities, np.stack(masks), may_overlap=pairs)
+            masks = list(left)
+        names = [p.label.text for p in prepared]
+        return [
+            Prediction.collect(
+                [*stages[i], to_stage(MASK, query=masks[i])],
+                label=one.label,
+                preset=one.preset,
+                method=one.method,
+                threshold=threshold,
+                seconds=0.0,
+                lost={names[by]: share for by, share in lost[i].items()},
+            )
+            for i, one in enumerate(prepared)
+        ]
+
+    def _prepare(
+        self,
+        label: Label,
+        phrases: Phrases,
+        supports: Sequence[Support],
+        encode: Callable[[Image], Encoded],
+        auxiliary: Sequence[Image],
+    ) -> Prepared:
+        text = self.encoders.vlm.encode_text(phrases.words).to(self.device)
+        encoded = [encode(support.image) for support in supports]
+        thumbnails = tuple(_shrunk(s.image) for s in supports)
+        pictures = self._pictures(encoded, text, small_pictures(thumbnails, self.device))
+        cells = (pictures.features[0].shape[-2], pictures.features[0].shape[-1])
+        shares = [shares_of_cells(s.known, cells) for s in supports]
+        known, unknown = (torch.from_numpy(np.stack(x))[None].to(self.device) for x in zip(*shares))
+        one = EpisodeClass(
+            supports=pictures,
+            known=known,
+            unknown=unknown,
+            phrase_roles=phrases.roles_tensor(self.device),
+            text_trust=torch.tensor([phrases.trust], device=self.device),
+            known_present=torch.tensor([False], device=self.device),
+            auxiliary=self._pictures([encode(i) for i in auxiliary], text, None) if auxiliary else None,
+        )
+        marked = [e.dense for e, s in zip(encoded, supports) if s.known is not None]
+        with torch.inference_mode():
+            one = self.method.prepare(one)
+        return Prepared(
+            label=label,
+            preset=self.preset.name,
+            method=self.method.name,
+            phrases=phrases,
+            text=text,
+            encoded=one,
+            names=tuple(s.image.name for s in supports),
+            digests=tuple(s.image.digest for s in supports),
+            sizes=tuple(s.image.size for s in supports),
+            thumbnails=thumbnails,
+            presence_offset=self._presence_offset(phrases.own, marked),
+        )
+
+    def _pictures(self, encoded: Sequence[Encoded], text: Tensor, thumbnails: Tensor | None) -> Pictures:
+        """P encoded pictures with the logits of some phrases."""
+        return Pictures(
+            tuple(torch.stack(level, 1) for level in zip(*(e.levels for e in encoded))),
+            torch.stack([self._logits(e.dense, text) for e in encoded], 1),
+            torch.stack([e.thumbnail for e in encoded], 1) if thumbnails is None else thumbnails,
+        )
+
+    def _check(
+        self, label: Label, supports: Sequence[Support], phrases: Phrases, auxiliary: Sequence[Image]
+    ) -> None:
+        """Raise a SupportError unless the method can begin with what it is given."""
+        needs, name = self.method.needs, self.method.name
+        if not supports:
+            raise SupportError("Add at least one support: a photo that shows the object.")
+        unmarked = [s.image.name for s in supports if s.known is None]
+        if needs.masks and unmarked:
+            raise SupportError(
+                f"The method '{name}' needs marks on every support, and '{unmarked[0]}' has none. Draw a "
+                "mask, a box or a scribble on it, or leave it out."
+            )
+        if needs.auxiliary and not auxiliary:
+            raise SupportError(
+                f"The method '{name}' needs more pictures that show '{label.text}', without marks. Add some."
+            )
+        if phrases.trust == 0 and len(unmarked) == len(supports):
+            raise SupportError(
+                f"The preset '{self.preset.name}' does not know the word '{label.text}', so a photo alone "
+                "does not tell what to look for. Draw a box, a scribble or a mask on one support, or "
+                "add a known synonym after a comma."
+            )
+
+    def _check_made_here(self, prepared: Prepared) -> None:
+        """Raise a WeightsMismatch unless this preset and this method prepared the class."""
+        here = {"preset": (prepared.preset, self.preset.name), "method": (prepared.method, self.method.name)}
+        for kind, (made_by, in_use) in here.items():
+            if made_by != in_use:
+                raise WeightsMismatch(
+                    f"This class was prepared with the {kind} '{made_by}', the {kind} in use is "
+                    f"'{in_use}'. Choose that {kind}, or prepare the class again."
+                )
+
+    def _presence(self, prepared: Prepared, dense: Tensor) -> Tensor | None:
+        """(1,): the text tower's own judgement of the whole query, if it judges; shifted by the supports."""
+        sure = self._judged(prepared.phrases.own, dense)
+        return None if sure is None else (sure.logit(1e-4) + prepared.presence_offset).sigmoid()
+
+    def _judged(self, phrases: Sequence[str], dense: Tensor) -> Tensor | None:
         """How sure the text tower is that pictures show the label, if it judges that itself: (B,) or None."""
         judge = getattr(self.encoders.vlm, "presence", None)
         return judge(phrases, dense.float()) if judge else None
 
-    def _lift(self, phrases: Sequence[str], supports: Sequence[Tensor]) -> float:
+    def _presence_offset(self, phrases: Sequence[str], marked: Iterable[Tensor]) -> float:
         """What brings marked supports to even odds on average; 0 if they are there, or if there is none.
 
         Whoever marked the object has seen it. On unmarked supports the judge may be right.
         """
-        seen = [self._seen(phrases, dense) for dense in supports]
-        logits = [float(s.logit(1e-4)) for s in seen if s is not None]
+        sure = [self._judged(phrases, dense) for dense in marked]
+        logits = [float(s.logit(1e-4)) for s in sure if s is not None]
         return max(0.0, -sum(logits) / len(logits)) if logits else 0.0
 
-    def _text(self, label: Label) -> tuple[Tensor, tuple[str, ...], int, float]:
-        """Rows of the phrases the tower knows, the label's first; how many name it; their trust."""
-        vlm = self.encoders.vlm
-        own = [p for p in label.phrases if vlm.familiarity(p) > 0]
-        trust = max((vlm.familiarity(p) for p in own), default=0.0)
-        own = own or [label.text]
-        rivals = [p for p in _competitors(vlm, label) if vlm.familiarity(p) > 0 and p not in own]
-        phrases = (*own, *rivals)
-        return vlm.encode_text(phrases).to(self.device), phrases, len(own), trust
-
     def _logits(self, dense: Tensor, text: Tensor) -> Tensor:
+        """(1, D, h', w') and (V, D) -> (1, V, h', w')."""
         return torch.einsum("bdhw,vd->bvhw", dense.float(), text) * self.encoders.vlm.logit_scale
 
 
-def pick_device(device: str) -> str:
-    """``auto`` is CUDA, else Apple's GPU, else the CPU.
+class _Clock:
+    """Adds up the seconds of blocks and of the items of generators, without the time between them."""
 
-    Raises:
-        InputError: the device is not known or not here.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"The device '{device}' cannot be used here. Use 'auto' or 'cpu'.") from error
-    return device
+    def __init__(self) -> None:
+        self.seconds = 0.0
 
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
 
-def _competitors(vlm: VisionLanguage, label: Label) -> tuple[str, ...]:
-    """The label's "not" words, then what the tower proposes, else the common background words."""
-    propose = getattr(vlm, "competitors", None)
-    if propose is None:
-        return competitors(label)
-    return tuple(dict.fromkeys((*label.distractors, *propose(label.phrases))))
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._start
+
+    def next(self, items: Iterator[tuple[int, Stage]]) -> tuple[int, Stage] | None:
+        """The next item; None at the end."""
+        with self:
+            return next(items, None)
 
 
-def _cell_shares(
-    known: npt.NDArray[np.int8] | None, cells: tuple[int, int]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Share of each cell that is known to be object, and that is not known."""
-    if known is None:
-        return np.zeros(cells, np.float32), np.ones(cells, np.float32)
-    size = (cells[1], cells[0])
-    shares = [
-        cv2.resize((known == value).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        for value in (1, 0)
-    ]
-    if not (known == -1).any():
-        return shares[0], np.zeros(cells, np.float32)
-    # A stroke is thinner than a cell: a cell it crosses is known by what the stroke says.
-    total = shares[0] + shares[1]
-    touched = total > 0.05
-    obj = np.where(touched, shares[0] / np.maximum(total, 1e-6), 0.0).astype(np.float32)
-    box_like = (known == 1).sum() == 0
-    if box_like:  # a border cell of a box is partly unknown, not background
-        unknown = np.where(total > 0.5, 0.0, 1.0).astype(np.float32)
-        return np.zeros(cells, np.float32), unknown
-    return obj, (~touched).astype(np.float32)
+def _image_of(query: Query) -> Image:
+    return query[0] if isinstance(query, tuple) else query
 
 
-def _thumbnail(image: Image) -> npt.NDArray[np.uint8]:
+def _check_supports(prepared: Prepared, masks: Tensor) -> None:
+    if not masks.any():
+        raise NoForeground("No support shows the object. Add another support, or mark the object.")
+
+
+def _value(stages: Sequence[Stage], key: str) -> npt.NDArray:
+    """The query's array of a stage."""
+    value = {s.key: s.query for s in stages}[key]
+    assert value is not None
+    return value
+
+
+def _numbers_of(pairs: Collection[tuple[str, str]], labels: Sequence[Label]) -> list[tuple[int, int]]:
+    """Pairs of label names as pairs of their numbers; pairs of which one is not in this run are left out."""
+    place = {label_key(label.text): number for number, label in enumerate(labels)}
+    numbers = [(place.get(label_key(a)), place.get(label_key(b))) for a, b in pairs]
+    return [(a, b) for a, b in numbers if a is not None and b is not None]
+
+
+def _shrunk(image: Image) -> npt.NDArray[np.uint8]:
+    """The picture at 256 pixels on the long side, (h, w, 3) uint8."""
     height, width = image.size
-    shrink = min(1.0, THUMBNAIL / max(height, width))
+    shrink = min(1.0, _SHOWN_SIDE / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     return np.asarray(cv2.resize(image.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)

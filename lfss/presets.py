@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from .encoders import Backbone, VisionLanguage
 from .encoders.evidence import Evidence, guided
 from .errors import InputError, UnknownName
-from .methods import LfssConfig
+from .methods.lfss import LfssConfig
 
 
 class Encoders(NamedTuple):
@@ -36,10 +36,11 @@ class Preset:
         licence: of the weights.
         load: (device, models_dir) -> Encoders.
         size: pictures are stretched to ``size x size`` pixels.
-        method: configuration of the method.
+        methods: settings of each method by its name, where they are not the method's defaults.
         weights: where they come from, for people.
         local: a folder of the models folder that must exist, for presets that ship with the project.
-        decoder: a trained decoder: its folder, or its name in the models folder; None for the read-out.
+        weights_of: trained weights of each method by its name: a folder, or its name in the models
+            folder. A method that is not named here runs without.
         presence_threshold: below it a query is said not to show the object.
     """
 
@@ -48,11 +49,20 @@ class Preset:
     licence: str
     load: Callable[[str, Path | None], Encoders]
     size: int = 400
-    method: LfssConfig = field(default_factory=LfssConfig)
+    methods: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     local: str | None = None
-    decoder: str | None = None
+    weights_of: Mapping[str, str] = field(default_factory=dict)
     presence_threshold: float = 0.5
+
+    def with_method(self, name: str, settings: Any, *, weights: str | None = None) -> Preset:
+        """The same preset with other settings and weights of one method; without weights by default."""
+        others = {key: value for key, value in self.weights_of.items() if key != name}
+        return replace(
+            self,
+            methods={**self.methods, name: settings},
+            weights_of=others if weights is None else {**others, name: weights},
+        )
 
 
 def cache_folder() -> Path:
@@ -112,10 +122,10 @@ PRESETS: dict[str, Preset] = {
             size=256,  # the size it was trained at; 320 and 400 are slower and no better
             # On VOC training photos that it was kept from: with masks 55.1 at 16 and 56.1 at 7, with the
             # label alone 55.1 and 54.9.
-            method=LfssConfig(sharpness=8.0),
+            methods={"lfss": LfssConfig(sharpness=8.0)},
             weights="assets/models/mini",
             local="mini",
-            decoder="mini-decoder",
+            weights_of={"lfss": "mini-decoder"},
             # An emptied draft costs more than one to reject: at 0.3, 92 % of the training photos that show
             # the thing and were kept out of training keep their mask; at 0.5, 80 %.
             presence_threshold=0.3,

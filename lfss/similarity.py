@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -108,3 +109,21 @@ def pool_cells(features: Tensor, mask: Tensor, grid: int, *, directions: bool = 
     share = sums(weight)
     total = torch.cat([sums(part * scale) for part in features.split(CHANNELS, 1)], 1)
     return Cells((total / share.clamp_min(EPS)).transpose(1, 2), share[:, 0])
+
+
+def concat_levels(levels: Sequence[Tensor]) -> Tensor:
+    """All levels at the finest level's cells, one after the other along the channels.
+
+    Each cell of each level is scaled so that every level has the same weight and the whole has unit length.
+
+    Args:
+        levels: (N, C_i, h_i, w_i) each, finest first.
+
+    Returns:
+        (N, sum C_i, h, w).
+    """
+    size = (levels[0].shape[-2], levels[0].shape[-1])
+    share = len(levels) ** -0.5
+    parts = [resize_map(level, size) for level in levels]  # (N, C_i, h, w)
+    parts = [part * (share / lengths(part))[:, None] for part in parts]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)

@@ -11,7 +11,9 @@ import numpy.typing as npt
 
 from .labels import Label
 
-Kind = Literal["mask", "map", "points", "number"]
+Kind = Literal["mask", "map", "regions", "points", "number"]
+# What a stage is to those who do not know the method; see ``lfss.methods.StageInfo``.
+Role = Literal["", "first_mask", "refined_mask"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,17 +21,17 @@ class Stage:
     """One intermediate result of the method.
 
     Attributes:
-        key: stable name for programs: ``text_evidence``, ``initial_mask``, ``refined_mask``,
-            ``seeds``, ``shifted_seeds``, ``superpixels``, ``association``, ``rcm``, ``fcm``,
-            ``score``, ``prediction``.
+        key: stable name for programs, one of the method's own (``Method.stages``), or ``score`` or
+            ``prediction``, with which every method ends.
         title: name for people, as in the paper.
-        kind: how to draw it. ``mask``: bool; ``map``: float32; ``points``: (P, 2) row, column;
-            ``number``: a single value.
+        kind: how to draw it. ``mask``: bool; ``map``: float32; ``regions``: float32 whole numbers, -1
+            for none; ``points``: (P, 2) row, column; ``number``: a single value.
         supports: one array per shot in upload order; ``()`` if there is no support side.
         query: the query's array, or None. Masks and maps are (h, w) cells, or (H, W) pixels for
             ``score`` and ``prediction``; points are in pixels of their own picture.
         how_to_read: one sentence for people.
         low, high: the range of a map's colour scale.
+        role: what it is to those who do not know the method, such as ``first_mask``; empty for most.
     """
 
     key: str
@@ -40,6 +42,7 @@ class Stage:
     how_to_read: str = ""
     low: float = 0.0
     high: float = 1.0
+    role: Role = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,7 @@ class Prediction:
         threshold: float,
         seconds: float,
         method: str = "",
+        lost: Mapping[str, float] | None = None,
     ) -> Prediction:
         """From all stages that ``Predictor.iterate`` yielded for one query."""
         by_key = {s.key: s for s in stages}
@@ -97,8 +101,13 @@ class Prediction:
             threshold=threshold,
             seconds=seconds,
             method=method,
+            lost=lost or {},
         )
 
     def stage(self, key: str) -> Stage:
         """The stage of that key; raises KeyError."""
         return {s.key: s for s in self.stages}[key]
+
+    def role(self, role: Role) -> Stage | None:
+        """The stage that plays a role; None where the method has none."""
+        return next((s for s in self.stages if s.role == role), None)

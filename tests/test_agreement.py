@@ -6,7 +6,8 @@ from lfss.agreement import agreement
 from lfss.images import read_image
 from lfss.labels import parse_label
 from lfss.methods import Step
-from lfss.predictor import Predictor, Support
+from lfss.predictor import Predictor
+from lfss.support import Support
 from tests.fakes import scene
 
 
@@ -48,7 +49,7 @@ def test_a_finer_map_of_a_decoder_changes_nothing(predictor, monkeypatch):
     def finer(episode):
         for step in steps(episode):
             if step.key == "prediction":
-                logits = step.tensors["logits"].repeat_interleave(3, 1).repeat_interleave(3, 2)
+                logits = step.query("logits").repeat_interleave(3, 2).repeat_interleave(3, 3)
                 step = Step(step.key, {**step.tensors, "logits": logits})
             yield step
 

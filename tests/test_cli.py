@@ -92,11 +92,17 @@ class FakePredictor:
 @pytest.fixture
 def model(monkeypatch) -> FakePredictor:
     fake = FakePredictor()
-    module = types.ModuleType("lfss.predictor")
-    module.__dict__.update(Predictor=fake, Support=FakeSupport, Prepared=None)
-    monkeypatch.setitem(sys.modules, "lfss.predictor", module)
-    # Imported anew with the fake, and forgotten afterwards.
-    for name in ("lfss.hints", "lfss.commands.classes"):
+    fakes = {
+        "predictor": {"Predictor": fake},
+        "prepared": {"Prepared": None},
+        "support": {"Support": FakeSupport},
+    }
+    for name, content in fakes.items():
+        module = types.ModuleType(f"lfss.{name}")
+        module.__dict__.update(content)
+        monkeypatch.setitem(sys.modules, f"lfss.{name}", module)
+    # Imported anew with the fakes, and forgotten afterwards.
+    for name in ("lfss.marks", "lfss.commands.classes"):
         monkeypatch.setitem(sys.modules, name, None)
         del sys.modules[name]
     return fake
@@ -336,7 +342,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(place, model, monkeypatch
     assert model.seen == []
 
 
-def test_hints_become_supports(place, model):
+def test_marks_become_supports(place, model):
     mask = np.zeros((24, 32), np.uint8)
     mask[3:9, 4:10] = 255
     PIL.Image.fromarray(mask).save("m=1.png")
@@ -367,15 +373,15 @@ def test_scribbles_become_supports_and_others_stay_unknown(place, model):
     assert [(second == value).sum() for value in (1, 0)] == [6, 6]
 
 
-def bad_hints() -> dict[str, tuple[list[str], str]]:
+def bad_marks() -> dict[str, tuple[list[str], str]]:
     return {
         "no such support": (["--box", "s9.png=1,2,3,4"], "names no support"),
         "no equals sign": (["--box", "1,2,3,4"], "names no support"),
         "three numbers": (["--box", "s1.png=1,2,3"], "not four numbers"),
         "not finite": (["--box", "s1.png=1,2,3,inf"], "not four numbers"),
         "outside": (["--box", "s1.png=1,2,3,400"], "does not lie in"),
-        "two kinds": (["--box", "s1.png=1,2,3,4", "--mask", "s1.png=s2.png"], "more than one hint"),
-        "two masks": (["--mask", "s1.png=s2.png", "--mask", "s1.png=s2.png"], "more than one hint"),
+        "two kinds": (["--box", "s1.png=1,2,3,4", "--mask", "s1.png=s2.png"], "more than one mark"),
+        "two masks": (["--mask", "s1.png=s2.png", "--mask", "s1.png=s2.png"], "more than one mark"),
         "mask of another size": (["--mask", "s1.png=wide.png"], "its picture is 24 x 32"),
         "mask without object": (["--mask", "s1.png=black.png"], "marks no pixel"),
         "mask missing": (["--mask", "s1.png=none.png"], "no file 'none.png'"),
@@ -383,11 +389,11 @@ def bad_hints() -> dict[str, tuple[list[str], str]]:
     }
 
 
-@pytest.mark.parametrize("case", bad_hints())
-def test_bad_hints_are_refused_before_anything_is_done(case, place, model, capsys):
+@pytest.mark.parametrize("case", bad_marks())
+def test_bad_marks_are_refused_before_anything_is_done(case, place, model, capsys):
     save_photo(place / "wide.png", size=(24, 40))
     save_photo(place / "black.png", bright=0)
-    more, words = bad_hints()[case]
+    more, words = bad_marks()[case]
     assert segment(*more) == 2
     assert words in (told := capsys.readouterr().err)
     assert len(told.strip().splitlines()) == 1

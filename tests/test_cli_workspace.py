@@ -272,7 +272,7 @@ def test_a_class_of_another_preset_is_refused(place, monkeypatch, capsys):
     import fakes
 
     assert segment("--save-class", "red.safetensors", to="--out out") == 0
-    from lfss.predictor import Prepared
+    from lfss.prepared import Prepared
 
     load = Prepared.load.__func__
 

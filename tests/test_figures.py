@@ -106,7 +106,7 @@ def test_points_lie_where_they_say_also_in_a_shrunk_picture():
 def test_numbers_of_regions_are_not_blended_at_their_borders():
     regions = np.zeros((2, 2), np.float32)
     regions[:, 1] = 4
-    stage = Stage("superpixels", "Superpixels", "map", (), regions, low=0, high=4)
+    stage = Stage("superpixels", "Superpixels", "regions", (), regions, low=0, high=4)
     assert len(np.unique(figures.draw(stage, read_image(grey())).reshape(-1, 3), axis=0)) == 2
 
 

@@ -7,8 +7,6 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(p for part in ("lfss", "demo", "train") for p in (ROOT / part).rglob("*.py"))
 
@@ -48,9 +46,9 @@ def named(paths: list[Path], forbidden: set[str]) -> dict[str, set[str]]:
 
 def test_there_are_files_to_read():
     assert len(in_folder("lfss")) > 20
-    assert in_folder("lfss/pipeline")
+    assert in_folder("lfss/methods/lfss")
     assert "torch" in roots(ROOT / "lfss" / "similarity.py")
-    assert "lfss.similarity" in imported(ROOT / "lfss" / "pipeline" / "step2_refine.py")
+    assert "lfss.similarity" in imported(ROOT / "lfss" / "methods" / "lfss" / "step2_refine.py")
 
 
 def test_lfss_imports_neither_screen_nor_training():
@@ -77,19 +75,18 @@ def test_workspace_and_formats_work_without_torch():
     assert not named(light, {"torch", "timm", "open_clip", "torchvision"})
 
 
-@pytest.mark.parametrize("folder", ["lfss/pipeline", "lfss/methods"])
-def test_methods_see_neither_networks_nor_pictures(folder):
+def test_methods_see_neither_networks_nor_pictures():
     forbidden = ("lfss.encoders", "lfss.images", "lfss.predictor", "lfss.presets", "lfss.storage")
-    for path in in_folder(folder):
+    for path in in_folder("lfss/methods"):
         assert not any(name.startswith(forbidden) for name in imported(path)), path
 
 
-def test_the_steps_of_the_paper_know_neither_the_methods_nor_each_other():
-    for path in in_folder("lfss/pipeline"):
-        if path.name == "__init__.py":
-            continue
-        others = {name for name in imported(path) if name.startswith(("lfss.methods", "lfss.pipeline"))}
-        assert not others, path
+def test_the_steps_of_a_paper_know_neither_the_methods_nor_each_other():
+    steps = [p for p in in_folder("lfss/methods/lfss") if p.name.startswith("step")]
+    assert len(steps) == 5
+    for path in steps:
+        others = {name for name in imported(path) if name.startswith("lfss.methods.")}
+        assert not any(".step" in name or name.endswith((".method", ".contract")) for name in others), path
 
 
 def test_nothing_hostile_can_be_unpickled():

@@ -10,6 +10,7 @@ from lfss.similarity import (
     CHANNELS,
     EPS,
     Cells,
+    concat_levels,
     cosine_map,
     lengths,
     masked_average,
@@ -195,3 +196,13 @@ def test_a_map_that_has_the_size_already_is_not_copied(shape):
     maps = noise(*shape)
     assert resize_map(maps, (4, 5)) is maps
     assert resize_map(maps, (4, 6)).shape == (*shape[:-1], 6)
+
+
+def test_concatenated_levels_have_equal_weight_and_unit_length():
+    levels = (100 * noise(1, 6, H, W), 0.01 * noise(1, 4, 4, 5))
+    made = concat_levels(levels)
+    assert made.shape == (1, 10, H, W)
+    torch.testing.assert_close(made.norm(dim=1), torch.ones(1, H, W))
+    torch.testing.assert_close(made[:, :6].norm(dim=1), torch.full((1, H, W), 0.5**0.5))
+    one = concat_levels(levels[:1])
+    torch.testing.assert_close(one.norm(dim=1), torch.ones(1, H, W))

@@ -26,17 +26,18 @@ from tqdm import tqdm
 
 from lfss.edges import to_pixels
 from lfss.images import Image
-from lfss.labels import parse_label
-from lfss.methods import Episode, Lfss, LfssConfig
+from lfss.methods import Episode, Role
+from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 
 from . import cli
 from .data import benchmark
 from .data.datasets import DataSet, open_data, write_text
-from .data.episodes import EpisodeSpec, sample_episodes
+from .data.encode import KINDS, prepare_episode
+from .data.episodes import sample_episodes
 from .data.remember import remember
 from .measure.metrics import PROTOCOLS, ClassIoU, sums_of
-from .measure.readouts import KINDS, Marked, enlarge, make_support
+from .measure.readouts import enlarge
 
 COLUMNS = ("initial", "refined", "final", "final, edges")
 
@@ -52,9 +53,17 @@ class Variant:
 
 def one_level(index: int) -> Callable[[Episode], Episode]:
     """Only one level of the backbone's features."""
-    return lambda e: replace(
-        e, support_features=(e.support_features[index],), query_features=(e.query_features[index],)
-    )
+
+    def change(episode: Episode) -> Episode:
+        (one,) = episode.classes
+        supports = replace(one.supports, features=(one.supports.features[index],))
+        return replace(
+            episode,
+            query_features=(episode.query_features[index],),
+            classes=(replace(one, supports=supports),),
+        )
+
+    return change
 
 
 def variants(levels: int, full: LfssConfig) -> Iterator[Variant]:
@@ -84,13 +93,20 @@ def variants(levels: int, full: LfssConfig) -> Iterator[Variant]:
 @torch.inference_mode()
 def masks_of(variant: Variant, episode: Episode, query: Image) -> dict[str, np.ndarray]:
     """(H, W) bool for each of ``COLUMNS``."""
-    changed = replace(variant.change(episode), support_side=None)
-    method = Lfss(tuple(f.shape[2] for f in changed.support_features), variant.config).eval()
-    t = {step.key: step.tensors for step in method.steps(changed)}
-    logits = t["prediction"]["logits"][0].float().cpu().numpy()
+    changed = variant.change(episode)
+    (one,) = changed.classes
+    method = Lfss(tuple(f.shape[1] for f in changed.query_features), variant.config).eval()
+    made = {s.key: s for s in method.steps(replace(changed, classes=(replace(one, prepared=None),)))}
+    logits = made["prediction"].query("logits")[0, 0].float().cpu().numpy()
+    masks = {}
+    roles: dict[str, Role] = {"initial": "first_mask", "refined": "refined_mask"}
+    for name, role in roles.items():
+        stage = method.stage_of(role)
+        assert stage is not None
+        assert stage.query is not None
+        masks[name] = enlarge(made[stage.step].query(stage.query)[0, 0].float(), query.size) >= 0.5
     return {
-        "initial": enlarge(t["initial_mask"]["query"][0].float(), query.size) >= 0.5,
-        "refined": enlarge(t["refined_mask"]["query"][0].float(), query.size) >= 0.5,
+        **masks,
         "final": to_pixels(logits, query.pixels, snap=False) >= 0.5,
         "final, edges": to_pixels(logits, query.pixels) >= 0.5,
     }
@@ -125,7 +141,7 @@ def _run(args: argparse.Namespace) -> None:
         data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
         names = tuple(args.classes.split(","))
     predictor, _ = remember(Predictor.load(args.preset, device=args.device), args.cache)
-    full = replace(predictor.preset.method, decoder="none")
+    full = replace(predictor.preset.methods.get("lfss", LfssConfig()), decoder="none")
     rows = list(variants(len(predictor.encoders.backbone.channels), full))
     runs = [_scores(predictor, data, names, rows, args, seed) for seed in args.seed]
     table = {row.name: {c: _spread([run[row.name, c] for run in runs]) for c in COLUMNS} for row in rows}
@@ -151,17 +167,10 @@ def _scores(
 ) -> dict[tuple[str, str], float]:  # fmt: skip
     """mIoU of each row and column over one list of episodes."""
     listed = sample_episodes(data, names, shots=args.shots, count=args.episodes, seed=seed)
-
-    def marked(sample_id: str, e: EpisodeSpec) -> Marked:
-        sample = data.sample(sample_id)
-        return Marked(Image(sample.read_image(), sample.image.name), *sample.read_mask(e.class_id))
-
     counts = {(row.name, column): ClassIoU(names) for row in rows for column in COLUMNS}
     for e in tqdm(listed.episodes, unit="episode", mininterval=2):
-        supports = [make_support(marked(s, e), args.kind, seed=f"{seed}|{s}") for s in e.supports]
-        query = marked(e.query, e)
-        prepared = predictor.prepare(parse_label(e.class_name), supports)
-        episode = predictor.episode(prepared, query.image, assume_present=True)
+        given = prepare_episode(predictor, data, e, args.kind, seed=seed)
+        query, episode = given.query, given.encode(predictor)
         for row in rows:
             masks = masks_of(row, episode, query.image)
             sums = sums_of(masks, query.mask, query.ignore, protocol=PROTOCOLS["native"])

@@ -36,18 +36,21 @@ from lfss.doubt import doubt
 from lfss.errors import InputError
 from lfss.images import Image
 from lfss.labels import Label, parse_label
-from lfss.methods.lfss import side_by_side
-from lfss.predictor import Predictor, Prepared, Support
-from lfss.similarity import cosine_map, masked_average
+from lfss.methods.lfss import PreparedSupports
+from lfss.predictor import Predictor
+from lfss.prepared import Prepared
+from lfss.similarity import concat_levels, cosine_map, masked_average
 from lfss.stages import Prediction
+from lfss.support import Support
 
 from . import cli
 from .data.datasets import DataSet, open_data, write_text
+from .data.encode import AnnotatedPicture, Mask, annotated
 from .data.episodes import Draws
 from .data.remember import remember
 from .data.weak import known_mask
 from .measure.metrics import overlap
-from .measure.readouts import Marked, Mask, enlarge
+from .measure.readouts import enlarge
 
 GOOD = 0.8  # IoU from which a draft is used as it is
 SHARPNESS = 10.0  # logits per unit of cosine, as in step 1; only the order of doubts depends on it
@@ -102,7 +105,7 @@ class Curve:
 
 
 def run_job(
-    predictor: Predictor, segment: Segment, photos: Mapping[str, Marked], label: Label, *,
+    predictor: Predictor, segment: Segment, photos: Mapping[str, AnnotatedPicture], label: Label, *,
     first: Image, rounds: int, each: int, shots: int,
 ) -> list[Round]:  # fmt: skip
     """One person's job on one class.
@@ -162,10 +165,10 @@ def segment_ours(predictor: Predictor, prepared: Prepared, image: Image) -> Draf
 @torch.inference_mode()
 def segment_plainly(predictor: Predictor, prepared: Prepared, image: Image) -> Draft:
     """Each pixel to the nearer of two prototypes: the mean object and the mean rest of the supports."""
-    assert prepared.side is not None
-    features = side_by_side(predictor.episode(prepared, image, assume_present=True).query_features)
-    support = prepared.side.features.flatten(0, 1)
-    inside = prepared.side.first.mask.flatten(0, 1)
+    features = concat_levels(predictor.episode(prepared, image, assume_present=True).query_features)
+    of_supports: PreparedSupports = prepared.encoded.prepared
+    support = of_supports.features.flatten(0, 1)  # (K, C, h, w)
+    inside = of_supports.masks.mask.flatten(0, 1)  # (K, h, w)
     near, far = (
         cosine_map(features, masked_average(support, side).mean(0, keepdim=True))
         for side in (inside, ~inside)
@@ -223,7 +226,7 @@ def draw(curves: Mapping[str, Curve], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _iou(mask: Mask, photo: Marked) -> float:
+def _iou(mask: Mask, photo: AnnotatedPicture) -> float:
     both, either = overlap(mask, photo.mask, photo.ignore)
     return both / either if either else 1.0
 
@@ -269,7 +272,9 @@ def _run(options: argparse.Namespace, *, command: str) -> None:
     print(text_table(curves))
 
 
-def draw_photos(data: DataSet, class_name: str, *, count: int, seed: int) -> tuple[Image, dict[str, Marked]]:
+def draw_photos(
+    data: DataSet, class_name: str, *, count: int, seed: int
+) -> tuple[Image, dict[str, AnnotatedPicture]]:
     """The photo beside the label, and the photos of the job by id: at most ``count``, none twice.
 
     Raises:
@@ -280,11 +285,7 @@ def draw_photos(data: DataSet, class_name: str, *, count: int, seed: int) -> tup
     if len(ids) < 3:
         raise InputError(f"Only {len(ids)} photos of '{data.name}' show {class_name}; three are needed.")
     first, *others = Draws(f"annotate|{seed}|{class_name}").sample(ids, min(count + 1, len(ids)))
-    samples = {i: data.sample(i) for i in (first, *others)}
-    marked = {
-        i: Marked(Image(s.read_image(), s.image.name), *s.read_mask(class_id)) for i, s in samples.items()
-    }
-    return marked[first].image, {i: marked[i] for i in others}
+    return annotated(data, first, class_id).image, {i: annotated(data, i, class_id) for i in others}
 
 
 def text_table(curves: Mapping[str, Curve]) -> str:

@@ -33,19 +33,15 @@ from lfss.encoders import VisionLanguage
 from lfss.errors import InputError
 from lfss.images import Image, read_image
 from lfss.labels import Label
-from lfss.predictor import Predictor, Prepared, Support
+from lfss.predictor import Predictor
+from lfss.prepared import Prepared
 from lfss.presets import Encoders, Preset, find_preset
+from lfss.support import Support
 
 from . import cli
 from .measure.stopwatch import CLOCKS, Clock, Meter, resident, watch_decoder, watch_encoders
 
-STEPS = {
-    "initial_mask": "step 1, initial masks",
-    "refined_mask": "step 2, refiner",
-    "prototypes": "step 3, prototypes",
-    "correlation": "step 4, correlation",
-    "prediction": "step 5, read-out",
-}
+STEP = "step: "  # what the times of the method's steps begin with
 MAPS_LIMIT, PHOTO_LIMIT = 0.10, 1.5
 
 
@@ -106,17 +102,21 @@ def time_query(
     times["encoders"] = encoders.take()
     times["resize, text logits"] = whole.take() - times["encoders"]
 
-    steps, logits = predictor.method.steps(episode), None
-    for _ in STEPS:
+    steps, last, name = predictor.method.steps(episode), None, ""
+    while True:
         with whole.running():
-            step = next(steps)
-        times[STEPS[step.key]], logits = whole.take(), step.tensors.get("logits")
+            step = next(steps, None)  # type: ignore[arg-type]
+        if step is None:
+            break
+        name, last = f"{STEP}{step.key.replace('_', ' ')}", step
+        times[name] = whole.take()
+    whole.take()
     times["decoder network"] = decoder.take()
-    times[STEPS["prediction"]] -= times["decoder network"]
+    times[name] -= times["decoder network"]
 
-    assert logits is not None
+    assert last is not None
     with whole.running():
-        to_pixels(logits[0].numpy(), image.pixels)
+        to_pixels(last.query("logits")[0, 0].numpy(), image.pixels)
     times["edges"] = whole.take()
     return times
 
@@ -142,8 +142,9 @@ def time_stages(
     def ratio(top: Sequence[str], bottom: str) -> float:
         return median(sum(times[name] for name in top) / times[bottom] for times in rounds)
 
-    ratios = {"maps / encoders": ratio(list(STEPS.values()), "encoders")}
-    ratios |= {f"{name} / encoders": ratio([name], "encoders") for name in (*STEPS.values(), "edges")}
+    steps = [name for name in rounds[0] if name.startswith(STEP)]
+    ratios = {"maps / encoders": ratio(steps, "encoders")}
+    ratios |= {f"{name} / encoders": ratio([name], "encoders") for name in (*steps, "edges")}
     if against:
         ratios |= {f"{name} / {against}": ratio([name], f"{against} alone") for name in ("encoders", "query")}
     return {name: median(times[name] for times in rounds) for name in rounds[0]}, ratios
@@ -252,7 +253,10 @@ def measure(
         "threads": torch.get_num_threads(),
         "clock": clock,
         "shots": shots,
-        "features": [*prepared.features[0].shape[-2:], sum(predictor.encoders.backbone.channels)],
+        "features": [
+            *prepared.encoded.supports.features[0].shape[-2:],
+            sum(predictor.encoders.backbone.channels),
+        ],
         "load": load,
         "stages": stages,
         "ratios": ratios,

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lfss.methods.lfss import LfssConfig
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
@@ -48,10 +49,10 @@ def seconds_a_task(
     start, made = clock(), []
     for task in tasks:
         tensors, query = run_task(task, sources[task.source], predictor)
-        mask, ignore = query.read_mask(task.episode.class_id)
-        picture = torch.from_numpy(shrink(query.read_image())).permute(2, 0, 1) / 255
-        target, valid = (torch.from_numpy(shrink(m.astype("float32"))) for m in (mask, ~ignore))
-        maps, logits = tensors["maps"][0].cpu().clone(), tensors["read_out"][0].cpu().clone()
+        picture = torch.from_numpy(shrink(query.image.pixels)).permute(2, 0, 1) / 255
+        truth = (query.mask, ~query.ignore)
+        target, valid = (torch.from_numpy(shrink(m.astype("float32"))) for m in truth)
+        maps, logits = tensors["maps"][0].cpu().clone(), tensors["training_free"][0].cpu().clone()
         made.append({"maps": maps, "logits": logits, "picture": picture, "target": target, "valid": valid})
     return (clock() - start) / len(tasks), made
 
@@ -106,8 +107,8 @@ def measure(
     """
     ticks = CLOCKS[clock]
     chosen = find_preset(preset)
-    method = replace(chosen.method, decoder="none", keep_maps=True)
-    forgets = Predictor.load(replace(chosen, decoder=None, method=method))
+    method = replace(chosen.methods.get("lfss", LfssConfig()), decoder="none", keep_maps=True)
+    forgets = Predictor.load(chosen.with_method("lfss", method))
     opened = open_sources(config, data, cache)
     sources = [source for source, _ in opened]
     tasks = mark_unknown_words(draw_tasks(config, opened), forgets)

@@ -203,7 +203,7 @@ def _ray_report(args: argparse.Namespace, folder: Path) -> int:
     photos = sorted(args.photos.iterdir())[: args.count] if args.photos else _photos(folder, args.count)
     load: Load = StandIn(args.seconds, args.wait)
     if args.preset:
-        from lfss.predictor import Support
+        from lfss.support import Support
 
         load = LoadPreset(args.preset, LABEL, [Support(read_image(photos[0]))])
     model = args.preset or f"a stand-in that {'waits' if args.wait else 'works'} {args.seconds:g} s"

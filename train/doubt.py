@@ -22,13 +22,12 @@ from tqdm import tqdm
 
 from lfss.doubt import confidence, doubt
 from lfss.errors import InputError, NoForeground
-from lfss.images import Image
-from lfss.labels import parse_label
-from lfss.predictor import Predictor, Support
+from lfss.predictor import Predictor
 from lfss.stages import Prediction
 
 from . import cli
 from .data.datasets import DataSet, open_data, write_text
+from .data.encode import prepare_episode
 from .data.episodes import EpisodeSpec, sample_episodes
 from .measure.metrics import overlap, roc_auc
 
@@ -83,13 +82,10 @@ def judge(predictor: Predictor, data: DataSet, spec: EpisodeSpec, *, assume_pres
     Raises:
         NoForeground: no support shows the object, so there is no draft.
     """
-    samples = [data.sample(name) for name in spec.supports]
-    supports = [Support(Image(s.read_image(), s.image.name)) for s in samples]
-    query = data.sample(spec.query)
-    prepared = predictor.prepare(parse_label(spec.class_name), supports)
-    image = Image(query.read_image(), query.image.name)
-    prediction = predictor.predict(prepared, image, assume_present=assume_present)
-    both, either = overlap(prediction.mask, *query.read_mask(spec.class_id))
+    given = prepare_episode(predictor, data, spec, "label", seed=0)
+    query = given.query
+    prediction = predictor.predict(given.prepared, query.image, assume_present=assume_present)
+    both, either = overlap(prediction.mask, query.mask, query.ignore)
     return Judged(spec.class_name, spec.query, both / either if either else 1.0, orders_of(prediction))
 
 

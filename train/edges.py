@@ -21,12 +21,11 @@ import torch
 from tqdm import tqdm
 
 from lfss.edges import guided_filter, to_pixels
-from lfss.images import Image
-from lfss.labels import parse_label
-from lfss.predictor import Predictor, Support
+from lfss.predictor import Predictor
 
 from . import cli
 from .data.datasets import open_data
+from .data.encode import prepare_episode
 from .data.episodes import sample_episodes
 from .measure.metrics import ClassIoU
 
@@ -121,16 +120,10 @@ def _run(args: argparse.Namespace) -> None:
     counts = {way: ClassIoU(names) for way in WAYS}
     seconds = dict.fromkeys(WAYS, 0.0)
     for e in tqdm(episodes, unit="episode"):
-        support, query = data.sample(e.supports[0]), data.sample(e.query)
-        known = support.read_mask(e.class_id)[0]
-        image = Image(query.read_image(), query.image.name)
-        prepared = predictor.prepare(
-            parse_label(e.class_name),
-            [Support.from_mask(Image(support.read_image(), support.image.name), known)],
-        )
-        *_, last = predictor.steps(prepared, image, assume_present=True)
-        logits = last.tensors["logits"][0].float().cpu().numpy()
-        truth, ignore = query.read_mask(e.class_id)
+        given = prepare_episode(predictor, data, e, "mask", seed=args.seed)
+        image, truth, ignore = given.query
+        *_, last = predictor.steps(given.prepared, image, assume_present=True)
+        logits = last.query("logits")[0, 0].float().cpu().numpy()
         for way, function in WAYS.items():
             start = time.process_time()
             score = function(logits, image.pixels)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -24,20 +24,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from lfss.decoders import load_decoder
 from lfss.errors import InputError
+from lfss.methods import METHODS
+from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
 from . import cli
 from .data import benchmark
 from .data.datasets import DataSet, check_counts, open_data, write_text
+from .data.encode import KINDS
 from .data.episodes import EpisodeList, load_episodes, sample_episodes, save_episodes
 from .data.remember import remember
 from .data.splits import Fold, Rule, coco_fold, pascal_fold
 from .measure import report
 from .measure.metrics import PROTOCOLS
-from .measure.readouts import KINDS
 from .measure.scoring import Settings, evaluate, growth, presence_auc, tally
 from .mini.photos import held_out
 
@@ -71,18 +72,16 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
     digests = tuple(episodes.digest for episodes in lists)
     folders = dict(_named(given) for given in options.decoder)
     settings = Settings(
-        options.preset, options.kind, options.protocol, digests, options.presence, tuple(folders.items())
-    )
-    print(f"{name}: {', '.join(lists[0].classes)}; {lists[0].shots}-shot, {options.kind}, {options.preset}")
+        options.preset, options.kind, options.protocol, digests, options.presence, tuple(folders.items()),
+        options.method,
+    )  # fmt: skip
+    model = f"{options.method} on {options.preset}"
+    print(f"{name}: {', '.join(lists[0].classes)}; {lists[0].shots}-shot, {options.kind}, {model}")
     if options.out.exists():
         return _show_finished(options.out, settings)
     begun = options.out.with_name(options.out.name + ".partial")
     begun.parent.mkdir(parents=True, exist_ok=True)
-    preset = find_preset(options.preset)
-    plain = replace(preset.method, decoder="none", circle=False, keep_maps=bool(folders))
-    predictor = Predictor.load(replace(preset, method=plain, decoder=None), device=options.device)
-    backbone, device = predictor.encoders.backbone, predictor.device
-    decoders = {n: load_decoder(f, backbone, preset.method, device=device) for n, f in folders.items()}
+    predictor, decoders = _load(options, folders)
     predictor = _remembering(predictor, options, lists)
     records = evaluate(predictor, data, lists, settings, partial=begun, progress=True, decoders=decoders)
     runs = [tally([r for r in records if r.seed == e.seed], e, settings.protocol) for e in lists]
@@ -107,6 +106,26 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
     begun.unlink()
     _print(result)
     return 0
+
+
+def _load(options: argparse.Namespace, folders: Mapping[str, str]) -> tuple[Predictor, dict[str, Lfss]]:
+    """The model, and beside LFSS without a decoder the same with each trained decoder."""
+    preset = find_preset(options.preset)
+    if options.method != Lfss.name:
+        if folders:
+            raise InputError(f"--decoder compares decoders of '{Lfss.name}'; leave it out with --method.")
+        return Predictor.load(preset, method=options.method, device=options.device), {}
+    config = preset.methods.get(Lfss.name, LfssConfig())
+    plain = replace(config, decoder="none", circle=False, keep_maps=bool(folders))
+    predictor = Predictor.load(preset.with_method(Lfss.name, plain), device=options.device)
+    backbone = predictor.encoders.backbone
+    decoders = {}
+    for name, folder in folders.items():
+        built = Lfss.build(
+            backbone=backbone.name, channels=backbone.channels, settings=config, weights=folder
+        )
+        decoders[name] = built.eval().requires_grad_(False).to(predictor.device)
+    return predictor, decoders
 
 
 def _named(given: str) -> tuple[str, str]:
@@ -203,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=benchmark.EPISODES)
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
     parser.add_argument("--list", type=Path, help="a stored list of episodes")
+    parser.add_argument("--method", choices=METHODS, default=Lfss.name)
     parser.add_argument(
         "--decoder", nargs="+", default=[], metavar="NAME=FOLDER", help="trained decoders to compare"
     )

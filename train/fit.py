@@ -28,7 +28,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lfss.errors import InputError
-from lfss.methods.portable import NAMES
+from lfss.methods.lfss.portable import MAP_NAMES
 from lfss.predictor import Predictor
 from lfss.weights import save_model
 
@@ -83,7 +83,7 @@ def divide(classes: Sequence[str], recipe: Recipe) -> tuple[Keep, Keep]:
 
 
 def run(
-    learner: Learner, loaders: tuple[DataLoader[Any], DataLoader[Any]], out: Path, *, accumulate: int = 1,
+    learner: Learner, loaders: tuple[DataLoader[Any], DataLoader[Any]], out: Path, *,
     resume: bool = False, devices: int = 1, nodes: int = 1, accelerator: str = "auto",
 ) -> Path | None:  # fmt: skip
     """Lightning's loop, and the curve of its validations.
@@ -104,14 +104,13 @@ def run(
         num_nodes=nodes,
         strategy="ddp" if devices * nodes > 1 else "auto",
         precision="bf16-mixed" if gpu else "32-true",
-        accumulate_grad_batches=accumulate,
         callbacks=[best, last, TQDMProgressBar(refresh_rate=5)],
         logger=[CSVLogger(out, name="log"), TensorBoardLogger(out, name="tensorboard")],
         gradient_clip_val=1.0,
         log_every_n_steps=10,
-        val_check_interval=max(1, recipe.steps * accumulate // recipe.checks),
+        val_check_interval=max(1, recipe.steps // recipe.checks),
         check_val_every_n_epoch=None,
-        limit_val_batches=max(1, recipe.validate // (recipe.batch if accumulate == 1 else 1)),
+        limit_val_batches=max(1, recipe.validate // recipe.batch),
         num_sanity_val_steps=0,
         enable_model_summary=False,
     )
@@ -154,7 +153,7 @@ def fit_portable(folders: Sequence[Path], out: Path, recipe: Recipe, **trainer: 
         DataLoader(validate, recipe.batch),
     )
     best = run(learner, loaders, out, **trainer)
-    config = {"decoder": "portable", "maps": list(NAMES), "width": recipe.width, "method": methods[0]}
+    config = {"decoder": "portable", "maps": list(MAP_NAMES), "width": recipe.width, "method": methods[0]}
     return finish(out, best, learner, "averaged.module.", {**config, **about})
 
 
@@ -194,10 +193,12 @@ def fit_paper(
     backbone = predictor.encoders.backbone
     learner = PaperLearner(recipe, names, backbone.channels)
     loaders = (
-        DataLoader(Examples(train, sources, predictor, names), batch_size=None, shuffle=True),
-        DataLoader(Examples(validate, sources, predictor, names), batch_size=None),
+        DataLoader(
+            Examples(train, sources, predictor, names, batch=recipe.batch), batch_size=None, shuffle=True
+        ),
+        DataLoader(Examples(validate, sources, predictor, names, batch=recipe.batch), batch_size=None),
     )
-    best = run(learner, loaders, out, accumulate=recipe.batch, **trainer)
+    best = run(learner, loaders, out, **trainer)
     config = {"decoder": "paper", "backbone": backbone.name, "channels": backbone.channels}
     return finish(out, best, learner, "method.decoder.", {**config, "circle": recipe.circle, **about})
 

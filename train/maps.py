@@ -30,20 +30,19 @@ import torch
 from tqdm import tqdm
 
 from lfss.errors import InputError
-from lfss.images import Image
-from lfss.labels import parse_label
-from lfss.methods import PICTURE, LfssConfig
-from lfss.methods.portable import CELLS, NAMES
+from lfss.methods import THUMBNAIL_SIDE
+from lfss.methods.lfss import LfssConfig
+from lfss.methods.lfss.portable import MAP_NAMES, MAP_SIDE
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
 from . import cli
 from .data.benchmark import spellings
 from .data.datasets import DataSet, Sample, open_data, write_text
+from .data.encode import AnnotatedPicture, Kind, prepare_episode
 from .data.episodes import Draws, EpisodeSpec, sample_episodes
 from .data.remember import remember
 from .data.splits import MIN_AREA
-from .measure.readouts import Kind, Marked, make_support
 from .mini.photos import fraction, kept_share
 
 
@@ -129,23 +128,13 @@ def shown_in(task: Task, data: DataSet) -> list[str]:
     return sorted({data.classes[c] for p in pictures for c in data.sample(p).areas})
 
 
-def run_task(task: Task, data: DataSet, predictor: Predictor) -> tuple[dict[str, torch.Tensor], Sample]:
-    """What the last step of the method made, and the query."""
-    e = task.episode
-    supports = []
-    for sample_id in e.supports:
-        sample = data.sample(sample_id)
-        marked = Marked(
-            Image(sample.read_image(), sample.image.name, sample.image), *sample.read_mask(e.class_id)
-        )
-        supports.append(make_support(marked, task.kind, seed=f"{e.query}|{sample_id}"))
-    prepared = predictor.prepare(parse_label(e.class_name), supports)
-    if not task.word and task.kind != "label":
-        prepared = replace(prepared, text_trust=0.0, side=None)
-    query = data.sample(e.query)
-    image = Image(query.read_image(), query.image.name, query.image)
-    *_, last = predictor.steps(prepared, image, assume_present=True)
-    return last.tensors, query
+def run_task(
+    task: Task, data: DataSet, predictor: Predictor
+) -> tuple[dict[str, torch.Tensor], AnnotatedPicture]:
+    """What the portable decoder reads: ``maps`` and ``training_free``, (1, M, 50, 50) and (1, 50, 50)."""
+    given = prepare_episode(predictor, data, task.episode, task.kind, seed=task.episode.query, word=task.word)
+    *_, last = predictor.steps(given.prepared, given.query.image, assume_present=True)
+    return {name: last.query(name)[:, 0] for name in ("maps", "training_free")}, given.query
 
 
 def make_maps(
@@ -153,18 +142,19 @@ def make_maps(
 ) -> Path:
     """Fill ``out`` with maps.npy, logits.npy, picture.npy, target.npy, valid.npy and about.json."""
     chosen = find_preset(preset)
-    method = replace(chosen.method, **config.get("method", {}), decoder="none", keep_maps=True)
-    chosen = replace(chosen, decoder=None, method=method)
+    method = chosen.methods.get("lfss", LfssConfig())
+    method = replace(method, **config.get("method", {}), decoder="none", keep_maps=True)
+    chosen = chosen.with_method("lfss", method)
     predictor, item_bytes = remember(Predictor.load(chosen, device=device), cache, memory=1 << 30)
     sources = open_sources(config, data, cache)
     tasks = mark_unknown_words(draw_tasks(config, sources), predictor)
-    n, m = len(tasks), len(NAMES)
+    n, m = len(tasks), len(MAP_NAMES)
     shapes: dict[str, tuple[type, tuple[int, ...]]] = {
-        "maps": (np.float16, (n, m, CELLS, CELLS)),
-        "logits": (np.float16, (n, CELLS, CELLS)),
-        "picture": (np.uint8, (n, 3, PICTURE, PICTURE)),
-        "target": (np.uint8, (n, PICTURE, PICTURE)),
-        "valid": (np.uint8, (n, PICTURE, PICTURE)),
+        "maps": (np.float16, (n, m, MAP_SIDE, MAP_SIDE)),
+        "logits": (np.float16, (n, MAP_SIDE, MAP_SIDE)),
+        "picture": (np.uint8, (n, 3, THUMBNAIL_SIDE, THUMBNAIL_SIDE)),
+        "target": (np.uint8, (n, THUMBNAIL_SIDE, THUMBNAIL_SIDE)),
+        "valid": (np.uint8, (n, THUMBNAIL_SIDE, THUMBNAIL_SIDE)),
     }
     size = sum(np.dtype(t).itemsize * int(np.prod(s)) for t, s in shapes.values())
     pictures = len({(t.source, p) for t in tasks for p in (t.episode.query, *t.episode.supports)})
@@ -173,7 +163,7 @@ def make_maps(
         f"pictures: {pictures * item_bytes / 1e6:.0f} MB in '{cache / 'encoded'}'",
         file=sys.stderr,
     )
-    about = {"config": config, "preset": chosen.name, "names": list(NAMES), "count": n, "done": 0}
+    about = {"config": config, "preset": chosen.name, "names": list(MAP_NAMES), "count": n, "done": 0}
     about["method"] = asdict(method)
     about["classes"] = [t.episode.class_name for t in tasks]
     about["shown"] = [shown_in(t, sources[t.source][0]) for t in tasks]
@@ -183,12 +173,11 @@ def make_maps(
     for i in bar:
         task = tasks[i]
         tensors, query = run_task(task, sources[task.source][0], predictor)
-        mask, ignore = query.read_mask(task.episode.class_id)
         arrays["maps"][i] = tensors["maps"][0].cpu().numpy()
-        arrays["logits"][i] = tensors["read_out"][0].cpu().numpy().clip(-20, 20)
-        arrays["picture"][i] = shrink(query.read_image()).transpose(2, 0, 1)
-        arrays["target"][i] = shrink(mask.astype(np.uint8) * 255)
-        arrays["valid"][i] = shrink((~ignore).astype(np.uint8) * 255)
+        arrays["logits"][i] = tensors["training_free"][0].cpu().numpy().clip(-20, 20)
+        arrays["picture"][i] = shrink(query.image.pixels).transpose(2, 0, 1)
+        arrays["target"][i] = shrink(query.mask.astype(np.uint8) * 255)
+        arrays["valid"][i] = shrink((~query.ignore).astype(np.uint8) * 255)
         if i % 50 == 49 or i == n - 1:
             for array in arrays.values():
                 array.flush()
@@ -234,8 +223,8 @@ def _open(out: Path, shapes: dict[str, Any], about: dict[str, Any]) -> tuple[dic
 
 
 def shrink(array: npt.NDArray) -> npt.NDArray:
-    """A picture or mask at the size at which a decoder is trained, (PICTURE, PICTURE, ...)."""
-    return cv2.resize(array, (PICTURE, PICTURE), interpolation=cv2.INTER_AREA)
+    """A picture or mask at the size at which a decoder is trained, (THUMBNAIL_SIDE, THUMBNAIL_SIDE, ...)."""
+    return cv2.resize(array, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,7 +26,8 @@ from PIL import ImageDraw, ImageFont
 from lfss.figures import overlay, save_png_atomic
 from lfss.images import Image, read_image
 from lfss.labels import parse_label
-from lfss.predictor import Predictor, Support
+from lfss.predictor import Predictor
+from lfss.support import Support
 
 from . import cli
 
@@ -100,7 +101,9 @@ def make_strip(predictor: Predictor, job: Job, support: Image, query: Image) -> 
     given = Support(support) if box is None else Support.from_box(support, box)
     prepared = predictor.prepare(parse_label(job.label), [given])
     prediction = predictor.predict(prepared, query)
-    first = np.asarray(prediction.stage("initial_mask").query) >= 0.5
+    before = prediction.role("first_mask")
+    assert before is not None
+    first = np.asarray(before.query) >= 0.5
     marked = support.pixels.copy()
     if box is not None:
         x0, y0, x1, y1 = (round(v) for v in box)

@@ -12,9 +12,11 @@ from typing import Any
 
 from ..atomic import sweep
 from ..errors import InputError
-from ..hints import read_supports
 from ..labels import Label, parse_label
-from ..predictor import Predictor, Prepared, Support
+from ..marks import read_supports
+from ..predictor import Predictor
+from ..prepared import Prepared
+from ..support import Support
 
 PRESET = "mini"
 
@@ -54,7 +56,7 @@ def read_class(args: argparse.Namespace, *, kept: Sequence[Support] = ()) -> Wan
         InputError: a picture, a hint or the saved class cannot be used, or there is no support.
     """
     if args.class_file:
-        from ..predictor import pick_device
+        from ..devices import pick_device
 
         saved = Prepared.load(args.class_file, device=pick_device(args.device))
         return Wanted(saved.label, saved=saved, source=args.class_file)

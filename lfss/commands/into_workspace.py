@@ -20,7 +20,7 @@ from . import FAILED, NO_WEIGHTS, OK, STOPPED
 from .console import GOES_ON, counted, print_json, print_summary, print_table, with_progress
 
 if TYPE_CHECKING:
-    from ..predictor import Support
+    from ..support import Support
     from .classes import Wanted
 
 MOST_TOLD = 100  # failures that are listed; the workspace knows all of them
@@ -69,7 +69,7 @@ def _kept_supports(args: argparse.Namespace) -> list[Support]:
         if find_label(name, [category.name for category in workspace.labels()]) is None:
             return []
 
-        from ..predictor import Support
+        from ..support import Support
 
         return [
             Support(

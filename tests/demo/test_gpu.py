@@ -15,8 +15,8 @@ import demo.gpu
 import demo.model
 from lfss.images import read_image
 from lfss.labels import parse_label
-from lfss.predictor import Support
 from lfss.stages import Prediction
+from lfss.support import Support
 from tests.fakes import scene
 
 

@@ -5,12 +5,12 @@ import threading
 import numpy as np
 import pytest
 
-from demo.service import Service, class_key, size_of
+from demo.service import Service, class_key
 from lfss.errors import InputError, UnknownName
 from lfss.images import read_image
 from lfss.labels import parse_label
-from lfss.predictor import Support
 from lfss.stages import Prediction
+from lfss.support import Support
 from tests.fakes import scene
 
 RED = parse_label("red")
@@ -91,7 +91,7 @@ def test_marks_make_another_class():
 
 
 def test_prepared_classes_stay_within_their_bytes(service):
-    one = size_of(service.prepare(RED, [a_support(1)]))
+    one = service.prepare(RED, [a_support(1)]).nbytes
     small = Service("tests.fakes:preset", device="cpu", cache_bytes=int(2.5 * one))
     for seed in range(1, 6):
         small.prepare(RED, [a_support(seed)])

@@ -8,7 +8,7 @@ from demo.sessions import Sessions
 from demo.uploads import Upload
 from lfss.errors import InputError
 from lfss.labels import parse_label
-from lfss.predictor import Support
+from lfss.support import Support
 
 
 def test_an_unknown_or_malformed_id_opens_a_new_session(sessions):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -36,8 +38,11 @@ def test_every_stage_has_a_card_with_alt_text_and_a_sentence(done):
 def test_points_fit_the_pictures_that_are_shown():
     small = Image(np.zeros((50, 100, 3), np.uint8), "s")
     stage = Stage("seeds", "Seeds", "points", (np.array([[400.0, 1000.0]]),))
-    (fitted,) = with_points_on([stage], [Shown(small, (500, 2000))])
+    shown = Shown(small, (500, 2000))
+    (fitted,) = with_points_on([stage], [shown], shown)
     assert np.allclose(fitted.supports[0], [[40, 50]])
+    (fitted,) = with_points_on([replace(stage, query=stage.supports[0])], [], shown)
+    assert np.allclose(fitted.query, [[40, 50]])
 
 
 def test_the_strip_and_the_arrays_are_files_to_keep(done):

@@ -17,8 +17,9 @@ import torch
 
 from lfss.images import Image, read_image
 from lfss.labels import parse_label
-from lfss.predictor import Predictor, Support
+from lfss.predictor import Predictor
 from lfss.stages import Prediction
+from lfss.support import Support
 from tests.fakes import COLOURS, scene
 
 FILE = Path(__file__).with_name("stored.npz")

@@ -11,7 +11,8 @@ from PIL import Image as PilImage
 
 from lfss.images import Image
 from lfss.labels import parse_label
-from lfss.predictor import Predictor, Support
+from lfss.predictor import Predictor
+from lfss.support import Support
 from tests.fakes import preset, scene
 from train.annotate import (
     GOOD,
@@ -27,7 +28,7 @@ from train.annotate import (
     segment_plainly,
 )  # fmt: skip
 from train.data.datasets import open_data
-from train.measure.readouts import Marked
+from train.data.encode import AnnotatedPicture
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +54,14 @@ def predictor() -> Predictor:
     return Predictor.load(preset(), device="cpu")
 
 
-def photo(number: int) -> Marked:
+def photo(number: int) -> AnnotatedPicture:
     """A red rectangle; the number is the noise's seed."""
     mask = np.zeros((240, 320), bool)
     mask[60:180, 80:220] = True
-    return Marked(Image(scene(seed=number), f"{number}.png"), mask, np.zeros_like(mask))
+    return AnnotatedPicture(Image(scene(seed=number), f"{number}.png"), mask, np.zeros_like(mask))
 
 
-def job(predictor: Predictor, segment, photos: dict[str, Marked], **changes) -> list[Round]:
+def job(predictor: Predictor, segment, photos: dict[str, AnnotatedPicture], **changes) -> list[Round]:
     settings = {"first": photo(99).image, "rounds": 2, "each": 2, "shots": 3} | changes
     return run_job(predictor, segment, photos, parse_label("red"), **settings)
 

@@ -13,14 +13,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lfss.decoders import load_decoder
 from lfss.errors import InputError
-from lfss.methods import LfssConfig
-from lfss.methods.portable import CELLS, NAMES, PICTURE
-from lfss.pipeline import PortableDecoder
+from lfss.methods import THUMBNAIL_SIDE
+from lfss.methods.lfss import Lfss, PortableDecoder
+from lfss.methods.lfss.portable import MAP_NAMES, MAP_SIDE
 from lfss.similarity import resize_map
 from lfss.weights import load_model
-from tests.fakes import ColourFeatures
 from train.decoders.learning import Recipe, loss_of
 from train.decoders.portable import read_about, vary
 from train.fit import apart, divide, fit_portable, read_recipe
@@ -35,19 +33,19 @@ def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     out, n = tmp_path / "maps", 48
     out.mkdir()
-    y, x = np.mgrid[:PICTURE, :PICTURE]
+    y, x = np.mgrid[:THUMBNAIL_SIDE, :THUMBNAIL_SIDE]
     centre, radius = rng.uniform(25, 75, (n, 2)), rng.uniform(10, 25, n)
     disc = np.hypot(y - centre[:, :1, None], x - centre[:, 1:, None]) < radius[:, None, None]
-    maps = rng.normal(0, 0.3, (n, len(NAMES), CELLS, CELLS)).astype(np.float16)
+    maps = rng.normal(0, 0.3, (n, len(MAP_NAMES), MAP_SIDE, MAP_SIDE)).astype(np.float16)
     maps[:, 5] += disc[:, ::2, ::2]
     np.save(out / "maps.npy", maps)
-    np.save(out / "logits.npy", np.full((n, CELLS, CELLS), 0.5, np.float16))
-    np.save(out / "picture.npy", rng.integers(0, 255, (n, 3, PICTURE, PICTURE), np.uint8))
+    np.save(out / "logits.npy", np.full((n, MAP_SIDE, MAP_SIDE), 0.5, np.float16))
+    np.save(out / "picture.npy", rng.integers(0, 255, (n, 3, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8))
     np.save(out / "target.npy", disc.astype(np.uint8) * 255)
-    np.save(out / "valid.npy", np.full((n, PICTURE, PICTURE), 255, np.uint8))
+    np.save(out / "valid.npy", np.full((n, THUMBNAIL_SIDE, THUMBNAIL_SIDE), 255, np.uint8))
     classes = [CLASSES[i % 8] for i in range(n)]
     shown = [[c, "gnu"] if i == 3 else [c] for i, c in enumerate(classes)]
-    about = {"names": list(NAMES), "done": n, "preset": "fake", "classes": classes, "shown": shown}
+    about = {"names": list(MAP_NAMES), "done": n, "preset": "fake", "classes": classes, "shown": shown}
     about["config"] = {"method": {"dps": False}}
     (out / "about.json").write_text(json.dumps(about))
     return out
@@ -66,7 +64,7 @@ def test_training_beats_the_read_out_and_resumes(
     assert [row["step"] for row in history] == [12, 24, 32, 64]
     assert (tmp_path / "run" / "curve.png").stat().st_size > 1000
     monkeypatch.chdir(tmp_path)
-    method = load_decoder("run/decoder", ColourFeatures(), LfssConfig())  # as typed on a command line
+    method = Lfss.build(backbone="any", channels=(8,), weights="run/decoder")  # as typed on a command line
     assert method.portable is not None
     assert not method.config.dps  # as the maps were made
     config, _ = load_model(decoder)
@@ -147,32 +145,37 @@ def test_two_processes_train_together(folder: Path, tmp_path: Path) -> None:
 
 
 def test_an_untrained_decoder_returns_the_read_out() -> None:
-    logits = torch.randn(2, CELLS, CELLS)
-    module = PortableDecoder(maps=len(NAMES))
-    picture = torch.rand(2, 3, PICTURE, PICTURE)
-    out = module(torch.randn(2, len(NAMES), CELLS, CELLS), logits, picture)
-    torch.testing.assert_close(out, resize_map(logits, (PICTURE, PICTURE)))
+    logits = torch.randn(2, MAP_SIDE, MAP_SIDE)
+    module = PortableDecoder(maps=len(MAP_NAMES))
+    picture = torch.rand(2, 3, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    out = module(torch.randn(2, len(MAP_NAMES), MAP_SIDE, MAP_SIDE), logits, picture)
+    torch.testing.assert_close(out, resize_map(logits, (THUMBNAIL_SIDE, THUMBNAIL_SIDE)))
 
 
 def test_every_parameter_of_the_decoder_learns() -> None:
-    module = PortableDecoder(maps=len(NAMES))
+    module = PortableDecoder(maps=len(MAP_NAMES))
     torch.nn.init.normal_(module.head.weight)
     out = module(
-        torch.randn(2, len(NAMES), CELLS, CELLS),
-        torch.randn(2, CELLS, CELLS),
-        torch.rand(2, 3, PICTURE, PICTURE),
+        torch.randn(2, len(MAP_NAMES), MAP_SIDE, MAP_SIDE),
+        torch.randn(2, MAP_SIDE, MAP_SIDE),
+        torch.rand(2, 3, THUMBNAIL_SIDE, THUMBNAIL_SIDE),
     )
-    loss_of(out, torch.rand(2, PICTURE, PICTURE).round(), torch.ones(2, PICTURE, PICTURE), 0.5).backward()
+    loss_of(
+        out,
+        torch.rand(2, THUMBNAIL_SIDE, THUMBNAIL_SIDE).round(),
+        torch.ones(2, THUMBNAIL_SIDE, THUMBNAIL_SIDE),
+        0.5,
+    ).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
 
 
 def test_varied_maps_and_targets_stay_on_each_other() -> None:
     torch.manual_seed(0)
     disc = (torch.rand(12, 1, 5, 5) > 0.5).float()
-    target = F.interpolate(disc, (PICTURE, PICTURE))[:, 0]
+    target = F.interpolate(disc, (THUMBNAIL_SIDE, THUMBNAIL_SIDE))[:, 0]
     cells = F.avg_pool2d(target, 2)
     batch = {
-        "maps": cells[:, None].expand(-1, len(NAMES), -1, -1), "logits": cells, "target": target,
+        "maps": cells[:, None].expand(-1, len(MAP_NAMES), -1, -1), "logits": cells, "target": target,
         "picture": target[:, None].expand(-1, 3, -1, -1), "valid": torch.ones_like(target),
     }  # fmt: skip
     seen = vary(batch)
@@ -180,7 +183,7 @@ def test_varied_maps_and_targets_stay_on_each_other() -> None:
     assert not torch.equal(truth, cells)
     for row in range(12):
         pairs = [torch.stack((m.flatten(), truth[row].flatten())) for m in seen["maps"][row] if m.std() > 0]
-        assert len(pairs) > len(NAMES) / 2
+        assert len(pairs) > len(MAP_NAMES) / 2
         assert min(torch.corrcoef(pair)[0, 1] for pair in pairs) > 0.9
 
 

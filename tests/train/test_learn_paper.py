@@ -8,26 +8,25 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from train.learn_paper import Example, PaperLearner
-from train.learning import Recipe
 
-from lfss.methods import Episode, Lfss, LfssConfig
+from lfss.methods import Episode
+from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.similarity import resize_map
 from tests.masks import coin, noise
+from tests.methods.made import a_class
+from train.decoders.learning import Recipe
+from train.decoders.paper import Example, PaperLearner
 
 CHANNELS, H, W, S, K = (6, 4), 8, 9, 16, 2
 
 
 def example() -> Example:
     """One episode with two supports, label only, and random truth with unknown pixels."""
+    features = (noise(1, K, 6, H, W, seed=3), noise(1, K, 4, 4, 5, seed=4))
+    unmarked = torch.zeros(1, K, H, W), torch.ones(1, K, H, W)
     episode = Episode(
-        support_logits=noise(1, K, 3, 5, 5, seed=1),
-        query_logits=noise(1, 3, 5, 5, seed=2),
-        foreground=1,
-        support_features=(noise(1, K, 6, H, W, seed=3), noise(1, K, 4, 4, 5, seed=4)),
         query_features=(noise(1, 6, H, W, seed=5), noise(1, 4, 4, 5, seed=6)),
-        support_known=torch.zeros(1, K, H, W),
-        support_unknown=torch.ones(1, K, H, W),
+        classes=(a_class(*unmarked, features, phrases=(1, 2), seed=-1),),
     )
     return Example(
         episode=episode,
@@ -62,8 +61,8 @@ def test_the_loss_of_circle_training_is_equation_20(beta: float) -> None:
     given, module = example(), learner(beta=beta)
     with torch.no_grad():
         loss, logits = module._losses(given)
-        second, support_logits = module.method.circle(given.episode)
-        query_logits = module.method(second)
+        second, support_logits = module.method.circle(given.episode.classes[0])
+        query_logits = module.method(replace(given.episode, classes=(second,)))[:, 0]
     supports = cross_entropy(support_logits[0], given.supports, given.supports_valid)
     query = cross_entropy(query_logits, given.query, given.query_valid)
     assert supports != pytest.approx(query, rel=1e-3)  # or beta could not matter
@@ -77,7 +76,7 @@ def test_without_circle_training_the_query_alone_counts() -> None:
         loss, logits = module._losses(given)
         alone = Lfss(CHANNELS, LfssConfig(decoder="paper"))
         alone.load_state_dict(module.method.state_dict())
-        torch.testing.assert_close(logits, alone(given.episode))
+        torch.testing.assert_close(logits, alone(given.episode)[:, 0])
     assert float(loss) == pytest.approx(cross_entropy(logits, given.query, given.query_valid), rel=1e-5)
 
 
@@ -85,7 +84,7 @@ def test_with_beta_one_the_second_pass_sends_no_gradient() -> None:  # T-A20
     given = example()
     both, first = learner(beta=1.0), learner(beta=1.0)
     both._losses(given)[0].backward()
-    _, support_logits = first.method.circle(given.episode)
+    _, support_logits = first.method.circle(given.episode.classes[0])
     size = (S, S)
     enlarged = resize_map(support_logits[0], size)
     valid = given.supports_valid

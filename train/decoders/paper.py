@@ -9,9 +9,8 @@ the text tower does not know the word.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,27 +19,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lfss.images import Image
-from lfss.labels import parse_label
-from lfss.methods import Episode, Lfss, LfssConfig
+from lfss.methods import Episode, collate, map_tensors
+from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 from lfss.similarity import resize_map
 
 from ..data.datasets import DataSet
+from ..data.encode import prepare_episode
 from ..maps import Task
-from ..measure.readouts import Marked, make_support
 from .learning import Learner, Recipe, loss_of
 
 
 @dataclass(frozen=True)
 class Example:
-    """An encoded episode with its truth.
+    """A batch of encoded episodes with their truth.
 
     Attributes:
-        episode: B = 1, the supports marked as the task says.
-        query, query_valid: (1, S, S) in [0, 1] at the preset's size.
-        supports, supports_valid: (K, S, S).
-        class_index: (1,).
+        episode: B episodes with one class, the supports marked as their tasks say.
+        query, query_valid: (B, S, S) in [0, 1] at the preset's size.
+        supports, supports_valid: (B*K, S, S).
+        class_index: (B,).
     """
 
     episode: Episode
@@ -52,41 +50,63 @@ class Example:
 
 
 class Examples(Dataset[Example]):
-    """Tasks of ``train.maps``, encoded when asked for: with a remembering predictor, read from disk."""
+    """Tasks of ``train.maps`` in batches, encoded when asked for.
+
+    With a remembering predictor they are read from disk. The episodes of a batch have the same number of
+    supports.
+
+    Args:
+        tasks: the episodes.
+        sources: the data sets that they name.
+        predictor: encodes them.
+        names: of all classes.
+        batch: episodes of a batch, at most.
+    """
 
     def __init__(
-        self, tasks: Sequence[Task], sources: Sequence[DataSet], predictor: Predictor, names: Sequence[str]
-    ):
-        self.tasks, self.sources, self.predictor, self.names = tasks, sources, predictor, list(names)
+        self, tasks: Sequence[Task], sources: Sequence[DataSet], predictor: Predictor, names: Sequence[str],
+        *, batch: int = 1,
+    ):  # fmt: skip
+        self.sources, self.predictor, self.names = sources, predictor, list(names)
+        self.batches: list[list[Task]] = []
+        for shots in sorted({len(t.episode.supports) for t in tasks}):
+            same = [t for t in tasks if len(t.episode.supports) == shots]
+            self.batches += [same[i : i + batch] for i in range(0, len(same), batch)]
 
     def __len__(self) -> int:
-        return len(self.tasks)
+        return len(self.batches)
 
     def __getitem__(self, item: int) -> Example:
-        task = self.tasks[item]
-        data, e, size = self.sources[task.source], task.episode, self.predictor.preset.size
-        supports, truths = [], []
-        for sample_id in e.supports:
-            sample = data.sample(sample_id)
-            mask, ignore = sample.read_mask(e.class_id)
-            marked = Marked(Image(sample.read_image(), sample.image.name, sample.image), mask, ignore)
-            supports.append(make_support(marked, task.kind, seed=f"{e.query}|{sample_id}"))
-            truths.append(_truth(mask, ignore, size))
-        prepared = self.predictor.prepare(parse_label(e.class_name), supports)
-        if not task.word and task.kind != "label":
-            prepared = replace(prepared, text_trust=0.0, side=None)
-        query = data.sample(e.query)
-        image = Image(query.read_image(), query.image.name, query.image)
-        episode = self.predictor.episode(prepared, image, assume_present=True)
-        target = _truth(*query.read_mask(e.class_id), size)
+        return join([self.encode(task) for task in self.batches[item]])
+
+    def encode(self, task: Task) -> Example:
+        """One episode with its truth."""
+        spec, size = task.episode, self.predictor.preset.size
+        given = prepare_episode(
+            self.predictor, self.sources[task.source], spec, task.kind, seed=spec.query, word=task.word
+        )
+        truths = [_truth(p.mask, p.ignore, size) for p in given.supports]
+        target = _truth(given.query.mask, given.query.ignore, size)
         return Example(
-            episode=_plain(episode),
+            episode=given.encode(self.predictor),
             query=target[0][None],
             query_valid=target[1][None],
             supports=torch.stack([t[0] for t in truths]),
             supports_valid=torch.stack([t[1] for t in truths]),
-            class_index=torch.tensor([self.names.index(e.class_name)]),
+            class_index=torch.tensor([self.names.index(spec.class_name)]),
         )
+
+
+def join(examples: Sequence[Example]) -> Example:
+    """A batch of examples, made outside of inference mode, so that gradients pass through its readers."""
+
+    def together(name: str) -> Tensor:
+        return torch.cat([getattr(example, name) for example in examples])
+
+    return Example(
+        collate([example.episode for example in examples]),
+        *(together(name) for name in ("query", "query_valid", "supports", "supports_valid", "class_index")),
+    )
 
 
 def _truth(mask: npt.NDArray, ignore: npt.NDArray, size: int) -> tuple[Tensor, Tensor]:
@@ -96,22 +116,6 @@ def _truth(mask: npt.NDArray, ignore: npt.NDArray, size: int) -> tuple[Tensor, T
         torch.from_numpy(cv2.resize(m, (size, size), interpolation=cv2.INTER_AREA)) for m in pair
     )
     return target, valid
-
-
-def _plain(episode: Episode) -> Episode:
-    """The same tensors outside of inference mode, so that gradients may pass through what reads them."""
-    return _each(replace(episode, support_side=None), Tensor.clone)
-
-
-def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same value with every tensor in it changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, tuple):
-        return tuple(_each(v, change) for v in value)
-    if isinstance(value, Example | Episode):
-        return type(value)(**{k: _each(v, change) for k, v in vars(value).items()})
-    return value
 
 
 class PaperLearner(Learner):
@@ -125,27 +129,29 @@ class PaperLearner(Learner):
 
     def transfer_batch_to_device(self, batch: Example, device: torch.device, dataloader_idx: int) -> Example:
         """An example is no plain collection, so Lightning is told how to move it."""
-        return _each(batch, lambda tensor: tensor.to(device, non_blocking=True))
+        return map_tensors(batch, lambda tensor: tensor.to(device, non_blocking=True))
 
     def training_step(self, batch: Example) -> Tensor:
-        """Eq. 20 on one episode; the trainer sums ``batch`` of them before a step."""
+        """Eq. 20 on a batch of episodes."""
         loss, _ = self._losses(batch)
-        self.log("loss", loss, prog_bar=True, batch_size=1)
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch.query))
         return loss
 
     def validation_step(self, batch: Example) -> None:
-        """Count one episode."""
+        """Count a batch of episodes."""
         _, decoded = self._losses(batch)
-        read_out = self.fixed(batch.episode)
+        read_out = self.fixed(batch.episode)[:, 0]  # (B, h, w)
         self.count(read_out, decoded, batch.query, batch.query_valid, batch.class_index)
 
     def _losses(self, batch: Example) -> tuple[Tensor, Tensor]:
-        """The loss, and the query's logits (1, h, w)."""
+        """The loss, and the logits of the queries (B, h, w)."""
         episode, beta, overlap = batch.episode, self.recipe.beta, self.recipe.overlap
         support_logits = None
         if self.recipe.circle:
-            episode, support_logits = self.method.circle(episode)
-        logits = self.method(episode)
+            (one,) = episode.classes
+            one, support_logits = self.method.circle(one)
+            episode = replace(episode, classes=(one,))
+        logits = self.method(episode)[:, 0]  # (B, h, w)
         size = (batch.query.shape[-2], batch.query.shape[-1])
         loss = loss_of(resize_map(logits, size), batch.query, batch.query_valid, overlap)
         if support_logits is not None:

@@ -15,8 +15,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import ConcatDataset, Dataset
 
 from lfss.errors import InputError
-from lfss.methods.portable import NAMES
-from lfss.pipeline import PortableDecoder
+from lfss.methods.lfss import PortableDecoder
+from lfss.methods.lfss.portable import MAP_NAMES
 
 from .learning import Learner, Recipe, loss_of
 
@@ -61,7 +61,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{folder} holds no maps. Make them with: python -m train.maps --out {folder} ...")
     about = json.loads(path.read_text(encoding="utf-8"))
-    if about["names"] != list(NAMES) or "shown" not in about:
+    if about["names"] != list(MAP_NAMES) or "shown" not in about:
         raise InputError(f"{folder} holds the maps of another version of the decoder. Make them again.")
     if not about["done"]:
         raise InputError(f"{folder} holds no finished episode yet.")
@@ -113,7 +113,7 @@ class PortableLearner(Learner):
 
     def __init__(self, recipe: Recipe, class_names: Sequence[str]):
         super().__init__(recipe, class_names)
-        self.decoder = PortableDecoder(maps=len(NAMES), width=recipe.width)
+        self.decoder = PortableDecoder(maps=len(MAP_NAMES), width=recipe.width)
         follow = get_ema_multi_avg_fn(recipe.average)
         self.averaged = AveragedModel(self.decoder, multi_avg_fn=follow).requires_grad_(False)
 

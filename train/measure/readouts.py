@@ -8,9 +8,9 @@ Trained decoders are compared with the training-free read-out on the very same m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,16 +20,13 @@ from torch import Tensor
 
 from lfss.edges import to_pixels
 from lfss.images import Image
-from lfss.methods import Episode, Lfss
-from lfss.methods.lfss import side_by_side
-from lfss.predictor import Predictor, Prepared, Support
-from lfss.similarity import cosine_map, masked_average
+from lfss.methods import Episode, Role, Step
+from lfss.methods.lfss import Lfss
+from lfss.predictor import Predictor
+from lfss.prepared import Prepared
+from lfss.similarity import concat_levels, cosine_map, masked_average
 
-from ..data.weak import known_box, known_mask, known_scribbles
-
-Mask = npt.NDArray[np.bool_]
-Kind = Literal["label", "box", "scribble", "mask"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from ..data.encode import Mask, PreparedEpisode
 
 READOUTS = {
     "initial": "initial mask of the query",
@@ -42,14 +39,6 @@ READOUTS = {
 }
 
 
-class Marked(NamedTuple):
-    """A picture with its truth: ``mask`` and ``ignore`` are (H, W) bool."""
-
-    image: Image
-    mask: Mask
-    ignore: Mask
-
-
 class Outcome(NamedTuple):
     """One episode's masks by read-out, (H, W) bool each, and its presence score in [0, 1]."""
 
@@ -57,88 +46,90 @@ class Outcome(NamedTuple):
     presence: float
 
 
-def make_support(marked: Marked, kind: Kind, *, seed: int | str) -> Support:
-    """What a person would have given for a support.
-
-    Args:
-        marked: the picture with its true mask.
-        kind: how it is marked (rules in ``train.data.weak``); ``label`` marks nothing.
-        seed: for scribbles; the same for the same picture, whatever episode it is in.
-    """
-    image, mask, ignore = marked
-    known = {
-        "label": lambda: None,
-        "box": lambda: known_box(mask, ignore),
-        "scribble": lambda: known_scribbles(mask, ignore, seed=seed),
-        "mask": lambda: known_mask(mask, ignore),
-    }[kind]()
-    if known is not None and not (known == 1).any() and not ((known == 0).any() and (known == -1).any()):
-        known = None  # a box around the whole picture says nothing, nor does a mask of a few lost pixels
-    return Support(image, known)
-
-
 @torch.inference_mode()
 def read_outs(
-    predictor: Predictor, prepared: Prepared, query: Image, supports: Sequence[Marked],
-    decoders: Mapping[str, Lfss] | None = None,
-) -> Outcome:  # fmt: skip
+    predictor: Predictor, given: PreparedEpisode, decoders: Mapping[str, Lfss] | None = None
+) -> Outcome:
     """Segment one query in all the ways that are compared.
 
+    Masks that the method does not make, such as refined ones, are left out.
+
     Args:
-        predictor, prepared: the model and the episode's class; its method has no decoder, and keeps the
-            portable decoder's maps if ``decoders`` are given.
-        query: a picture that shows the class.
-        supports: the pictures behind ``prepared``, with their true masks.
-        decoders: the method with trained decoders, by name; each gives two more masks.
+        predictor: the model; its method has no decoder, and keeps the portable decoder's maps if ``decoders``
+            are given.
+        given: an episode whose query shows the class.
+        decoders: LFSS with trained decoders, by name; each gives two more masks.
     """
-    episode = predictor.episode(prepared, query, assume_present=True)
-    tensors = {step.key: step.tensors for step in predictor.method.steps(episode)}
-    size = query.size
-    pseudo = tensors["refined_mask"]["support"].float()
-    cells = (pseudo.shape[-2], pseudo.shape[-1])
-    true = [_shares(m.mask & ~m.ignore, ~m.mask & ~m.ignore, cells) for m in supports]
-    inside, outside = (torch.from_numpy(np.stack(side))[None].to(pseudo.device) for side in zip(*true))
-    features = episode.query_features
-    masks = {
-        "initial": enlarge(tensors["initial_mask"]["query"][0].float(), size) >= 0.5,
-        "refined": enlarge(tensors["refined_mask"]["query"][0].float(), size) >= 0.5,
-        "prototype, true mask": nearest_prototype(prepared, features, inside, outside, size),
-        "prototype, pseudo mask": nearest_prototype(prepared, features, pseudo, 1 - pseudo, size),
-        "all foreground": np.ones(size, np.bool_),
-    }
-    logits = {"final": tensors["prediction"]["logits"]}
+    query, size = given.query.image, given.query.image.size
+    episode = given.encode(predictor)
+    made = {step.key: step for step in predictor.method.steps(episode)}
+    masks: dict[str, Mask] = {}
+    roles: dict[str, Role] = {"initial": "first_mask", "refined": "refined_mask"}
+    for name, role in roles.items():
+        stage = predictor.method.stage_of(role)
+        if stage is not None and stage.query is not None:
+            cells = made[stage.step].query(stage.query)[0, 0].float()  # (h, w)
+            masks[name] = enlarge(cells, size) >= 0.5
+    masks |= prototype_masks(predictor, given, episode, made)
+    masks["all foreground"] = np.ones(size, np.bool_)
+    last = made["prediction"]
+    logits = {"final": last.query("logits")[:, 0]}  # (1, h, w)
     for name, method in (decoders or {}).items():
+        assert isinstance(predictor.method, Lfss)
         same = replace(method.config, decoder="none", keep_maps=True) == predictor.method.config
-        logits[name] = decode(method, episode, tensors["prediction"] if same else None)
+        logits[name] = decode(method, episode, last if same else None)
     for name, cells_of in logits.items():
         values = cells_of[0].float().cpu().numpy()
         masks[name] = to_pixels(values, query.pixels, snap=False) >= 0.5
         masks[f"{name}, edges"] = to_pixels(values, query.pixels, snap=True) >= 0.5
-    return Outcome(masks, float(tensors["initial_mask"]["presence"][0]))
+    return Outcome(masks, float(_presence(made.values())))
 
 
-def decode(method: Lfss, episode: Episode, prediction: Mapping[str, Tensor] | None) -> Tensor:
-    """Logits of a trained decoder.
+def prototype_masks(
+    predictor: Predictor, given: PreparedEpisode, episode: Episode, made: Mapping[str, Step]
+) -> dict[str, Mask]:
+    """Plain prototypes: of the supports' true masks, and of those that the method makes of them, if any."""
+    one, size = given.prepared, given.query.image.size
+    true = [_shares(p.mask & ~p.ignore, ~p.mask & ~p.ignore, one.cells) for p in given.supports]
+    device = one.encoded.known.device
+    inside, outside = (torch.from_numpy(np.stack(side))[None].to(device) for side in zip(*true))
+    features = episode.query_features
+    masks = {"prototype, true mask": nearest_prototype(one, features, inside, outside, size)}
+    stage = predictor.method.stage_of("refined_mask") or predictor.method.stage_of("first_mask")
+    if stage is not None and stage.supports is not None:
+        pseudo = made[stage.step].supports(stage.supports)[0].float()  # (1, K, h, w)
+        masks["prototype, pseudo mask"] = nearest_prototype(one, features, pseudo, 1 - pseudo, size)
+    return masks
+
+
+def decode(method: Lfss, episode: Episode, last: Step | None) -> Tensor:
+    """Logits (1, h, w) of a trained decoder for an episode with one class.
 
     Args:
         method: with the decoder.
         episode: what it reads.
-        prediction: the last step of the method without a decoder, if it makes the very maps that a portable
-            decoder reads. The paper's decoder takes the whole method again: it may replace support masks.
+        last: the last step of the method without a decoder, if it makes the very maps that a portable decoder
+            reads. The paper's decoder takes the whole method again: it may replace support masks.
     """
-    if method.portable is not None and prediction is not None:
-        return method.decode_maps(prediction, episode) if method.decodes(episode) else prediction["logits"]
-    episode = replace(episode, support_side=None)
+    (one,) = episode.classes
+    if method.portable is not None and last is not None:
+        maps = {name: last.query(name)[:, 0] for name in ("maps", "training_free")}
+        return method.decode(last.query("logits")[:, 0], maps, one.text_trust, episode.query_thumbnail)
+    one = replace(one, prepared=None)
     if method.config.circle:
-        episode, _ = method.circle(episode)
-    return method(episode)
+        one, _ = method.circle(one)
+    return method(replace(episode, classes=(one,)))[:, 0]
 
 
 @torch.inference_mode()
 def presence_without(predictor: Predictor, prepared: Prepared, query: Image) -> float:
     """The presence score of a picture that does not show the class."""
-    step = next(iter(predictor.steps(prepared, query, assume_present=False)))
-    return float(step.tensors["presence"][0])
+    return _presence(predictor.steps(prepared, query, assume_present=False))
+
+
+def _presence(steps: Iterable[Step]) -> float:
+    """From the first step that has it."""
+    return float(next(s for s in steps if "presence" in s.tensors).query("presence")[0, 0])
 
 
 @torch.inference_mode()
@@ -156,8 +147,8 @@ def nearest_prototype(
     Returns:
         (H, W) bool. Prototypes are means over the supports; a side that no support has is at cosine 0.
     """
-    support = side_by_side([level.flatten(0, 1) for level in prepared.features])
-    cells = side_by_side(query)
+    support = concat_levels([level.flatten(0, 1) for level in prepared.encoded.supports.features])
+    cells = concat_levels(query)
     near, far = (
         cosine_map(cells, masked_average(support, weight.flatten(0, 1)).mean(0, keepdim=True))
         for weight in (inside, outside)

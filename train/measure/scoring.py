@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,14 @@ from tqdm import tqdm
 
 from lfss.errors import InputError
 from lfss.images import Image
-from lfss.labels import parse_label
-from lfss.methods import Lfss
+from lfss.methods.lfss import Lfss
 from lfss.predictor import Predictor
 
 from ..data.datasets import DataSet, write_text
+from ..data.encode import Kind, prepare_episode
 from ..data.episodes import Draws, EpisodeList, EpisodeSpec
 from .metrics import PROTOCOLS, ClassIoU, Scores, roc_auc, sums_of
-from .readouts import Kind, Marked, make_support, presence_without, read_outs
+from .readouts import presence_without, read_outs
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Settings:
         lists: SHA-256 of each list of episodes.
         presence: also score one picture without the class for every episode.
         decoders: name and folder of every trained decoder.
+        method: a name of ``lfss.methods``.
     """
 
     preset: str
@@ -43,6 +43,7 @@ class Settings:
     lists: tuple[str, ...]
     presence: bool
     decoders: tuple[tuple[str, str], ...] = ()
+    method: str = "lfss"
 
 
 @dataclass(frozen=True)
@@ -105,21 +106,15 @@ def score_episode(
 ) -> Record:  # fmt: skip
     """Segment one episode in all ways and count it."""
     start = time.perf_counter()
-    supports = [_marked(data, sample_id, spec.class_id) for sample_id in spec.supports]
-    given = [
-        make_support(marked, settings.kind, seed=f"{seed}|{sample_id}")
-        for marked, sample_id in zip(supports, spec.supports)
-    ]
-    prepared = predictor.prepare(parse_label(spec.class_name), given)
-    query = _marked(data, spec.query, spec.class_id)
-    outcome = read_outs(predictor, prepared, query.image, supports, decoders)
+    episode = prepare_episode(predictor, data, spec, settings.kind, seed=seed)
+    outcome, query = read_outs(predictor, episode, decoders), episode.query
     protocol = PROTOCOLS[settings.protocol]
     counted = sums_of(outcome.masks, query.mask, query.ignore, protocol=protocol)
     sums = {name: value.tolist() for name, value in counted.items()}
     absent = None
     if settings.presence:
         other = _picture_without(data, spec, Draws(f"absent|{seed}|{index}"))
-        absent = presence_without(predictor, prepared, other)
+        absent = presence_without(predictor, episode.prepared, other)
     return Record(seed, index, sums, (outcome.presence, absent), time.perf_counter() - start)
 
 
@@ -150,12 +145,6 @@ def growth(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> d
             counters[name].add(episodes.episodes[record.index].class_name, np.array(sums, np.int64))
             means[name].append(counters[name].compute().miou)
     return means
-
-
-@lru_cache(maxsize=128)  # about a megabyte each; every picture serves in many episodes
-def _marked(data: DataSet, sample_id: str, class_id: int) -> Marked:
-    sample = data.sample(sample_id)
-    return Marked(Image(sample.read_image(), sample.image.name), *sample.read_mask(class_id))
 
 
 def _picture_without(data: DataSet, spec: EpisodeSpec, draws: Draws) -> Image:

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from lfss.encoders.judge import best_cells, summary
 from lfss.encoders.mini import MiniEncoder
 from lfss.encoders.vocabulary import TABLE, TABLE_COLUMNS
-from lfss.pipeline import presence
+from lfss.methods.lfss import presence
 
 from ..data.datasets import write_text
 from ..measure import metrics

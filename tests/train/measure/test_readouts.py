@@ -10,16 +10,17 @@ from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.predictor import Predictor
 from tests.fakes import preset, scene
-from train.measure.readouts import KINDS, READOUTS, Marked, enlarge, make_support, presence_without, read_outs
+from train.data.encode import KINDS, AnnotatedPicture, PreparedEpisode, make_support
+from train.measure.readouts import READOUTS, enlarge, presence_without, read_outs
 
 BOX = (60, 80, 180, 220)
 
 
-def marked(seed: int = 0, colour: str = "red", box: tuple[int, int, int, int] = BOX) -> Marked:
+def marked(seed: int = 0, colour: str = "red", box: tuple[int, int, int, int] = BOX) -> AnnotatedPicture:
     mask = np.zeros((240, 320), np.bool_)
     mask[box[0] : box[2], box[1] : box[3]] = True
     pixels = scene(colour, box=box, seed=seed)
-    return Marked(Image(pixels, f"{colour}{seed}.png"), mask, np.zeros_like(mask))
+    return AnnotatedPicture(Image(pixels, f"{colour}{seed}.png"), mask, np.zeros_like(mask))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_each_kind_marks_what_it_says() -> None:
 
 
 def test_a_box_around_everything_is_no_box() -> None:
-    whole = Marked(marked().image, np.ones((240, 320), np.bool_), np.zeros((240, 320), np.bool_))
+    whole = AnnotatedPicture(marked().image, np.ones((240, 320), np.bool_), np.zeros((240, 320), np.bool_))
     assert make_support(whole, "box", seed=0).known is None
 
 
@@ -52,7 +53,7 @@ def test_a_box_around_everything_is_no_box() -> None:
 def test_a_plain_scene_is_segmented_by_every_readout_that_looks(predictor: Predictor, kind: str) -> None:
     support, query = marked(0), marked(1, box=(30, 40, 150, 200))
     prepared = predictor.prepare(parse_label("red"), [make_support(support, kind, seed=0)])
-    outcome = read_outs(predictor, prepared, query.image, [support])
+    outcome = read_outs(predictor, PreparedEpisode(prepared, [support], query))
     assert list(outcome.masks) == list(READOUTS)
     for name, mask in outcome.masks.items():
         assert mask.shape == query.mask.shape
@@ -65,7 +66,7 @@ def test_a_plain_scene_is_segmented_by_every_readout_that_looks(predictor: Predi
 def test_readouts_are_the_predictors_own(predictor: Predictor) -> None:
     support, query = marked(0), marked(1)
     prepared = predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)])
-    outcome = read_outs(predictor, prepared, query.image, [support])
+    outcome = read_outs(predictor, PreparedEpisode(prepared, [support], query))
     for name, snap in (("final", False), ("final, edges", True)):
         own = predictor.predict(prepared, query.image, assume_present=True, snap=snap).mask
         np.testing.assert_array_equal(outcome.masks[name], own)
@@ -74,12 +75,12 @@ def test_readouts_are_the_predictors_own(predictor: Predictor) -> None:
 def test_prototypes_equal_a_plain_loop(predictor: Predictor) -> None:
     supports, query = [marked(0), marked(2, box=(0, 0, 100, 100))], marked(1)
     prepared = predictor.prepare(parse_label("red"), [make_support(s, "label", seed=0) for s in supports])
-    outcome = read_outs(predictor, prepared, query.image, supports)
+    outcome = read_outs(predictor, PreparedEpisode(prepared, supports, query))
     sides = []
     for of_object in (True, False):
         means = []
         for k, support in enumerate(supports):
-            cells = torch.nn.functional.normalize(prepared.features[0][0, k], dim=0)
+            cells = torch.nn.functional.normalize(prepared.encoded.supports.features[0][0, k], dim=0)
             h, w = cells.shape[1:]
             weight = np.zeros((h, w))
             for r in range(240):
@@ -98,5 +99,5 @@ def test_prototypes_equal_a_plain_loop(predictor: Predictor) -> None:
 def test_presence_is_lower_where_the_object_is_not(predictor: Predictor) -> None:
     support = marked(0)
     prepared = predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)])
-    outcome = read_outs(predictor, prepared, marked(1).image, [support])
+    outcome = read_outs(predictor, PreparedEpisode(prepared, [support], marked(1)))
     assert presence_without(predictor, prepared, marked(3, colour="blue").image) < outcome.presence

@@ -1,11 +1,13 @@
-"""The LFSS paper in reading order; names without their step numbers."""
+"""LFSS: the paper's five steps in reading order, and the method that wires them."""
 
+from .config import LfssConfig
+from .method import Lfss, PreparedSupports
 from .step1_initial_mask import (
     InitialMasks,
     SupportMasks,
     initial_masks,
     match_probability,
-    mix,
+    mean_in_logits,
     never_empty,
     presence,
     soft_iou,
@@ -24,7 +26,7 @@ from .step3_prototypes import (
     shift_seeds,
 )
 from .step4_correlation import attention, correlation_maps, focused_prototype
-from .step5_decode import Aspp, Decoder, PortableDecoder, read_out
+from .step5_segment import Aspp, Decoder, PortableDecoder, training_free_logits
 
 __all__ = [
     "Aspp",
@@ -32,7 +34,10 @@ __all__ = [
     "Decoder",
     "Form",
     "InitialMasks",
+    "Lfss",
+    "LfssConfig",
     "PortableDecoder",
+    "PreparedSupports",
     "Seeds",
     "SupportMasks",
     "association_map",
@@ -44,11 +49,10 @@ __all__ = [
     "focused_prototype",
     "initial_masks",
     "match_probability",
-    "mix",
+    "mean_in_logits",
     "never_empty",
     "place_seeds",
     "presence",
-    "read_out",
     "refine",
     "seed_count",
     "shared_prototype",
@@ -56,4 +60,5 @@ __all__ = [
     "soft_iou",
     "support_masks",
     "text_probability",
+    "training_free_logits",
 ]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lfss.pipeline import Aspp, Decoder, read_out
+from lfss.methods.lfss import Aspp, Decoder, training_free_logits
 from tests.masks import coin, noise
 
 H, W = 7, 9
 
 
-def test_read_out_is_its_formula_cell_by_cell():
+def test_training_free_logits_is_its_formula_cell_by_cell():
     text, association, fcm, background = (4 * noise(2, H, W, seed=i) for i in range(4))
     refined = coin(2, H, W)
-    made = read_out(text, refined, association, fcm, background, sharpness=3.0, text_limit=2.0, roi=0.5)
+    made = training_free_logits(
+        text, refined, association, fcm, background, sharpness=3.0, text_limit=2.0, roi=0.5
+    )
     for n in range(2):
         for r in range(H):
             for c in range(W):
@@ -24,9 +26,9 @@ def test_read_out_is_its_formula_cell_by_cell():
                 assert float(made[at]) == pytest.approx(expected, abs=1e-4)
 
 
-def test_read_out_without_evidence_is_the_refined_mask():
+def test_training_free_logits_without_evidence_is_the_refined_mask():
     refined, nothing = coin(1, H, W), torch.zeros(1, H, W)
-    assert torch.equal(read_out(nothing, refined, nothing, nothing, nothing) > 0, refined)
+    assert torch.equal(training_free_logits(nothing, refined, nothing, nothing, nothing) > 0, refined)
 
 
 def test_parameters_of_the_decoder_are_those_of_the_paper():

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..similarity import resize_map
+from ...similarity import resize_map
 
 
 class Aspp(nn.Module):
@@ -93,7 +93,7 @@ class PortableDecoder(nn.Module):
         nn.init.zeros_(self.head.weight)  # training starts from the training-free logits
 
     def forward(self, maps: Tensor, logits: Tensor, picture: Tensor) -> Tensor:
-        """(N, maps, h, w), logits of ``read_out`` (N, h, w), picture (N, 3, 2 h, 2 w) in [0, 1]
+        """(N, maps, h, w), logits of ``training_free_logits`` (N, h, w), picture (N, 3, 2 h, 2 w) in [0, 1]
         -> logits (N, 2 h, 2 w)."""
         colours = F.pixel_unshuffle(picture - 0.5, 2)
         x = self.enter(torch.cat((maps, logits[:, None] / 4, colours), 1))
@@ -105,7 +105,7 @@ class PortableDecoder(nn.Module):
         return resize_map(logits, (correction.shape[-2], correction.shape[-1])) + correction
 
 
-def read_out(
+def training_free_logits(
     text: Tensor,
     refined: Tensor,
     association: Tensor,

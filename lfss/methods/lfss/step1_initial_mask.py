@@ -8,7 +8,7 @@ Where the paper is silent
     are taken; a mask is never empty then.
     *Queries of strong supports.* The paper knows labels only. Where a person marked a support, the
     query's first map is a mixture of text and matching, each weighted by how well it explains
-    what the person marked (``mix``).
+    what the person marked (``mean_in_logits``).
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, cosine_map, masked_average
+from ...similarity import EPS, cosine_map, masked_average
 
 
-def text_probability(logits: Tensor, foreground: int) -> Tensor:
+def text_probability(logits: Tensor, roles: Tensor) -> Tensor:
     """Probability that a cell shows the label rather than any competitor.
 
     A softmax over phrases in which the label's synonyms count once, by the best of them.
 
     Args:
         logits: (N, V, h, w).
-        foreground: how many of the V phrases name the label, at least 1.
+        roles: (N, V): 1 names the label, at least one does; -1 competes with it; 0 is padding.
 
     Returns:
         (N, h, w) in [0, 1]. Without a competitor the label competes with a logit of 0.
     """
-    label = logits[:, :foreground].amax(1)
-    if logits.shape[1] == foreground:
-        return label.sigmoid()
-    return (label - logits[:, foreground:].logsumexp(1)).sigmoid()
+    names, competes = roles == 1, roles == -1  # (N, V)
+    label = logits.masked_fill(~names[..., None, None], -torch.inf).amax(1)  # (N, h, w)
+    rivals = logits.masked_fill(~competes[..., None, None], -torch.inf).logsumexp(1)  # (N, h, w)
+    alone = ~competes.any(1)
+    return (label - rivals.masked_fill(alone[:, None, None], 0.0)).sigmoid()
 
 
 def never_empty(mask: Tensor, score: Tensor, *, share: float = 0.05) -> Tensor:
@@ -82,7 +83,7 @@ def soft_iou(score: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return low / high.clamp_min(EPS)
 
 
-def mix(text: Tensor, match: Tensor, text_trust: Tensor, match_trust: Tensor) -> Tensor:
+def mean_in_logits(text: Tensor, match: Tensor, text_trust: Tensor, match_trust: Tensor) -> Tensor:
     """Weighted mean, in logits, of what the text says and what matching says.
 
     Args:
@@ -149,11 +150,11 @@ class InitialMasks(NamedTuple):
 def support_masks(
     features: Tensor,
     logits: Tensor,
-    foreground: int,
+    roles: Tensor,
     *,
     known: Tensor,
     unknown: Tensor,
-    text_trust: float = 1.0,
+    text_trust: Tensor,
 ) -> SupportMasks:
     """First masks of the supports, and how far matching with them can be trusted.
 
@@ -163,25 +164,25 @@ def support_masks(
 
     Args:
         features: (B, K, C, h, w); logits: (B, K, V, h, w), on the same cells.
-        foreground: how many of the V phrases name the label.
+        roles: (B, V), as in ``text_probability``.
         known, unknown: (B, K, h, w), the share of each cell known to be object, and not known.
-        text_trust: in [0, 1]; 0 for a word the tower does not know.
+        text_trust: (B,) in [0, 1]; 0 for a word the tower does not know.
     """
     b, k = known.shape[:2]
-    text = text_probability(logits.flatten(0, 1), foreground).view_as(known)
-    background = (1 - known - unknown).clamp_min(0)
+    text = text_probability(logits.flatten(0, 1), roles.repeat_interleave(k, 0)).view_as(known)
+    background = (1 - known - unknown).clamp_min(0)  # (B, K, h, w)
     marked = (known + background).amax((2, 3)) > 0.5  # (B, K): this support carries a mark
 
-    flat = features.flatten(0, 1)
+    flat = features.flatten(0, 1)  # (B*K, C, h, w)
     object_like = masked_average(flat, known.flatten(0, 1), directions=True)
     other_like = masked_average(flat, background.flatten(0, 1), directions=True)
     likeness = match_probability(flat, object_like, other_like).view_as(known)
     both = (known.amax((2, 3)) > 0.5) & (background.amax((2, 3)) > 0.5)
     # A box says what is outside; most of its inside is object.
     likeness = torch.where(both[..., None, None], likeness, torch.full_like(likeness, 0.75))
-    trust = torch.full((b * k,), text_trust, device=known.device)
-    marked_flat = marked.flatten().to(trust.dtype)
-    guess = mix(text.flatten(0, 1), likeness.flatten(0, 1), trust, marked_flat).view_as(known)
+    trust = text_trust.to(known.dtype).repeat_interleave(k, 0)  # (B*K,)
+    marked_flat = marked.flatten().to(trust.dtype)  # (B*K,)
+    guess = mean_in_logits(text.flatten(0, 1), likeness.flatten(0, 1), trust, marked_flat).view_as(known)
     probability = known + unknown * guess
     # An object smaller than a cell never fills one by half: then its fullest cells are taken.
     fullest = probability.amax((2, 3), keepdim=True)
@@ -194,10 +195,9 @@ def support_masks(
         vectors = masked_average(flat, side.flatten(0, 1), directions=True).view(b, k, -1)
         return (vectors * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
 
-    inside, outside = mean(mask), mean(~mask)
-    own = match_probability(flat, inside.repeat_interleave(k, 0), outside.repeat_interleave(k, 0)).view_as(
-        known
-    )
+    inside, outside = mean(mask), mean(~mask)  # (B, C)
+    own = match_probability(flat, inside.repeat_interleave(k, 0), outside.repeat_interleave(k, 0))
+    own = own.view_as(known)  # (B, K, h, w)
     # A cell that nobody marked is a guess itself, made partly from the text: it says less.
     valid = marked[..., None, None] * (1 - 0.7 * unknown)
     text_fit = soft_iou(text, probability, valid) * text_trust
@@ -212,23 +212,22 @@ def initial_masks(
     supports: SupportMasks,
     query_features: Tensor,
     query_logits: Tensor,
-    foreground: int,
+    roles: Tensor,
     *,
-    query_present: bool = True,
+    known_present: Tensor,
 ) -> InitialMasks:
     """Adds the query: text, and matching with the supports by their ``match_share``.
 
     Args:
         supports: of ``support_masks``.
         query_features: (B, C, h, w); query_logits: (B, V, h, w), on the same cells.
-        foreground: how many of the V phrases name the label.
-        query_present: the query is known to show the object, so its mask is never empty.
+        roles: (B, V), as in ``text_probability``.
+        known_present: (B,) bool: the query is known to show the object, so its mask is never empty.
     """
-    text = text_probability(query_logits, foreground)
+    text = text_probability(query_logits, roles)  # (B, h, w)
     match = match_probability(query_features, supports.object, supports.other)
     share = supports.match_share
-    query = mix(text, match, 1 - share, share)
+    query = mean_in_logits(text, match, 1 - share, share)
     mask = query > 0.5
-    if query_present:
-        mask = never_empty(mask, query)
+    mask = torch.where(known_present[:, None, None], never_empty(mask, query), mask)  # (B, h, w)
     return InitialMasks(supports.probability, query, supports.mask, mask, supports.text, text, share)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, lengths, unit
+from ...similarity import EPS, lengths, unit
 
 
 class Seeds(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import SupportError
 from .images import Image, list_images, read_image, read_mask, read_scribbles
-from .predictor import Support
+from .support import Support
 
 
 def read_supports(
@@ -21,7 +21,7 @@ def read_supports(
 ) -> list[Support]:
     """Read support pictures and what is known of them.
 
-    Each hint is ``IMAGE=VALUE``, where IMAGE is a support's path as given or its file name.
+    Each mark is ``IMAGE=VALUE``, where IMAGE is a support's path as given or its file name.
 
     Args:
         sources: pictures and folders of pictures.
@@ -31,22 +31,22 @@ def read_supports(
 
     Raises:
         ImageError: a picture cannot be read.
-        SupportError: no picture at all, a hint names none of them, or does not fit its picture.
+        SupportError: no picture at all, a mark names none of them, or does not fit its picture.
     """
     paths = list_images(sources)
     if not paths:
         places = ", ".join(f"'{source}'" for source in sources)
         raise SupportError(f"There is no picture in {places}. Give at least one photo that shows the object.")
-    hints: dict[Path, list[tuple[str, str]]] = {path: [] for path in paths}
+    marks: dict[Path, list[tuple[str, str]]] = {path: [] for path in paths}
     for kind, texts in (("box", boxes), ("mask", masks), ("scribble", scribbles)):
         for text in texts:
             path, value = _split(kind, text, paths)
-            hints[path].append((kind, value))
-    return [_with_hints(read_image(path), hints[path]) for path in paths]
+            marks[path].append((kind, value))
+    return [_with_marks(read_image(path), marks[path]) for path in paths]
 
 
 def _split(kind: str, text: str, paths: Sequence[Path]) -> tuple[Path, str]:
-    """The support that a hint names, and the rest; both may hold "=" themselves."""
+    """The support that a mark names, and the rest; both may hold "=" themselves."""
     for end in reversed([i for i, letter in enumerate(text) if letter == "="]):
         name, value = text[:end], text[end + 1 :]
         if Path(name) in paths:
@@ -62,22 +62,22 @@ def _split(kind: str, text: str, paths: Sequence[Path]) -> tuple[Path, str]:
     raise SupportError(f"--{kind} '{text}' names no support. Write IMAGE=..., with IMAGE such as {known}.")
 
 
-def _with_hints(image: Image, hints: Sequence[tuple[str, str]]) -> Support:
-    kinds = [kind for kind, _ in hints]
+def _with_marks(image: Image, marks: Sequence[tuple[str, str]]) -> Support:
+    kinds = [kind for kind, _ in marks]
     if len(set(kinds)) > 1 or (len(kinds) > 1 and kinds[0] != "box"):
         raise SupportError(
-            f"'{image.name}' has more than one hint ({', '.join(kinds)}). Give it boxes, or one mask, "
+            f"'{image.name}' has more than one mark ({', '.join(kinds)}). Give it boxes, or one mask, "
             "or one scribble picture."
         )
-    if not hints:
+    if not marks:
         return Support(image)
-    kind, value = hints[0]
+    kind, value = marks[0]
     if kind == "mask":
         return Support.from_mask(image, read_mask(value, image.size))
     if kind == "scribble":
         return Support.from_scribbles(image, *read_scribbles(value, image.size))
     known = np.zeros(image.size, np.int8)
-    for _, value in hints:
+    for _, value in marks:
         box = Support.from_box(image, _corners(value, image.name)).known
         known = np.minimum(known, -1 if box is None else box)  # unknown (-1) inside any box, else not object
     return Support(image, None if known.all() else known)  # boxes around everything say nothing

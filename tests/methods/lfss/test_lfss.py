@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from lfss.methods import METHODS, Episode, Lfss, LfssConfig
-from lfss.methods.lfss import level_cells, side_by_side
-from lfss.pipeline import (
+from lfss.methods import METHODS, Episode, collate, map_tensors
+from lfss.methods.lfss import (
+    Lfss,
+    LfssConfig,
     association_map,
     attention,
     background_similarity,
     cluster,
     focused_prototype,
     place_seeds,
-    read_out,
     refine,
     seed_count,
     shared_prototype,
     shift_seeds,
+    training_free_logits,
 )
-from lfss.similarity import cosine_map, masked_average
+from lfss.methods.lfss.method import decoder_features
+from lfss.similarity import concat_levels, cosine_map, masked_average
 from tests.masks import coin, noise
+from tests.methods.made import a_class, item, of_class, with_supports
 
 B, K, V, H, W = 2, 2, 4, 8, 9
 CHANNELS = (6, 4)
@@ -42,49 +45,40 @@ def episode(b: int = B, k: int = K, *, marks: str = "mixed", seed: int = 0) -> E
     elif marks != "mask":
         known = torch.full_like(known, float(marks == "full"))
         known[:, :, 3, 4] = 1.0 if marks == "one cell" else known[:, :, 3, 4]
+    features = (noise(b, k, 6, H, W, seed=seed + 4), noise(b, k, 4, 4, 5, seed=seed + 5))
     return Episode(
-        support_logits=noise(b, k, V, 5, 5, seed=seed + 2),
-        query_logits=noise(b, V, 5, 5, seed=seed + 3),
-        foreground=2,
-        support_features=(noise(b, k, 6, H, W, seed=seed + 4), noise(b, k, 4, 4, 5, seed=seed + 5)),
         query_features=(noise(b, 6, H, W, seed=seed + 6), noise(b, 4, 4, 5, seed=seed + 7)),
-        support_known=known,
-        support_unknown=unknown,
-        query_present=True,
+        classes=(a_class(known, unknown, features, seed=seed),),
     )
 
 
-def tensors_of(given: Episode) -> dict[str, Tensor]:
-    """Every tensor of an episode by name."""
-    found: dict[str, Tensor] = {}
-    for field in fields(given):
-        value = getattr(given, field.name)
-        parts = value if isinstance(value, tuple) else (value,)
-        found |= {f"{field.name}.{i}": part for i, part in enumerate(parts) if isinstance(part, Tensor)}
+def tensors_of(given: Episode) -> list[Tensor]:
+    """Copies of every tensor of an episode, in order."""
+    found: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor.clone())
+        return tensor
+
+    map_tensors(given, note)
     return found
 
 
-def changed(given: Episode, change) -> Episode:
-    """The episode with ``change`` applied to each tensor whose first axes are (B, K)."""
-    return replace(
-        given,
-        support_logits=change(given.support_logits),
-        support_features=tuple(change(level) for level in given.support_features),
-        support_known=change(given.support_known),
-        support_unknown=change(given.support_unknown),
-    )
-
-
 def run(given: Episode, **config) -> dict[str, Tensor]:
-    """All tensors of all steps, as ``step.name``."""
+    """All tensors of all steps for the first class, as ``step.name``: (B, ...) or (B, K, ...)."""
     steps = Lfss(CHANNELS, LfssConfig(**config)).eval().steps(given)
     with torch.no_grad():
-        return {f"{step.key}.{name}": t for step in steps for name, t in step.tensors.items()}
+        return {
+            f"{step.key}.{name}": t[0] if isinstance(t, tuple) else t[:, 0]
+            for step in steps
+            for name, t in step.tensors.items()
+        }
 
 
 def test_lfss_is_the_method_of_that_name():
     assert METHODS["lfss"] is Lfss
-    assert not Lfss.needs_mask
+    assert Lfss.name == "lfss"
+    assert not Lfss.needs.masks
 
 
 @pytest.mark.parametrize("decoder", ["none", "paper"])
@@ -94,7 +88,7 @@ def test_forward_is_the_steps_drained(decoder):
     with torch.no_grad():
         steps = list(method.steps(given))
         assert [step.key for step in steps] == STEPS
-        assert torch.equal(steps[-1].tensors["logits"], method(given))
+        assert torch.equal(steps[-1].query("logits"), method(given))
 
 
 def test_shapes_and_types_of_every_step():
@@ -111,13 +105,13 @@ def test_shapes_and_types_of_every_step():
         "refined_mask.query": (cells, torch.bool),
         "prototypes.seeds": ((B, K, 5, 2), torch.int64),
         "prototypes.shifted": ((B, K, 5, 2), torch.int64),
-        "prototypes.valid": ((B, K, 5), torch.bool),
         "prototypes.superpixels": (shots, torch.int64),
         "prototypes.association": (cells, torch.float32),
         "correlation.attention": (shots, torch.float32),
         "correlation.rcm": (cells, torch.float32),
         "correlation.fcm": (cells, torch.float32),
         "prediction.logits": (cells, torch.float32),
+        "prediction.presence": ((B,), torch.float32),
     }
     for name, (shape, dtype) in expected.items():
         assert (tuple(made[name].shape), made[name].dtype) == (shape, dtype), name
@@ -125,11 +119,12 @@ def test_shapes_and_types_of_every_step():
 
 def test_inputs_are_unchanged():
     given = episode()
-    before = {name: t.clone() for name, t in tensors_of(given).items()}
+    before = tensors_of(given)
     run(given, circle=True)
-    Lfss(CHANNELS).circle(given)
-    for name, t in tensors_of(given).items():
-        assert torch.equal(t, before[name]), name
+    Lfss(CHANNELS).circle(given.classes[0])
+    Lfss(CHANNELS, LfssConfig(circle=True)).prepare(given.classes[0])
+    for number, (now, then) in enumerate(zip(tensors_of(given), before)):
+        assert torch.equal(now, then), number
 
 
 def test_the_same_episode_gives_the_same_logits():
@@ -140,10 +135,11 @@ def test_the_steps_are_the_papers_wired_by_hand():
     """Figure 2 once more, one shot, written out without the class."""
     given = episode(1, 1, marks="mask")
     made = run(given)
-    query = side_by_side(given.query_features)
-    support = side_by_side([level[:, 0] for level in given.support_features])
+    (one,) = given.classes
+    query = concat_levels(given.query_features)
+    support = concat_levels([level[:, 0] for level in one.supports.features])
     support_mask, first = made["initial_mask.support"][:, 0], made["initial_mask.query"]
-    assert torch.equal(support_mask, given.support_known[:, 0] > 0.5)
+    assert torch.equal(support_mask, one.known[:, 0] > 0.5)
 
     shared = shared_prototype(masked_average(support, support_mask), masked_average(query, first), 0.5)
     query_mask = refine(query, first, shared, background_similarity(query, first))
@@ -165,18 +161,8 @@ def test_the_steps_are_the_papers_wired_by_hand():
     background = cosine_map(query, masked_average(support, ~support_mask))
     background = (background + cosine_map(query, masked_average(query, ~query_mask))) / 2
     text = made["initial_mask.query_probability"].logit(1e-4)
-    logits = read_out(text, query_mask, association, fcm, background)
+    logits = training_free_logits(text, query_mask, association, fcm, background)
     torch.testing.assert_close(made["prediction.logits"], logits, atol=1e-4, rtol=1e-4)
-
-
-def test_levels_lie_side_by_side_with_equal_weight_and_unit_length():
-    levels = (100 * noise(1, 6, H, W), 0.01 * noise(1, 4, 4, 5))
-    made = side_by_side(levels)
-    assert made.shape == (1, 10, H, W)
-    torch.testing.assert_close(made.norm(dim=1), torch.ones(1, H, W))
-    torch.testing.assert_close(made[:, :6].norm(dim=1), torch.full((1, H, W), 0.5**0.5))
-    one = side_by_side(levels[:1])
-    torch.testing.assert_close(one.norm(dim=1), torch.ones(1, H, W))
 
 
 @pytest.mark.parametrize("marks", ["label", "mask", "mixed"])
@@ -185,24 +171,16 @@ def test_a_batch_of_two_is_two_batches_of_one(marks, decoder):
     torch.manual_seed(0)
     method, given = Lfss(CHANNELS, LfssConfig(decoder=decoder)).eval(), episode(marks=marks)
 
-    def one(n: int) -> Episode:
-        part = changed(given, lambda t: t[n : n + 1])
-        return replace(
-            part,
-            query_logits=given.query_logits[n : n + 1],
-            query_features=tuple(level[n : n + 1] for level in given.query_features),
-        )
-
     with torch.no_grad():
         both = method(given)
         for n in range(2):
-            torch.testing.assert_close(both[n : n + 1], method(one(n)), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(both[n : n + 1], method(item(given, n)), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("marks", ["label", "mask"])
 def test_k_copies_of_one_shot_are_one_shot(marks):  # T-A21
     given = episode(k=1, marks=marks)
-    three = changed(given, lambda t: t.repeat(1, 3, *[1] * (t.dim() - 2)))
+    three = with_supports(given, lambda t: t.repeat(1, 3, *[1] * (t.dim() - 2)))
     torch.testing.assert_close(
         run(three)["prediction.logits"], run(given)["prediction.logits"], atol=1e-4, rtol=1e-4
     )
@@ -211,7 +189,7 @@ def test_k_copies_of_one_shot_are_one_shot(marks):  # T-A21
 @pytest.mark.parametrize("marks", ["label", "mask", "mixed"])
 def test_the_order_of_shots_is_irrelevant(marks):  # T-A21
     given = episode(k=3, marks=marks)
-    turned = changed(given, lambda t: t[:, [2, 0, 1]])
+    turned = with_supports(given, lambda t: t[:, [2, 0, 1]])
     torch.testing.assert_close(
         run(turned)["prediction.logits"], run(given)["prediction.logits"], atol=1e-4, rtol=1e-4
     )
@@ -224,7 +202,11 @@ def test_full_one_cell_and_empty_support_masks_give_finite_maps(marks):
 
 
 def test_a_query_without_a_first_mask_gives_finite_maps():
-    given = replace(episode(marks="label"), query_logits=torch.full((B, V, 5, 5), 0.0), query_present=False)
+    given = of_class(
+        episode(marks="label"),
+        query_logits=torch.full((B, V, 5, 5), 0.0),
+        known_present=torch.zeros(B, dtype=torch.bool),
+    )
     made = run(given)
     assert not made["initial_mask.query"].any()
     assert all(t.float().isfinite().all() for t in made.values())
@@ -234,7 +216,9 @@ def test_seeds_lie_inside_the_refined_masks_and_are_distinct():
     made = run(episode(marks="mixed"))
     for b in range(B):
         for k in range(K):
-            points = made["prototypes.shifted"][b, k][made["prototypes.valid"][b, k]].tolist()
+            points = made["prototypes.shifted"][b, k]
+            points = points[(points >= 0).all(1)].tolist()
+            assert points
             assert len({tuple(p) for p in points}) == len(points)
             assert all(made["refined_mask.support"][b, k, r, c] for r, c in points)
 
@@ -251,12 +235,9 @@ def mirrored(given: Episode, *, query: bool) -> Episode:
         return t.flip(-1)
 
     if not query:
-        return changed(given, flip)
-    return replace(
-        given,
-        query_logits=flip(given.query_logits),
-        query_features=tuple(flip(level) for level in given.query_features),
-    )
+        return with_supports(given, flip)
+    turned = of_class(given, query_logits=flip(given.classes[0].query_logits))
+    return replace(turned, query_features=tuple(flip(level) for level in given.query_features))
 
 
 def test_the_prediction_mirrors_with_the_query():  # T-A14
@@ -313,9 +294,10 @@ def test_without_refinement_the_refined_masks_are_the_initial_ones():
 def test_without_dps_the_association_map_compares_with_one_global_prototype():
     given = episode(1, 1, marks="mask")
     made = run(given, dps=False)
-    support = side_by_side([level[:, 0] for level in given.support_features])
-    prototype = masked_average(support, given.support_known[:, 0])
-    expected = cosine_map(side_by_side(given.query_features), prototype)
+    (one,) = given.classes
+    support = concat_levels([level[:, 0] for level in one.supports.features])
+    prototype = masked_average(support, one.known[:, 0])
+    expected = cosine_map(concat_levels(given.query_features), prototype)
     torch.testing.assert_close(made["prototypes.association"], expected)
 
 
@@ -324,7 +306,7 @@ def test_every_trainable_parameter_gets_a_gradient():
     method = Lfss(CHANNELS, LfssConfig(decoder="paper"))
     given = episode()
     truth = coin(B, H, W, seed=9).float()
-    torch.nn.functional.binary_cross_entropy_with_logits(method(given), truth).backward()
+    torch.nn.functional.binary_cross_entropy_with_logits(method(given)[:, 0], truth).backward()
     parameters = dict(method.named_parameters())
     assert len(parameters) > 10
     for name, parameter in parameters.items():
@@ -336,51 +318,119 @@ def test_without_a_decoder_there_is_nothing_to_train():
     assert not list(Lfss(CHANNELS).parameters())
 
 
+def second_pass(method: Lfss, given: Episode) -> tuple[Episode, Tensor]:
+    """The episode after a circle pass, and the logits of that pass."""
+    one, logits = method.circle(given.classes[0])
+    return replace(given, classes=(one,)), logits
+
+
 def test_circle_segments_every_support_by_itself():
     given = episode(marks="label")
     method = Lfss(CHANNELS).eval()
-    _, logits = method.circle(given)
+    _, logits = second_pass(method, given)
     assert logits.shape == (B, K, H, W)
+    pictures = given.classes[0].supports
     for k in range(K):
-        alone = changed(given, lambda t: t[:, k : k + 1])  # noqa: B023
-        alone = replace(
-            alone,
-            query_logits=given.support_logits[:, k],
-            query_features=tuple(level[:, k] for level in given.support_features),
-        )
-        torch.testing.assert_close(logits[:, k], method(alone), atol=1e-4, rtol=1e-4)
+        alone = with_supports(given, lambda t: t[:, k : k + 1])  # noqa: B023
+        alone = of_class(alone, query_logits=pictures.logits[:, k])
+        alone = replace(alone, query_features=tuple(level[:, k] for level in pictures.features))
+        torch.testing.assert_close(logits[:, k], method(alone)[:, 0], atol=1e-4, rtol=1e-4)
 
 
 def test_circle_fills_in_what_is_unknown_and_keeps_what_a_person_said():
     given = episode(marks="mixed")
-    second, logits = Lfss(CHANNELS).circle(given)
-    assert not second.support_unknown.any()
-    assert torch.equal(second.support_known[:, 1], given.support_known[:, 1])
-    assert torch.equal(second.support_known[:, 0], (logits[:, 0] > 0).float())
+    second, logits = Lfss(CHANNELS).circle(given.classes[0])
+    assert not second.unknown.any()
+    assert torch.equal(second.known[:, 1], given.classes[0].known[:, 1])
+    assert torch.equal(second.known[:, 0], (logits[:, 0] > 0).float())
+
+
+def test_preparing_makes_the_circle_pass_where_it_is_chosen_and_steps_do_not_repeat_it():
+    given = episode(marks="label")
+    circled, _ = Lfss(CHANNELS).circle(given.classes[0])
+    method = Lfss(CHANNELS, LfssConfig(circle=True))
+    prepared = method.prepare(given.classes[0])
+    assert torch.equal(prepared.known, circled.known)
+    plain = Lfss(CHANNELS)(replace(given, classes=(circled,)))
+    assert torch.equal(method(replace(given, classes=(prepared,))), plain)
+    assert torch.equal(method(given), Lfss(CHANNELS)(given))  # nobody has prepared this one
 
 
 def test_the_second_pass_sends_no_gradient_through_the_first_ones_mask():  # T-A20
     torch.manual_seed(0)
     method, given = Lfss(CHANNELS, LfssConfig(decoder="paper")), episode(marks="label")
-    second, logits = method.circle(given)
+    second, logits = second_pass(method, given)
     assert logits.requires_grad
-    assert not second.support_known.requires_grad
+    assert not second.classes[0].known.requires_grad
 
     (through,) = torch.autograd.grad(method(second).square().mean(), logits, allow_unused=True)
     assert through is None
 
 
 def test_an_empty_first_pass_still_leaves_a_support_mask():
-    given = replace(episode(marks="label"), support_logits=torch.full((B, K, V, 5, 5), 0.0))
-    given.support_logits[:, :, 2:] = 9.0  # the text is sure that the object is nowhere
-    second, _ = Lfss(CHANNELS, LfssConfig(sharpness=0.0)).circle(given)
-    assert second.support_known.flatten(2).any(2).all()
+    given = episode(marks="label")
+    nowhere = torch.full((B, K, V, 5, 5), 0.0)
+    nowhere[:, :, 2:] = 9.0  # the text is sure that the object is nowhere
+    one = replace(given.classes[0], supports=replace(given.classes[0].supports, logits=nowhere))
+    second, _ = Lfss(CHANNELS, LfssConfig(sharpness=0.0)).circle(one)
+    assert second.known.flatten(2).any(2).all()
 
 
 def test_the_papers_decoder_reads_entries_of_about_one_whatever_the_network():
     levels = (1000 * noise(2, 6, 8, 9), 0.01 * noise(2, 4, 4, 5, seed=1))
-    read = level_cells(levels, (8, 9))
+    read = decoder_features(levels, (8, 9))
     assert read.shape == (2, 10, 8, 9)
     for part in read.split([6, 4], 1):
         torch.testing.assert_close(part.square().mean(1), torch.ones(2, 8, 9))
-    torch.testing.assert_close(read, level_cells([7 * level for level in levels], (8, 9)))
+    torch.testing.assert_close(read, decoder_features([7 * level for level in levels], (8, 9)))
+
+
+# -- batches of different labels, and several classes at once --------------------------------------------
+
+
+def other_label(seed: int = 50) -> Episode:
+    """An episode of a label with other words, no trust in them, and a query that may not show it."""
+    given = episode(1, K, marks="mask", seed=seed)
+    (one,) = given.classes
+    other = a_class(one.known, one.unknown, one.supports.features, phrases=(1, 5), trust=0.0, present=False)
+    return replace(given, classes=(replace(other, presence=torch.tensor([0.25])),))
+
+
+@pytest.mark.parametrize("decoder", ["none", "paper"])
+def test_a_batch_of_two_different_labels_is_two_batches_of_one(decoder):
+    torch.manual_seed(0)
+    method = Lfss(CHANNELS, LfssConfig(decoder=decoder)).eval()
+    alone = [episode(1, K, marks="mixed"), other_label()]
+    with torch.no_grad():
+        together = list(method.steps(collate(alone)))
+        apart = [list(method.steps(one)) for one in alone]
+    for number, steps in enumerate(apart):
+        for both, step in zip(together, steps, strict=True):
+            for name, expected in step.tensors.items():
+                made = both.tensors[name]
+                made, expected = (t[0] if isinstance(t, tuple) else t for t in (made, expected))
+                torch.testing.assert_close(
+                    made[number : number + 1], expected, atol=1e-4, rtol=1e-4, msg=f"{step.key}.{name}"
+                )
+
+
+def test_presence_is_the_towers_own_judgement_where_it_has_one():
+    method, plain = Lfss(CHANNELS).eval(), episode(1, K, marks="mixed")
+    *_, last = method.steps(collate([plain, other_label()]))
+    assert last.query("presence")[1].item() == pytest.approx(0.25)
+    *_, alone = method.steps(plain)
+    assert last.query("presence")[0].item() == pytest.approx(alone.query("presence").item())
+
+
+def test_two_classes_of_an_episode_are_two_episodes_of_a_class():
+    method = Lfss(CHANNELS).eval()
+    first, other = episode(1, 3, marks="mixed"), other_label()
+    both = replace(first, classes=(*first.classes, *other.classes))
+    assert method(both).shape == (1, 2, H, W)
+    *_, made = method.steps(both)
+    for number, one in enumerate(both.classes):
+        *_, alone = method.steps(replace(first, classes=(one,)))
+        for name in ("logits", "presence"):
+            torch.testing.assert_close(made.query(name)[:, number], alone.query(name)[:, 0])
+    masks = next(s for s in method.steps(both) if s.key == "refined_mask").supports("support")
+    assert [tuple(m.shape) for m in masks] == [(1, 3, H, W), (1, K, H, W)]

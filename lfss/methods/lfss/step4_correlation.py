@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, cosine_map, lengths, pool_cells
+from ...similarity import EPS, cosine_map, lengths, pool_cells
 
 
 def attention(

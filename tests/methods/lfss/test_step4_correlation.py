@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lfss.pipeline import attention, correlation_maps, focused_prototype
+from lfss.methods.lfss import attention, correlation_maps, focused_prototype
 from lfss.similarity import cosine_map, masked_average
 from tests.masks import coin, mask, noise
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lfss.pipeline import background_similarity, refine, shared_prototype
+from lfss.methods.lfss import background_similarity, refine, shared_prototype
 from lfss.similarity import cosine_map, masked_average, pool_cells
 from tests.masks import assert_mask, coin, mask, noise
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lfss.pipeline import (
+from lfss.methods.lfss import (
     InitialMasks,
     initial_masks,
     match_probability,
-    mix,
+    mean_in_logits,
     never_empty,
     presence,
     soft_iou,
@@ -20,6 +20,7 @@ from lfss.pipeline import (
     text_probability,
 )
 from tests.masks import assert_mask, coin, mask, noise
+from tests.methods.made import roles
 
 H, W = 4, 6
 OBJECT = mask("......", ".###..", ".###..", "......")
@@ -33,7 +34,7 @@ def sigmoid(x: float) -> float:
 @pytest.mark.parametrize(("phrases", "foreground"), [(5, 1), (5, 2), (3, 3), (1, 1)])
 def test_text_probability_is_a_softmax_over_the_best_synonym_and_the_rest(phrases, foreground):
     logits = noise(2, phrases, H, W)
-    made = text_probability(logits, foreground)
+    made = text_probability(logits, roles(2, foreground, phrases - foreground))
     for n in range(2):
         for r in range(H):
             for c in range(W):
@@ -44,8 +45,19 @@ def test_text_probability_is_a_softmax_over_the_best_synonym_and_the_rest(phrase
 
 
 def test_text_probability_survives_large_logits():
-    made = text_probability(torch.tensor([100.0, -100.0, 99.0]).view(1, 3, 1, 1), 1)
+    made = text_probability(torch.tensor([100.0, -100.0, 99.0]).view(1, 3, 1, 1), roles(1, 1, 2))
     assert made.item() == pytest.approx(sigmoid(1.0), abs=1e-5)
+
+
+def test_each_item_has_its_own_phrases_and_padding_says_nothing():
+    logits = noise(2, 4, H, W)
+    mixed = torch.tensor([[-1, 1, -1, 1], [1, 0, 0, -1]], dtype=torch.int8)
+    made = text_probability(logits, mixed)
+    first = text_probability(logits[:1, [1, 3, 0, 2]], roles(1, 2, 2))
+    second = text_probability(logits[1:, [0, 3]], roles(1, 1, 1))
+    torch.testing.assert_close(made, torch.cat((first, second)))
+    alone = text_probability(logits[1:], torch.tensor([[1, 0, 0, 0]], dtype=torch.int8))
+    torch.testing.assert_close(alone, logits[1:, 0].sigmoid())
 
 
 def test_an_empty_mask_is_filled_with_its_best_cells():
@@ -88,9 +100,9 @@ def test_soft_iou_of_masks_is_the_plain_iou_and_zero_for_nothing():
     assert soft_iou(a, b, torch.zeros_like(a)).item() == 0
 
 
-def test_mix_is_a_weighted_mean_of_logits():
+def test_the_mean_in_logits_is_a_weighted_mean():
     text, match = noise(2, H, W).sigmoid(), noise(2, H, W, seed=1).sigmoid()
-    made = mix(text, match, torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0]))
+    made = mean_in_logits(text, match, torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0]))
     for n, share in enumerate((0.5, 0.25)):
         for m, t, x in zip(match[n].flatten().tolist(), text[n].flatten().tolist(), made[n].flatten()):
             logit = share * math.log(m / (1 - m)) + (1 - share) * math.log(t / (1 - t))
@@ -100,14 +112,14 @@ def test_mix_is_a_weighted_mean_of_logits():
 def test_trust_in_one_side_alone_returns_that_side():
     text, match = noise(1, H, W).sigmoid(), noise(1, H, W, seed=1).sigmoid()
     one, none = torch.ones(1), torch.zeros(1)
-    assert torch.equal(mix(text, match, one, none), text)
-    assert torch.equal(mix(text, match, none, none), text)
-    torch.testing.assert_close(mix(text, match, none, one), match)
+    assert torch.equal(mean_in_logits(text, match, one, none), text)
+    assert torch.equal(mean_in_logits(text, match, none, none), text)
+    torch.testing.assert_close(mean_in_logits(text, match, none, one), match)
 
 
 def test_mixing_certainties_gives_no_infinity():
     zero, one = torch.zeros(1, 2, 2), torch.ones(1, 2, 2)
-    made = mix(zero, one, torch.ones(1), torch.ones(1))
+    made = mean_in_logits(zero, one, torch.ones(1), torch.ones(1))
     torch.testing.assert_close(made, torch.full((1, 2, 2), 0.5), atol=1e-4, rtol=0)
 
 
@@ -135,11 +147,15 @@ def both_sides(
     query_logits: Tensor,
     foreground: int,
     query_present: bool = True,
+    text_trust: float = 1.0,
     **marks,
 ) -> InitialMasks:
     """Step 1 in one go: supports, then query."""
-    supports = support_masks(support_features, support_logits, foreground, **marks)
-    return initial_masks(supports, query_features, query_logits, foreground, query_present=query_present)
+    b, v = query_logits.shape[:2]
+    phrases = roles(b, foreground, v - foreground)
+    trust, present = torch.full((b,), text_trust), torch.full((b,), query_present)
+    supports = support_masks(support_features, support_logits, phrases, text_trust=trust, **marks)
+    return initial_masks(supports, query_features, query_logits, phrases, known_present=present)
 
 
 def first_masks(**changes) -> InitialMasks:

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..similarity import EPS, cosine_map, lengths, pool_cells
+from ...similarity import EPS, cosine_map, lengths, pool_cells
 
 Form = Literal["self-support", "literal"]
 

@@ -8,39 +8,43 @@ import pytest
 import torch
 from torch import Tensor
 
-from lfss.methods import Episode, Lfss, LfssConfig
-from lfss.methods.portable import CELLS, NAMES, PICTURE
-from lfss.pipeline import PortableDecoder
+from lfss.methods import THUMBNAIL_SIDE, Episode
+from lfss.methods.lfss import Lfss, LfssConfig, PortableDecoder
+from lfss.methods.lfss.portable import MAP_NAMES, MAP_SIDE
 from tests.masks import coin, noise
+from tests.methods.made import a_class, of_class
 
 B, K, H, W = 2, 2, 8, 9
 CHANNELS = (6, 4)
 
 
-def episode(*, scale: float = 1.0, channels: tuple[int, int] = CHANNELS) -> Episode:
+def episode(
+    *,
+    scale: float = 1.0,
+    channels: tuple[int, int] = CHANNELS,
+    trust: float = 1.0,
+    known: Tensor | None = None,
+) -> Episode:
     """Random features on two levels with marked supports, and a small picture."""
     fine, coarse = channels
+    known = coin(B, K, H, W, seed=7, share=0.4).float() if known is None else known
+    features = (scale * noise(B, K, fine, H, W, seed=3), noise(B, K, coarse, 4, 5, seed=4))
     return Episode(
-        support_logits=noise(B, K, 3, 5, 5, seed=1),
-        query_logits=noise(B, 3, 5, 5, seed=2),
-        foreground=1,
-        support_features=(scale * noise(B, K, fine, H, W, seed=3), noise(B, K, coarse, 4, 5, seed=4)),
         query_features=(scale * noise(B, fine, H, W, seed=5), noise(B, coarse, 4, 5, seed=6)),
-        support_known=coin(B, K, H, W, seed=7, share=0.4).float(),
-        support_unknown=torch.zeros(B, K, H, W),
-        query_picture=noise(B, 3, PICTURE, PICTURE, seed=8).sigmoid(),
+        classes=(a_class(known, torch.zeros_like(known), features, phrases=(1, 2), trust=trust, seed=-1),),
+        query_thumbnail=noise(B, 3, THUMBNAIL_SIDE, THUMBNAIL_SIDE, seed=8).sigmoid(),
     )
 
 
 def maps(given: Episode, channels: tuple[int, int] = CHANNELS) -> Tensor:
     """What the portable decoder would read."""
     *_, last = Lfss(channels, LfssConfig(keep_maps=True)).eval().steps(given)
-    return last.tensors["maps"]
+    return last.query("maps")[:, 0]
 
 
 def test_there_is_one_map_for_each_name_within_its_range():
     made = maps(episode())
-    assert made.shape == (B, len(NAMES), CELLS, CELLS)
+    assert made.shape == (B, len(MAP_NAMES), MAP_SIDE, MAP_SIDE)
     assert made.isfinite().all()
     assert made.abs().max() <= 3
 
@@ -61,34 +65,51 @@ def test_the_maps_have_one_shape_whatever_the_network():
 @pytest.mark.parametrize("area", ["empty", "full"])
 def test_empty_and_full_supports_give_finite_maps(area):
     known = torch.full((B, K, H, W), float(area == "full"))
-    assert maps(replace(episode(), support_known=known)).isfinite().all()
+    assert maps(episode(known=known)).isfinite().all()
 
 
 def test_an_untrained_decoder_is_the_training_free_read_out():
     torch.manual_seed(0)
     given = episode()
     with torch.no_grad():
-        logits = Lfss(CHANNELS, LfssConfig(decoder="portable")).eval()(given)
-        plain = Lfss(CHANNELS).eval()(given)
-    assert logits.shape == (B, PICTURE, PICTURE)
-    enlarged = torch.nn.functional.interpolate(plain[:, None], (CELLS, CELLS), mode="bilinear")
-    expected = torch.nn.functional.interpolate(enlarged, (PICTURE, PICTURE), mode="bilinear")[:, 0]
+        logits = Lfss(CHANNELS, LfssConfig(decoder="portable")).eval()(given)[:, 0]
+        plain = Lfss(CHANNELS).eval()(given)[:, 0]
+    assert logits.shape == (B, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    enlarged = torch.nn.functional.interpolate(plain[:, None], (MAP_SIDE, MAP_SIDE), mode="bilinear")
+    expected = torch.nn.functional.interpolate(enlarged, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), mode="bilinear")[
+        :, 0
+    ]
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_fixed_rule_decides_where_the_word_is_not_believed():
+@pytest.fixture
+def moved() -> Lfss:
+    """A method whose portable decoder changes the logits."""
     torch.manual_seed(0)
-    given = replace(episode(), text_trust=0.0)
-    method = Lfss(CHANNELS, LfssConfig(decoder="portable")).eval()
+    method = Lfss(CHANNELS, LfssConfig(decoder="portable")).eval().requires_grad_(False)
     torch.nn.init.normal_(method.portable.head.weight)
-    with torch.no_grad():
-        torch.testing.assert_close(method(given), Lfss(CHANNELS).eval()(given))
-        assert method(replace(given, text_trust=0.5)).shape == (B, PICTURE, PICTURE)
+    return method
+
+
+def test_the_training_free_rule_decides_where_the_word_is_not_known(moved):
+    given = episode(trust=0.0)
+    torch.testing.assert_close(moved(given), Lfss(CHANNELS)(given))
+    assert moved(episode(trust=0.5)).shape == (B, 1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+
+
+def test_in_a_batch_each_item_is_decided_by_its_own_word(moved):
+    given = episode()
+    mixed = of_class(given, text_trust=torch.tensor([1.0, 0.0]))
+    made = moved(mixed)[:, 0]
+    torch.testing.assert_close(made[0], moved(given)[0, 0])
+    rule = Lfss(CHANNELS)(of_class(given, text_trust=torch.zeros(B)))[:, 0]
+    enlarged = torch.nn.functional.interpolate(rule[:, None], made.shape[-2:], mode="bilinear")[:, 0]
+    torch.testing.assert_close(made[1], enlarged[1], atol=1e-4, rtol=1e-4)
 
 
 def test_without_a_picture_the_decoder_says_what_is_missing():
-    with pytest.raises(ValueError, match="query_picture"):
-        Lfss(CHANNELS, LfssConfig(decoder="portable"))(replace(episode(), query_picture=None))
+    with pytest.raises(ValueError, match="query_thumbnail"):
+        Lfss(CHANNELS, LfssConfig(decoder="portable"))(replace(episode(), query_thumbnail=None))
 
 
 def test_every_parameter_gets_a_gradient_once_the_head_has_moved():

@@ -9,13 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..pipeline import InitialMasks, background_similarity
-from ..similarity import cosine_map, masked_average, pool_cells, resize_map, unit
+from ...similarity import cosine_map, masked_average, pool_cells, resize_map, unit
+from .step1_initial_mask import InitialMasks
+from .step2_refine import background_similarity
 
-CELLS = 50
-PICTURE = 100
-
-NAMES: tuple[str, ...] = (
+MAP_SIDE = 50  # cells
+MAP_NAMES: tuple[str, ...] = (
     "text", "first map", "initial mask", "refined mask", "RCM", "FCM margin", "association margin",
     "own margin", "nearest margin", "FCM", "association", "support background", "query background",
     "fine level margin", "coarse level margin", "text trust", "marked",
@@ -33,11 +32,11 @@ def portable_maps(
     fcm: Tensor,
     query_levels: tuple[Tensor, ...],
     support_levels: tuple[Tensor, ...],
-    text_trust: float,
+    text_trust: Tensor,
     marked: Tensor,
     cells: int,
 ) -> Tensor:
-    """All maps of ``NAMES``, (B, M, 50, 50), about -3 to 3.
+    """All maps of ``MAP_NAMES``, (B, M, 50, 50), about -3 to 3.
 
     Args:
         first: step 1.
@@ -45,7 +44,7 @@ def portable_maps(
         support: (B, K, C, h, w) unit features; support_mask: (B, K, h, w) bool, refined.
         association, fcm: (B, h, w), steps 3 and 4.
         query_levels: one (B, C_i, h_i, w_i) for each level; support_levels: (B, K, C_i, h_i, w_i).
-        text_trust: of the episode.
+        text_trust: (B,) in [0, 1].
         marked: (B,) share of the supports in which a person marked something.
         cells: pooling of the nearest-cell search, as in the refiner.
     """
@@ -58,9 +57,9 @@ def portable_maps(
     )
     nearest = _nearest(query, support, support_mask, cells) - _nearest(query, support, ~support_mask, cells)
     finest, coarsest = (_level_margin(query_levels[i], support_levels[i], support_mask) for i in (0, -1))
-    plane = torch.ones_like(fcm)
+    plane, trust = torch.ones_like(fcm), text_trust.to(fcm.dtype)[:, None, None]
     maps = (
-        first.query_text.logit(1e-3) / 4 * text_trust,
+        first.query_text.logit(1e-3) / 4 * trust,
         first.query.logit(1e-3) / 4,
         first.query_mask.to(fcm.dtype),
         query_mask.to(fcm.dtype),
@@ -75,10 +74,10 @@ def portable_maps(
         _standard(to_query),
         _scaled(resize_map(finest, _size(fcm))),
         _scaled(resize_map(coarsest, _size(fcm))),
-        plane * text_trust,
+        plane * trust,
         plane * marked[:, None, None],
     )
-    return resize_map(torch.stack(maps, 1), (CELLS, CELLS))
+    return resize_map(torch.stack(maps, 1), (MAP_SIDE, MAP_SIDE))
 
 
 def _size(maps: Tensor) -> tuple[int, int]:

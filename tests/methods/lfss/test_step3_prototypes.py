@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lfss.pipeline import (
+from lfss.methods.lfss import (
     Seeds,
     association_map,
     border_distance,
