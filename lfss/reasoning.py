@@ -53,7 +53,7 @@ def stages_of(described: Sequence[StageInfo], step: Step, number: int, sizes: Si
             continue
         query: npt.NDArray | None = None
         supports: tuple[npt.NDArray, ...] = ()
-        if info.query is not None:
+        if info.query is not None and info.query in step.tensors:  # a step may leave a result out
             query = _shown(info, step.query(info.query)[0, number], sizes.cells, sizes.query)
         if info.supports is not None:
             shots = step.supports(info.supports)[number][0]  # (K, ...)

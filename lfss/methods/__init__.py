@@ -14,9 +14,11 @@ from .contract import (
     Step,
 )
 from .lfss import Lfss
+from .tlg import Tlg
 
 METHODS: dict[str, type[Method]] = {
     "lfss": Lfss,
+    "tlg": Tlg,
 }
 
 

@@ -1,0 +1,67 @@
+"""Trained weights of TLG: a folder with ``config.json`` and ``model.safetensors``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeVar
+
+from ...errors import WeightsMismatch
+from ...weights import load_into, load_model, save_model
+from .config import TlgConfig
+from .method import Tlg
+
+T = TypeVar("T", bound=Tlg)
+
+
+def save_tlg(method: Tlg, folder: Path | str, *, backbone: str, channels: tuple[int, ...]) -> Path:
+    """Write the network for the backbone that it was trained on, and return the folder."""
+    about = {
+        "method": Tlg.name,
+        "backbone": backbone,
+        "channels": list(channels),
+        "config": asdict(method.config),
+    }
+    return save_model(folder, method.state_dict(), about)
+
+
+def load_tlg(
+    method: type[T],
+    folder: Path | str | None,
+    *,
+    backbone: str,
+    channels: tuple[int, ...],
+    models_dir: Path | None = None,
+) -> T:
+    """The network with its trained weights.
+
+    Args:
+        method: the class to build.
+        folder: written by ``save_tlg``: a folder, or its name in the models folder.
+        backbone, channels: what the method reads; the weights fit no other.
+        models_dir: the models folder, if not the usual one.
+
+    Raises:
+        WeightsMismatch: none is given, or the weights were trained on another backbone.
+        WeightsUnavailable: the folder is missing or damaged.
+    """
+    if folder is None:
+        raise WeightsMismatch(
+            f"The method 'tlg' has no trained weights for the backbone '{backbone}', and without them its "
+            "answers mean nothing. Train them with: python -m train.fit, or choose --method lfss."
+        )
+    about, state = load_model(folder, models_dir=models_dir)
+    if about.get("method") != Tlg.name or about.get("backbone") != backbone:
+        raise WeightsMismatch(
+            f"The weights in '{folder}' are for {about.get('method')} on '{about.get('backbone')}', not for "
+            f"tlg on '{backbone}'. Train them with: python -m train.fit."
+        )
+    try:
+        config = TlgConfig(**about["config"])
+    except (KeyError, TypeError) as error:
+        raise WeightsMismatch(
+            f"The configuration in '{folder}' is of another version. Train the weights again."
+        ) from error
+    built = method(channels, config)
+    load_into(built, {k: v.float() for k, v in state.items()}, source=f"The weights in '{folder}'")
+    return built
