@@ -13,7 +13,7 @@ STAGES: tuple[StageInfo, ...] = (
     StageInfo(
         "correlation", "Correlation", "map", "correlation",
         "How strongly each place of the query resembles the most similar place of the supports' objects.",
-        query="likeness", role="likeness",
+        query="likeness",
     ),
     StageInfo(
         "transport", "Transport plan", "map", "transport",
