@@ -174,3 +174,15 @@ def test_pictures_are_shrunk_to_the_long_side_and_never_enlarged(size, side, fit
 def test_colours_are_between_zero_and_one():
     pixels = np.array([[[0, 128, 255]]], np.uint8)
     np.testing.assert_allclose(edges._unit_colours(pixels, (1, 1)), [[[0, 128 / 255, 1]]], rtol=1e-6)
+
+
+def test_a_score_never_leaves_zero_to_one():
+    """Colours beyond those of both sides: the line through them would give more than 1, or less than 0."""
+    pixels = np.full((60, 80, 3), 100, np.uint8)
+    pixels[:, 40:] = 140
+    pixels[20:40, 45:60], pixels[20:40, 20:35] = 255, 0
+    logits = np.full((6, 8), -9, np.float32)
+    logits[:, 4:] = 9
+    score = to_pixels(logits, pixels, radius=12)
+    assert score.max() == 1
+    assert score.min() == 0

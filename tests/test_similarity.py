@@ -206,3 +206,9 @@ def test_concatenated_levels_have_equal_weight_and_unit_length():
     torch.testing.assert_close(made[:, :6].norm(dim=1), torch.full((1, H, W), 0.5**0.5))
     one = concat_levels(levels[:1])
     torch.testing.assert_close(one.norm(dim=1), torch.ones(1, H, W))
+
+
+def test_a_map_deeper_and_longer_than_a_block_of_channels_is_pooled_whole():
+    features, area = noise(1, CHANNELS + 2, CHANNELS + 2, 3), coin(1, CHANNELS + 2, 3, seed=1, share=0.3)
+    made, expected = pool_cells(features, area, 16), pooled_by_loop(features, area.float(), 16)
+    torch.testing.assert_close(made.vectors, expected.vectors)

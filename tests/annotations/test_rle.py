@@ -125,3 +125,11 @@ def test_masks_are_not_changed_and_may_be_views() -> None:
     rle.brush(view)
     rle.crop_counts(view)
     np.testing.assert_array_equal(base, before)
+
+
+def test_brush_strokes_have_the_sizes_of_label_studio_and_use_the_longest() -> None:
+    drawn = np.ones((300, 200), bool)
+    bits = "".join(f"{byte:08b}" for byte in rle.brush(drawn))
+    assert [int(bits[37 + 4 * i : 41 + 4 * i], 2) + 1 for i in range(4)] == [3, 4, 8, 16]
+    runs = -(-drawn.size * 4 // 2**16)
+    assert len(bits) - 8 < 53 + (3 + 16 + 8) * runs <= len(bits)

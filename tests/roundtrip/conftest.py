@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_env import HERE, NoEnvironment, ensure
+from make_env import HERE, NoEnvironment, find
 from scenes import Found
 
 
@@ -55,7 +55,7 @@ class Readers:
 @pytest.fixture(scope="session")
 def readers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Readers]:
     try:
-        python = ensure()
+        python = find()
     except NoEnvironment as error:
         pytest.skip(f"round trip through the real readers: {error}")
     program = Readers(python, tmp_path_factory.mktemp("readers"))
