@@ -203,7 +203,7 @@ def earlier_outcomes(out: Path, settings: Mapping[str, Any], jobs: Iterable[Job]
         return {}
     try:
         document = json.loads(decode(read_bytes(file, most=MAX_RECORDS), "It"))
-        before = dict(document["settings"])
+        before = {"method": "lfss", **document["settings"]}  # once the only one, and not written down
         outcomes = [_outcome(record) for record in document["results"]]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"The records '{file}' of an earlier run cannot be read. {advice}") from error

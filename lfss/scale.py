@@ -45,9 +45,10 @@ class LoadPreset:
     Attributes:
         preset: name of the preset.
         label: what to search for.
-        supports: ``Support`` objects of ``lfss.predictor``.
+        supports: ``Support`` objects of ``lfss.support``.
         device: as in ``Predictor.load``.
         options: keyword arguments of ``Predictor.predict``.
+        method: name of the method.
     """
 
     preset: str
@@ -55,11 +56,12 @@ class LoadPreset:
     supports: Sequence[Any]
     device: str = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
+    method: str = "lfss"
 
     def __call__(self) -> tuple[Predict, Class]:
         from .predictor import Predictor
 
-        predictor = Predictor.load(self.preset, device=self.device)
+        predictor = Predictor.load(self.preset, method=self.method, device=self.device)
         prepared = predictor.prepare(self.label, self.supports)
         return partial(predictor.predict, **self.options), prepared
 

@@ -18,13 +18,14 @@ from lfss.edges import to_pixels
 from lfss.errors import InputError, NoForeground, SupportError, UnknownName, WeightsMismatch
 from lfss.images import Image, read_image, resize_to
 from lfss.labels import competitors, parse_label
-from lfss.methods import Episode, EpisodeClass, Pictures, Step, map_tensors
+from lfss.methods import Episode, EpisodeClass, Pictures, Step
 from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 from lfss.prepared import Prepared
 from lfss.presets import PRESETS, Encoders, find_preset
 from lfss.support import Support
 from tests.fakes import STRIDE, ColourFeatures, ColourWords, preset, scene
+from tests.methods.made import all_tensors
 
 BOX = (60, 80, 180, 220)  # top, left, bottom, right: where scenes have their rectangle
 SIZE = (240, 320)
@@ -46,9 +47,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 
 def tensors_of(prepared: Prepared) -> list[torch.Tensor]:
     """Every tensor of a prepared class."""
-    found: list[torch.Tensor] = []
-    map_tensors((prepared.text, prepared.encoded), lambda t: (found.append(t), t)[1])
-    return found
+    return all_tensors((prepared.text, prepared.encoded))
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +201,111 @@ def test_stopping_after_the_first_stages_leaves_no_mode_behind(predictor, red):
     assert not torch.is_inference_mode_enabled()
     assert torch.is_grad_enabled()
     stages.close()
+
+
+# -- several classes in one run ----------------------------------------------------------------------------
+
+
+def two(seed: int = 1) -> Image:
+    """A picture with a red rectangle and a blue one."""
+    pixels, box = scene("red", box=BOX, seed=seed), (20, 240, 100, 310)
+    rows, columns = slice(box[0], box[2]), slice(box[1], box[3])
+    pixels[rows, columns] = scene("blue", box=box, seed=seed)[rows, columns]
+    return read_image(pixels)
+
+
+@pytest.fixture(scope="module")
+def blue(predictor) -> Prepared:
+    return predictor.prepare(parse_label("blue"), [Support(picture("blue"))])
+
+
+def test_classes_that_claim_nothing_of_each_other_get_their_own_predictions(predictor, red, blue):
+    made = predictor.predict_classes([red, blue], two())
+    for one, alone in zip(made, (predictor.predict(red, two()), predictor.predict(blue, two()))):
+        assert np.array_equal(one.mask, alone.mask)
+        assert np.array_equal(one.score, alone.score)
+        assert [s.key for s in one.stages] == [s.key for s in alone.stages]
+        assert (one.presence, one.lost) == (alone.presence, {})
+        assert one.seconds > 0
+
+
+def test_two_classes_share_a_pixel_only_where_they_may(predictor, red):
+    """A class that means the same, but is less sure to be there, loses all."""
+    rival = replace(red, label=parse_label("crimson"), encoded=replace(red.encoded, prepared=None))
+    query = two()
+    alone = predictor.predict(red, query)
+    first, second = predictor.predict_classes([red, rival], query)
+    assert np.array_equal(first.mask, alone.mask)  # of equal ones the first wins
+    assert not second.mask.any()
+    assert second.lost == {"red": 1.0}
+    assert first.lost == {}
+    pairs = [("Crimson", "RED")]  # names as people write them
+    first, second = predictor.predict_classes([red, rival], query, overlaps=pairs)
+    assert np.array_equal(first.mask, second.mask)
+    assert second.lost == {}
+    assert np.array_equal(second.stages[-1].query, second.mask)
+
+
+def test_presence_weighs_in_the_competition_unless_it_is_assumed():
+    class Unsure(ColourWords):
+        def presence(self, phrases, dense: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(dense),), 0.6 if "red" in phrases[0] else 0.9)
+
+    unsure = replace(preset(), load=lambda *_: Encoders(Unsure(), ColourFeatures()))
+    predictor = Predictor.load(unsure, device="cpu")
+    unmarked = [Support(picture())]
+    red = predictor.prepare(parse_label("red"), unmarked)
+    sure = replace(red, label=parse_label("other"), presence_offset=2.0)
+    less, more = predictor.predict_classes([red, sure], picture(seed=1))
+    assert not less.mask.any()
+    assert more.mask.any()
+    less, more = predictor.predict_classes([red, sure], picture(seed=1), assume_present=True)
+    assert less.mask.any()
+    assert not more.mask.any()
+
+
+class Counted(ColourFeatures):
+    """Counts the pictures that it encodes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, pixels):
+        self.count += len(pixels)
+        return super().__call__(pixels)
+
+
+def test_a_picture_is_encoded_once_however_many_labels_are_asked_for():
+    look = Counted()
+    predictor = Predictor.load(replace(preset(), load=lambda *_: Encoders(ColourWords(), look)), device="cpu")
+    shared = two()
+    classes = predictor.prepare_classes(
+        [
+            (parse_label("red"), [Support(shared), Support(picture())]),
+            (parse_label("blue"), [Support(shared)]),
+        ]
+    )
+    assert look.count == 2
+    predictor.predict_classes(classes, two(seed=5))
+    assert look.count == 3
+    kept = predictor.encode(picture(seed=6))
+    for one in classes:
+        made = predictor.predict(one, (picture(seed=6), kept))
+        assert look.count == 4
+    assert np.array_equal(made.score, predictor.predict(classes[1], picture(seed=6)).score)
+
+
+def test_auxiliary_pictures_travel_with_the_class(predictor, tmp_path):
+    more = [picture(seed=7), two()]
+    made = predictor.prepare(parse_label("red"), [Support(picture())], more)
+    assert made.encoded.auxiliary.logits.shape[:2] == (1, 2)
+    assert made.encoded.auxiliary.thumbnails.shape == (1, 2, 3, 100, 100)
+    again = Prepared.load(made.save(tmp_path / "red.safetensors"))
+    for a, b in zip(again.encoded.auxiliary.features, made.encoded.auxiliary.features):
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(
+        again.encoded.auxiliary.thumbnails, made.encoded.auxiliary.thumbnails, atol=2e-3, rtol=2e-3
+    )
 
 
 # -- supports -------------------------------------------------------------------------------------------

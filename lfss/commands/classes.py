@@ -18,7 +18,7 @@ from ..predictor import Predictor
 from ..prepared import Prepared
 from ..support import Support
 
-PRESET = "mini"
+PRESET, METHOD = "mini", "lfss"  # where neither a flag nor a saved class says otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +79,31 @@ def prepare(args: argparse.Namespace, wanted: Wanted) -> tuple[Any, Prepared]:
         ``predict(prepared, query)`` with the options of the command line, and the prepared class.
     """
     saved = wanted.saved
-    predictor = Predictor.load(args.preset or (saved.preset if saved else PRESET), device=args.device)
-    if saved and saved.preset != predictor.preset.name:
-        raise InputError(
-            f"The class in '{wanted.source}' was prepared with the preset '{saved.preset}', not with "
-            f"'{predictor.preset.name}'. Leave out --preset, or prepare the class again."
-        )
+    preset, method = model_of(args, wanted)
+    predictor = Predictor.load(preset, method=method, device=args.device)
+    if saved:
+        for flag, made_by, given in (
+            ("preset", saved.preset, predictor.preset.name),
+            ("method", saved.method, method),
+        ):
+            if made_by != given:
+                raise InputError(
+                    f"The class in '{wanted.source}' was prepared with the {flag} '{made_by}', not with "
+                    f"'{given}'. Leave out --{flag}, or prepare the class again."
+                )
     prepared = saved or predictor.prepare(wanted.label, wanted.supports)
     if args.save_class:
         _save(prepared, args.save_class)
     return partial(predictor.predict, **options(args)), prepared
+
+
+def model_of(args: argparse.Namespace, wanted: Wanted) -> tuple[str, str]:
+    """Names of the preset and of the method: those of the flags, else those of the saved class."""
+    saved = wanted.saved
+    return (
+        args.preset or (saved.preset if saved else PRESET),
+        args.method or (saved.method if saved else METHOD),
+    )
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:

@@ -23,13 +23,15 @@ def segment(args: argparse.Namespace) -> int:
         plan(args.query, args.out) if args.query else plan(list(PathList(args.list)), args.out, missing=True)
     )
 
-    from .classes import PRESET, prepare, read_class  # brings torch, so the cheap checks come first
+    from .classes import model_of, prepare, read_class  # brings torch, so the cheap checks come first
 
     wanted = read_class(args)
+    preset, method = model_of(args, wanted)
     settings = {
         "label": list(wanted.label.phrases),
         "'not' words": list(wanted.label.distractors),
-        "preset": args.preset or (wanted.saved.preset if wanted.saved else PRESET),
+        "preset": preset,
+        "method": method,
         "threshold": args.threshold,
         "--assume-present": args.assume_present,
         "--snap": args.snap,

@@ -88,10 +88,16 @@ def _on_ray(
     settings: dict[str, str],
 ) -> Iterator[Filled]:
     from ..scale import LoadPreset, fill_on_ray
-    from .classes import PRESET, options
+    from .classes import model_of, options
 
+    preset, method = model_of(args, wanted)
     load = LoadPreset(
-        args.preset or PRESET, wanted.label, wanted.supports, device=args.device, options=options(args)
+        preset,
+        wanted.label,
+        wanted.supports,
+        device=args.device,
+        options=options(args),
+        method=method,
     )
     return fill_on_ray(workspace, load, paths, workers=args.workers, gpus=args.gpus, settings=settings)
 

@@ -50,6 +50,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--workspace", type=Path, metavar="FOLDER", help="keep results as drafts in a workspace"
     )
     parser.add_argument("--preset", help="the model, 'mini' or that of --class; see 'lfss models'")
+    parser.add_argument("--method", metavar="NAME", help="how it segments: 'lfss', or that of --class")
     parser.add_argument("--threshold", type=_share, default=0.5, help="score from which a pixel is object")
     parser.add_argument(
         "--snap",

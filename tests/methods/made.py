@@ -72,3 +72,15 @@ def with_supports(episode: Episode, change: Callable[[Tensor], Tensor]) -> Episo
 def item(episode: Episode, n: int) -> Episode:
     """One episode of a batch."""
     return map_tensors(episode, lambda t: t[n : n + 1])
+
+
+def all_tensors(value: object) -> list[Tensor]:
+    """Every tensor in a value, in order."""
+    found: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(value, note)
+    return found

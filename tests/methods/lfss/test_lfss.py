@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lfss.methods import METHODS, Episode, collate, map_tensors
+from lfss.methods import METHODS, Episode, collate
 from lfss.methods.lfss import (
     Lfss,
     LfssConfig,
@@ -27,7 +27,7 @@ from lfss.methods.lfss import (
 from lfss.methods.lfss.method import decoder_features
 from lfss.similarity import concat_levels, cosine_map, masked_average
 from tests.masks import coin, noise
-from tests.methods.made import a_class, item, of_class, with_supports
+from tests.methods.made import a_class, all_tensors, item, of_class, with_supports
 
 B, K, V, H, W = 2, 2, 4, 8, 9
 CHANNELS = (6, 4)
@@ -50,18 +50,6 @@ def episode(b: int = B, k: int = K, *, marks: str = "mixed", seed: int = 0) -> E
         query_features=(noise(b, 6, H, W, seed=seed + 6), noise(b, 4, 4, 5, seed=seed + 7)),
         classes=(a_class(known, unknown, features, seed=seed),),
     )
-
-
-def tensors_of(given: Episode) -> list[Tensor]:
-    """Copies of every tensor of an episode, in order."""
-    found: list[Tensor] = []
-
-    def note(tensor: Tensor) -> Tensor:
-        found.append(tensor.clone())
-        return tensor
-
-    map_tensors(given, note)
-    return found
 
 
 def run(given: Episode, **config) -> dict[str, Tensor]:
@@ -119,11 +107,11 @@ def test_shapes_and_types_of_every_step():
 
 def test_inputs_are_unchanged():
     given = episode()
-    before = tensors_of(given)
+    before = [t.clone() for t in all_tensors(given)]
     run(given, circle=True)
     Lfss(CHANNELS).circle(given.classes[0])
     Lfss(CHANNELS, LfssConfig(circle=True)).prepare(given.classes[0])
-    for number, (now, then) in enumerate(zip(tensors_of(given), before)):
+    for number, (now, then) in enumerate(zip(all_tensors(given), before)):
         assert torch.equal(now, then), number
 
 
