@@ -106,7 +106,11 @@ def decide(session: Session, view: View, status: Status) -> None:
 
 def change(session: Session, view: View, mask: Mask) -> None:
     """Give the draft under review another mask, (H, W) bool."""
-    draft = draft_of(session, view)
+    redraw(session, draft_of(session, view), mask)
+
+
+def redraw(session: Session, draft: Draft, mask: Mask) -> None:
+    """Give a draft another mask, (H, W) bool; nothing happens where it is the same."""
     if np.array_equal(draft.mask, mask):
         return
     session.workspace.edit_mask(draft.image_digest, draft.label, mask)

@@ -20,38 +20,15 @@ from .sessions import Sessions
 from .supports_panel import look
 
 
-def wire_editing(
-    tab: ReviewTab, sessions: Sessions, session_id: gr.State, edit: gr.Button, editor: gr.ImageEditor,
-    apply: gr.Button,
-) -> None:  # fmt: skip
-    @guarded
-    def begin(key: str, *view: str) -> tuple[Any, Any]:
-        session = sessions.get(key)
-        draft = review.draft_of(session, View(*view))
-        session.edited = draft.image_digest
-        pixels = session.shown(draft.image_digest).pixels
-        brush = gr.Brush(
-            default_size=views.brush_size(pixels),
-            colors=[views.OBJECT_BRUSH, views.OTHER_BRUSH],
-            color_mode="fixed",
-        )
-        shown = views.shown_mask(pixels, draft.mask, opacity=0.3)
-        return gr.update(value=views.editor_value(shown), brush=brush), gr.update(visible=True)
+def wire_editing(tab: ReviewTab, sessions: Sessions, session_id: gr.State, edit: gr.Button) -> None:
+    """What follows a stroke, which the canvas has saved already; Edit hands the keyboard to the canvas."""
 
     @guarded
-    def finish(key: str, value: dict[str, Any], *view: str) -> dict[Any, Any]:
-        session = sessions.get(key)
-        draft = review.draft_of(session, View(*view))
-        if session.edited != draft.image_digest:
-            raise InputError("Another draft has been chosen meanwhile. Press 'Edit' again.")
-        strokes = views.read_strokes(value, draft.size)
-        if not (strokes.inside.any() or strokes.outside.any()):
-            raise InputError("Nothing is drawn yet. Draw on the picture, then press 'Apply strokes'.")
-        review.change(session, View(*view), views.apply_strokes(draft.mask, strokes))
-        return tab.shown(session, View(*view)) | tab.closed()
+    def drawn(key: str, *view: str) -> dict[Any, Any]:
+        return tab.beside(sessions.get(key), View(*view))
 
-    edit.click(begin, [session_id, *tab.view], [editor, tab.editing], **LIGHT)
-    apply.click(finish, [session_id, editor, *tab.view], tab.outputs, **LIGHT)
+    tab.canvas.input(drawn, [session_id, *tab.view], tab.around, trigger_mode="always_last", **LIGHT)
+    edit.click(None, js="() => document.querySelector('#review-canvas .lc-view').focus()", **LIGHT)
 
 
 def wire_repairs(
@@ -62,7 +39,7 @@ def wire_repairs(
         def mend(key: str, reach: float, *view: str) -> dict[Any, Any]:
             session = sessions.get(key)
             review.repair(session, View(*view), name, int(reach))
-            return tab.shown(session, View(*view))
+            return tab.shown(session, key, View(*view))
 
         return mend
 
@@ -108,7 +85,7 @@ def wire_teaching(
                 yield {lesson: bar}
         more = [f"… and {len(changed) - 20} more."] if len(changed) > 20 else []
         told = [f"{done} drafts were run again, {len(changed)} of them changed.", *changed[:20], *more]
-        yield {lesson: views.notes(told, kind="done"), **tab.shown(session, wanted)}
+        yield {lesson: views.notes(told, kind="done"), **tab.shown(session, key, wanted)}
 
     inputs = [session_id, *tab.view]
     teach.click(learn, inputs, lesson, **{**MODEL, **LIGHT})

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import gradio as gr
 
 from . import review
+from .canvas import build_canvas
+from .drawing import keep_drawing
 from .handlers import LIGHT, guarded
 from .review import View
 from .review_edit import wire_editing, wire_repairs, wire_teaching
@@ -24,7 +26,6 @@ KEYS = """() => {
     const at = event.target;
     const typing = at.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(at.tagName);
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
-    if (at.closest && at.closest('#edit-editor')) return;
     const button = document.getElementById('review-' + keys[event.key]);
     if (button && button.offsetParent) { event.preventDefault(); button.click(); }
   });
@@ -40,8 +41,9 @@ BUTTONS = {
     "redo": "Redo",
 }
 HINT = (
-    "Keys: **a** accept · **x** object absent · **e** edit · **j k** or arrows: next, previous · "
-    "**z** undo · **y** redo"
+    "Keys: **a** accept · **x** object absent · **j k** or arrows: next, previous · **z** undo · **y** redo. "
+    "On the picture, after **e** or a click: **b** brush · **d** eraser · **p** polygon · **l** lasso · "
+    "**c** cut · **[ ]** size · Ctrl+Z one stroke back"
 )
 
 
@@ -62,10 +64,10 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
                 interactive=False, elem_id="review-gallery", buttons=[],
             )  # fmt: skip
         with gr.Column(scale=7, min_width=320):
-            picture = gr.Image(
-                label="Draft", format="jpeg", interactive=False, height=460, elem_id="review-picture",
-                alt_text="The picture with its draft mask", buttons=["fullscreen"],
-            )  # fmt: skip
+            canvas = build_canvas(
+                save=lambda key, name, drawn: keep_drawing(sessions, key, name, drawn),
+                elem_id="review-canvas",
+            )
             facts = gr.HTML(elem_id="review-facts", padding=False)
             with gr.Row(elem_classes="lfss-tools"):
                 buttons = {
@@ -79,17 +81,6 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
                     for name, text in BUTTONS.items()
                 }
             gr.Markdown(HINT, elem_classes="lfss-hint")
-            with gr.Group(visible=False, elem_id="editing") as editing:
-                gr.Markdown(
-                    "Blue adds to the mask, orange takes away: choose with the palette. "
-                    "The eraser takes back strokes.",
-                    elem_classes="lfss-hint",
-                )
-                editor = gr.ImageEditor(
-                    type="numpy", image_mode="RGBA", sources=(), transforms=(), layers=False, height=520,
-                    show_label=False, elem_id="edit-editor", buttons=[],
-                )  # fmt: skip
-                apply = gr.Button("Apply strokes", variant="primary", elem_id="apply-strokes")
             with gr.Row(elem_classes="lfss-tools"):
                 repairs = [
                     gr.Button(
@@ -102,10 +93,10 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
                 teach = gr.Button("Use as support", size="sm", elem_id="teach")
                 again = gr.Button("Run the unchecked drafts again", size="sm", elem_id="run-again")
             lesson = gr.HTML(elem_id="lesson", padding=False)
-    tab = ReviewTab(opened, label, state, order, tally, gallery, picture, facts, editing)
+    tab = ReviewTab(opened, label, state, order, tally, gallery, canvas, facts)
     _wire_list(tab, sessions, session_id)
     _wire_buttons(tab, sessions, session_id, buttons)
-    wire_editing(tab, sessions, session_id, buttons["edit"], editor, apply)
+    wire_editing(tab, sessions, session_id, buttons["edit"])
     wire_repairs(tab, sessions, session_id, repairs, radius)
     wire_teaching(tab, service, sessions, session_id, teach, again, lesson)
     return tab
@@ -114,13 +105,13 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
 def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None:
     @guarded
     def refresh(key: str, *view: str) -> dict[Any, Any]:
-        return tab.shown(sessions.get(key), View(*view))
+        return tab.shown(sessions.get(key), key, View(*view))
 
     @guarded
     def relist(key: str, *view: str) -> dict[Any, Any]:
         session = sessions.get(key)
         session.reviewed = None
-        return tab.shown(session, View(*view))
+        return tab.shown(session, key, View(*view))
 
     @guarded
     def choose(key: str, label: str, state: str, order: str, event: gr.SelectData) -> dict[Any, Any]:
@@ -133,13 +124,13 @@ def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None
         if not 0 <= place < len(rows) or rows[place].digest == session.reviewed:
             return {tab.facts: gr.skip()}
         session.reviewed = rows[place].digest
-        return tab.current(session, view) | tab.closed()
+        return tab.current(session, key, view)
 
     inputs = [session_id, *tab.view]
     tab.tab.select(refresh, inputs, tab.outputs, **LIGHT)
     for choice in tab.view:
         choice.input(relist, inputs, tab.outputs, **LIGHT)
-    tab.gallery.select(choose, inputs, [tab.picture, tab.facts, tab.editing], **LIGHT)
+    tab.gallery.select(choose, inputs, [tab.canvas, tab.facts], **LIGHT)
 
 
 def _wire_buttons(
@@ -151,7 +142,7 @@ def _wire_buttons(
             session = sessions.get(key)
             with session.turn:
                 act(session, View(*view))
-                return tab.shown(session, View(*view)) | tab.closed()
+                return tab.shown(session, key, View(*view))
 
         return handle
 

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from . import review, views
+from .drawing import draft_task
 from .review import View
 from .session import Session
 
@@ -24,9 +25,8 @@ class ReviewTab:
     order: gr.Dropdown
     counts: gr.HTML
     gallery: gr.Gallery
-    picture: gr.Image
+    canvas: gr.HTML
     facts: gr.HTML
-    editing: gr.Group
 
     @property
     def view(self) -> list[Any]:
@@ -36,10 +36,20 @@ class ReviewTab:
     @property
     def outputs(self) -> list[Any]:
         """What ``shown`` fills."""
-        return [self.label, self.counts, self.gallery, self.picture, self.facts, self.editing]
+        return [self.label, self.counts, self.gallery, self.canvas, self.facts]
 
-    def shown(self, session: Session, view: View) -> dict[Any, Any]:
-        """List and current draft as the workspace has them."""
+    @property
+    def around(self) -> list[Any]:
+        """What ``beside`` fills: everything but the canvas."""
+        return [self.counts, self.gallery, self.facts]
+
+    def beside(self, session: Session, view: View) -> dict[Any, Any]:
+        """The list and the line under the canvas, after something was drawn on it."""
+        shown = self.shown(session, "", view)
+        return {part: shown[part] for part in self.around}
+
+    def shown(self, session: Session, key: str, view: View) -> dict[Any, Any]:
+        """List and current draft as the workspace has them; ``key`` is the session's."""
         names = review.labels(session)
         if view.label not in names:
             view = view._replace(label=names[0] if names else None)
@@ -58,27 +68,24 @@ class ReviewTab:
                 value=review.thumbnails(session, page),
                 selected_index=None if place is None else place - start,
             ),
-            **self.current(session, view),
+            **self.current(session, key, view),
         }
 
-    def closed(self) -> dict[Any, Any]:
-        """The editor put away."""
-        return {self.editing: gr.update(visible=False)}
-
-    def current(self, session: Session, view: View) -> dict[Any, Any]:
+    def current(self, session: Session, key: str, view: View) -> dict[Any, Any]:
         """The draft under review alone."""
         if not self._exists(session, view):
             text = "No drafts in this list." if review.labels(session) else "Run first: drafts will be here."
-            return {self.picture: None, self.facts: views.notes([text])}
+            return {self.canvas: None, self.facts: views.notes([text])}
         draft = review.draft_of(session, view)
-        image = session.shown(draft.image_digest)
         line = (
             f"{draft.image_name} · {review.NAMES[draft.status]} · mask covers {draft.mask.mean():.1%}"
             f" · {draft.size[1]} × {draft.size[0]} pixels"
         )
         sure = "" if draft.presence is None else f"The model was {draft.presence:.0%} sure that it is there."
-        pixels = views.shown_mask(image.pixels, draft.mask)
-        return {self.picture: pixels, self.facts: views.notes([line, sure], kind="facts")}
+        return {
+            self.canvas: draft_task(session, key, draft),
+            self.facts: views.notes([line, sure], kind="facts"),
+        }
 
     @staticmethod
     def _exists(session: Session, view: View) -> bool:

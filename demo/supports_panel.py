@@ -179,17 +179,20 @@ def build_supports(service: Service, sessions: Sessions, session_id: gr.State) -
         elem_id="support-gallery", interactive=False, buttons=[],
     )  # fmt: skip
     notes = gr.HTML(elem_id="support-notes", padding=False)
-    marking = build_marking()
+    marking = build_marking(sessions)
     classes = ClassesPanel(choice, remove, share)
     panel = SupportsPanel(classes, label, not_words, words, gallery, notes, marking[0])
 
-    def looked(session: Session) -> dict[Any, Any]:
+    def shown(session: Session) -> dict[Any, Any]:
         return panel.shown(service, session, extra=look(service, session))
 
-    wire_marking(gallery, marking, sessions, session_id, panel.outputs, looked)
+    def looked(session: Session) -> dict[Any, Any]:
+        return panel.looked(session, extra=look(service, session))
+
+    wire_marking(gallery, marking, sessions, session_id, panel.outputs, shown, looked)
     _wire_words(panel, service, sessions, session_id)
     _wire_supports(panel, service, sessions, session_id, drop, paste)
-    panel.changed.extend(wire_classes(panel, add, service, sessions, session_id, looked))
+    panel.changed.extend(wire_classes(panel, add, service, sessions, session_id, shown))
     return panel
 
 

@@ -1,12 +1,11 @@
-"""From what an editor holds to masks, and from masks to what the page shows. Pure functions."""
+"""From masks to what the page shows. Pure functions."""
 
 from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,20 +14,13 @@ import numpy.typing as npt
 from lfss.atomic import write_atomic
 from lfss.figures import OBJECT_COLOR, Pixels, overlay
 
-EDITOR_SIDE = 1024  # pixels; a larger canvas takes seconds to travel
+CANVAS_SIDE = 1024  # pixels; the longer side of a picture that is drawn on
 OBJECT_BRUSH, OTHER_BRUSH = "#0072B2", "#E69F00"  # blue and orange: apart in every kind of colour vision
 
 Mask = npt.NDArray[np.bool_]
 
 
-class Strokes(NamedTuple):
-    """What was drawn, (H, W) bool each at the picture's full size: on the object, and beside it."""
-
-    inside: Mask
-    outside: Mask
-
-
-def shrunk(pixels: Pixels, side: int = EDITOR_SIDE) -> Pixels:
+def shrunk(pixels: Pixels, side: int = CANVAS_SIDE) -> Pixels:
     """The picture, or a smaller copy whose longest side is ``side`` pixels."""
     height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))
@@ -47,45 +39,6 @@ def resized(mask: Mask, size: tuple[int, int]) -> Mask:
     return np.asarray(grey >= 128)
 
 
-def read_strokes(value: Mapping[str, Any] | None, size: tuple[int, int]) -> Strokes:
-    """What a person drew, from the value of an image editor.
-
-    Blue strokes lie on the object, orange ones beside it; where both were drawn, the upper layer counts.
-
-    Args:
-        value: ``background``, ``layers`` (RGBA, uint8) and ``composite``; None if nothing was sent.
-        size: (H, W) of the full picture; the canvas may be smaller.
-    """
-    layers = (value or {}).get("layers") or []
-    inside = outside = None
-    for layer in layers:
-        pixels = np.asarray(layer)
-        if pixels.ndim != 3 or pixels.shape[2] != 4:
-            continue
-        drawn = pixels[..., 3] > 0
-        blue = drawn & (pixels[..., 2].astype(np.int16) >= pixels[..., 0])
-        if inside is None or inside.shape != drawn.shape:
-            inside, outside = np.zeros(drawn.shape, bool), np.zeros(drawn.shape, bool)
-        assert outside is not None
-        inside, outside = (inside & ~drawn) | blue, (outside & ~drawn) | (drawn & ~blue)
-    if inside is None or outside is None:
-        return Strokes(np.zeros(size, bool), np.zeros(size, bool))
-    return Strokes(resized(inside, size), resized(outside, size))
-
-
-def apply_strokes(mask: Mask, strokes: Strokes) -> Mask:
-    """The mask with blue strokes added and orange ones taken away; all else keeps its full detail."""
-    return np.asarray((mask | strokes.inside) & ~strokes.outside)
-
-
-def box_around(mask: Mask) -> tuple[int, int, int, int] | None:
-    """The smallest (left, top, right, bottom) in pixels around a mask; None for an empty one."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
 def shown_mask(pixels: Pixels, mask: Mask, *, opacity: float = 0.45) -> Pixels:
     """The picture with the mask over it; with no opacity, its outline alone."""
     return overlay(pixels, resized(mask, (pixels.shape[0], pixels.shape[1])), OBJECT_COLOR, opacity)
@@ -100,17 +53,6 @@ def shown_marks(pixels: Pixels, known: npt.NDArray[np.int8]) -> Pixels:
     if beside.mean() > 0.3:
         return np.where(beside[..., None], (drawn * 0.45).astype(np.uint8), drawn)
     return overlay(drawn, beside, _rgb(OTHER_BRUSH), 0.35)
-
-
-def editor_value(pixels: Pixels) -> dict[str, Any]:
-    """A picture for an image editor, at most 1024 pixels long, with one empty layer."""
-    small = shrunk(pixels)
-    return {"background": small, "layers": [], "composite": None}
-
-
-def brush_size(pixels: Pixels) -> int:
-    """Radius of a brush that looks alike on small and large pictures."""
-    return max(2, round(max(shrunk(pixels).shape) / 60))
 
 
 def data_url(pixels: Pixels) -> str:

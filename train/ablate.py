@@ -25,12 +25,12 @@ import torch
 from tqdm import tqdm
 
 from lfss.edges import to_pixels
-from lfss.errors import LfssError
 from lfss.images import Image
 from lfss.methods import Episode, Role
 from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 
+from . import cli
 from .data import benchmark
 from .data.datasets import DataSet, open_data, write_text
 from .data.encode import KINDS, prepare_episode
@@ -112,29 +112,15 @@ def masks_of(variant: Variant, episode: Episode, query: Image) -> dict[str, np.n
     }
 
 
-def main() -> int:
-    """Command line."""
-    args = _parser().parse_args()
-    try:
-        _run(args)
-    except (LfssError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped; nothing was written.", file=sys.stderr)
-        return 130
-    return 0
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    return cli.run(_run, _parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m train.ablate", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="a data set's folder; with --group, their parent"
-    )
-    parser.add_argument("--layout", default="voc")
-    parser.add_argument("--split", default="train")
+    parser = cli.command("ablate", __doc__)
+    cli.add_data(parser, split="train", data="a data set's folder; with --group, their parent")
+    cli.add_model(parser)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--classes", help="names, separated by commas")
     what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
@@ -142,8 +128,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--episodes", type=int, default=120)
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
-    parser.add_argument("--preset", default="mini")
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--out", type=Path, help="also write the table as JSON")
     return parser
 
@@ -156,7 +140,7 @@ def _run(args: argparse.Namespace) -> None:
     else:
         data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
         names = tuple(args.classes.split(","))
-    predictor, _ = remember(Predictor.load(args.preset), args.cache)
+    predictor, _ = remember(Predictor.load(args.preset, device=args.device), args.cache)
     full = replace(predictor.preset.methods.get("lfss", LfssConfig()), decoder="none")
     rows = list(variants(len(predictor.encoders.backbone.channels), full))
     runs = [_scores(predictor, data, names, rows, args, seed) for seed in args.seed]

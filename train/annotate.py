@@ -33,7 +33,7 @@ import torch
 from tqdm import tqdm
 
 from lfss.doubt import doubt
-from lfss.errors import InputError, LfssError
+from lfss.errors import InputError
 from lfss.images import Image
 from lfss.labels import Label, parse_label
 from lfss.methods.lfss import PreparedSupports
@@ -43,6 +43,7 @@ from lfss.similarity import concat_levels, cosine_map, masked_average
 from lfss.stages import Prediction
 from lfss.support import Support
 
+from . import cli
 from .data.datasets import DataSet, open_data, write_text
 from .data.encode import AnnotatedPicture, Mask, annotated
 from .data.episodes import Draws
@@ -236,16 +237,11 @@ def _mean(values: Iterable[float]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
     command = " ".join(["python -m train.annotate", *(arguments or sys.argv[1:])])
-    try:
-        return _run(options, command)
-    except (LfssError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    return cli.run(partial(_run, command=command), _parser().parse_args(arguments))
 
 
-def _run(options: argparse.Namespace, command: str) -> int:
+def _run(options: argparse.Namespace, *, command: str) -> None:
     data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
     classes = [name.strip() for name in options.classes.split(",")]
     predictor, _ = remember(Predictor.load(options.preset, device=options.device), None)
@@ -274,7 +270,6 @@ def _run(options: argparse.Namespace, command: str) -> int:
     write_text(options.out, json.dumps(result, indent=1) + "\n")
     draw(curves, options.out.with_suffix(".png"))
     print(text_table(curves))
-    return 0
 
 
 def draw_photos(
@@ -310,19 +305,15 @@ def _short(state: Round) -> dict[str, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.annotate", description="The annotator's curve.")
-    parser.add_argument("--data", type=Path, required=True, help="a data set's folder")
-    parser.add_argument("--layout", default="voc", help="voc, coco, folder or fss")
-    parser.add_argument("--split", help="only this list of pictures")
+    parser = cli.command("annotate", __doc__)
+    cli.add_data(parser)
+    cli.add_model(parser)
     parser.add_argument("--classes", required=True, help="names, separated by commas")
-    parser.add_argument("--preset", default="mini")
     parser.add_argument("--photos", type=int, default=40, help="of each class, at most")
     parser.add_argument("--rounds", type=int, default=3, help="how often photos are looked at")
     parser.add_argument("--each", type=int, default=10, help="photos looked at in a round")
     parser.add_argument("--shots", type=int, default=5, help="at most so many supports")
     parser.add_argument("--seed", type=int, default=0, help="which photos")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--out", type=Path, required=True, help="a .json; a .png is drawn beside it")
     return parser
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from lfss.edges import to_pixels
 from lfss.encoders import VisionLanguage
-from lfss.errors import InputError, LfssError
+from lfss.errors import InputError
 from lfss.images import Image, read_image
 from lfss.labels import Label
 from lfss.predictor import Predictor
@@ -38,6 +38,7 @@ from lfss.prepared import Prepared
 from lfss.presets import Encoders, Preset, find_preset
 from lfss.support import Support
 
+from . import cli
 from .measure.stopwatch import CLOCKS, Clock, Meter, resident, watch_decoder, watch_encoders
 
 STEP = "step: "  # what the times of the method's steps begin with
@@ -291,7 +292,7 @@ def as_text(report: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m train.bench", description=__doc__.splitlines()[0])
+    parser = cli.command("bench", __doc__)
     parser.add_argument("--preset", default="mini", help="name, or module:function")
     parser.add_argument("--random-weights", action="store_true", help="networks of open_clip and timm only")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -303,17 +304,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--clock", choices=CLOCKS, default="wall", help="processor: for a busy machine, with --threads 1"
     )
     parser.add_argument("--json", action="store_true", help="for machines")
-    options = vars(parser.parse_args(argv))
+    return cli.run(_run, parser.parse_args(argv))
+
+
+def _run(given: argparse.Namespace) -> None:
+    options = vars(given)
     threads, as_json = options.pop("threads"), options.pop("json")
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    try:
-        report = measure(options.pop("preset"), **options)
-    except LfssError as error:
-        print(error, file=sys.stderr)
-        return 2
+    report = measure(options.pop("preset"), **options)
     print(json.dumps(report, indent=1) if as_json else as_text(report))
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Seconds of the processor are shown too: on a busy machine they are what an idle 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -26,6 +25,8 @@ from lfss.annotations import FORMATS
 from lfss.annotations.bundle import verify_bundle, write_bundle
 from lfss.annotations.outlines import trace
 from lfss.drafts import Draft, Origin
+
+from . import cli
 
 VARIANTS = 16  # different masks; no writer knows that they come again
 LIMITS = {"coco": 60.0, "png": 40.0}  # seconds for 1,000 drafts of one megapixel on two cores
@@ -48,7 +49,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; returns 1 if a format took longer than it may."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.command("bench_export", __doc__)
     parser.add_argument("--drafts", type=int, default=1000)
     parser.add_argument("--side", type=int, default=1000, help="height and width of a picture in pixels")
     parser.add_argument("--only", nargs="+", choices=OPTIONS, default=list(OPTIONS), metavar="FORMAT")

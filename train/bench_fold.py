@@ -24,11 +24,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lfss.errors import LfssError
 from lfss.methods.lfss import LfssConfig
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
+from . import cli
 from .data import benchmark
 from .data.datasets import DataSet
 from .data.episodes import sample_episodes
@@ -154,34 +154,31 @@ def measure(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.bench_fold", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = cli.command("bench_fold", __doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--preset", default="mini", help="name, or module:function")
     parser.add_argument("--config", type=Path, default=CONFIG, help="which episodes")
     parser.add_argument("--group", default="cat-cow", help=f"of {benchmark.NAME}, for the test")
     parser.add_argument("--episodes", type=int, default=24, help="of each sample")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cache", type=Path, default=Path("cache"), help="of the data sets' indices")
+    cli.add_cache(parser)
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="processor: for a busy machine, with --threads 1"
     )
     parser.add_argument("--json", action="store_true", help="for machines")
-    args = parser.parse_args(argv)
+    return cli.run(_run, parser.parse_args(argv))
+
+
+def _run(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
-    try:
-        config = json.loads(args.config.read_text(encoding="utf-8"))
-        report = measure(
-            args.data, args.preset, config=config, count=args.episodes, group=args.group, cache=args.cache,
-            clock=args.clock,
-        )  # fmt: skip
-    except (LfssError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    config = json.loads(args.config.read_text(encoding="utf-8"))
+    report = measure(
+        args.data, args.preset, config=config, count=args.episodes, group=args.group, cache=args.cache,
+        clock=args.clock,
+    )  # fmt: skip
     if args.json:
         print(json.dumps(report, indent=1))
-        return 0
+        return
     fold = report["fold"]
     print(f"{report['preset']}, {report['threads']} threads")
     for name, seconds in report["seconds"].items():
@@ -190,7 +187,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"A fold, {size}, and the test:")
     for name, minutes in report["minutes a fold"].items():
         print(f"  {name:<40} {minutes:.1f} min")
-    return 0
 
 
 if __name__ == "__main__":

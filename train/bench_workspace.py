@@ -34,6 +34,8 @@ from lfss.scale import Load, LoadPreset, fill_on_ray
 from lfss.stages import Prediction
 from lfss.workspace import Workspace
 
+from . import cli
+
 OPEN_SECONDS = 2.0  # the most that opening a workspace of 10,000 pictures may take
 VARIANTS = 16  # different masks; packing does not know that they come again
 LABEL = Label("dog")
@@ -42,7 +44,7 @@ RECORDED = ("image_digest", "image_name", "label", "status", "score", "presence"
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; returns 1 if opening took longer than it may."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = cli.command("bench_workspace", __doc__)
     parser.add_argument("--images", type=int, default=10_000, help="pictures in the workspace")
     parser.add_argument("--side", type=int, default=1000, help="their height and width in pixels")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder if not given")

@@ -25,6 +25,7 @@ from lfss.encoders.vocabulary import WordFigures, read_table
 from lfss.errors import InputError
 from lfss.weights import CONFIG
 
+from . import cli
 from .data.datasets import write_text
 
 FIGURES, CARD = "figures.json", "README.md"
@@ -181,31 +182,38 @@ def write_figures(folder: Path, figures: Mapping[str, Any]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m train.card", description="Fill the card's figures.")
+    parser = cli.command("card", __doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder with README.md and figures.json")
     parser.add_argument(
         "--results", type=Path, nargs="*", default=[], help="of train.evaluate and train.annotate"
     )
-    options = parser.parse_args(arguments)
+    return cli.run(_run, parser.parse_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> None:
+    figures = read_figures(options.model)
+    for path in options.results:
+        figures.setdefault("results", {})[path.stem] = condensed(_read_json(path), path.name)
+    if options.results:
+        write_figures(options.model, figures)
+    config = _read_json(options.model / CONFIG)
+    makers: dict[str, Callable[[], str]] = {
+        "prototypes": lambda: prototypes(figures), "words": lambda: words(read_table(options.model)),
+        "presence": lambda: presence(config), "training": lambda: training(config),
+        "episodes": lambda: episodes(figures), "curve": lambda: curve(figures),
+    }  # fmt: skip
+    card = options.model / CARD
+    write_text(card, fill(card.read_text(encoding="utf-8"), {k: make() for k, make in makers.items()}))
+
+
+def _read_json(path: Path) -> Any:
+    """The content of a JSON file; raises InputError if it is none."""
     try:
-        figures = read_figures(options.model)
-        for path in options.results:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            figures.setdefault("results", {})[path.stem] = condensed(result, path.name)
-        if options.results:
-            write_figures(options.model, figures)
-        config = json.loads((options.model / CONFIG).read_text(encoding="utf-8"))
-        makers: dict[str, Callable[[], str]] = {
-            "prototypes": lambda: prototypes(figures), "words": lambda: words(read_table(options.model)),
-            "presence": lambda: presence(config), "training": lambda: training(config),
-            "episodes": lambda: episodes(figures), "curve": lambda: curve(figures),
-        }  # fmt: skip
-        card = options.model / CARD
-        write_text(card, fill(card.read_text(encoding="utf-8"), {k: make() for k, make in makers.items()}))
-    except (InputError, OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"'{path}' is not a JSON file ({error}). Give the file that a command wrote."
+        ) from error
 
 
 def _share(value: float | None) -> str:

@@ -21,10 +21,11 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from lfss.doubt import confidence, doubt
-from lfss.errors import InputError, LfssError, NoForeground
+from lfss.errors import InputError, NoForeground
 from lfss.predictor import Predictor
 from lfss.stages import Prediction
 
+from . import cli
 from .data.datasets import DataSet, open_data, write_text
 from .data.encode import prepare_episode
 from .data.episodes import EpisodeSpec, sample_episodes
@@ -154,15 +155,10 @@ def table(found: Mapping[str, Quality]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except (LfssError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    return cli.run(_run, _parser().parse_args(arguments))
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> None:
     data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
     wanted = options.classes.split(",") if options.classes else _classes(data)
     episodes = sample_episodes(data, wanted, shots=1, count=options.episodes, seed=options.seed)
@@ -192,7 +188,6 @@ def _run(options: argparse.Namespace) -> int:
             "judged": [asdict(j) for j in judged],
         }
         write_text(options.out, json.dumps(content, indent=1) + "\n")
-    return 0
 
 
 def _classes(data: DataSet) -> list[str]:
@@ -204,23 +199,19 @@ def _classes(data: DataSet) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.doubt", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--layout", default="voc", help="how it is laid out (default: voc)")
-    parser.add_argument("--split", default=None, help="only this list of pictures")
+    parser = cli.command("doubt", __doc__)
+    cli.add_data(parser)
+    cli.add_model(parser)
     parser.add_argument(
         "--classes", default="", help="names, comma-separated (default: all with two pictures)"
     )
     parser.add_argument("--episodes", type=int, default=120, help="how many (default: 120)")
     parser.add_argument("--seed", type=int, default=0, help="of episodes and bootstrap (default: 0)")
-    parser.add_argument("--preset", default="mini")
-    parser.add_argument("--device", default="auto")
     parser.add_argument(
         "--limit", type=float, default=0.8, help="a draft is bad below this IoU (default: 0.8)"
     )
     parser.add_argument("--draws", type=int, default=2000, help="of the bootstrap (default: 2000)")
     parser.add_argument("--assume-present", action="store_true", help="skip the check of presence")
-    parser.add_argument("--cache", type=Path, default=Path("cache"), help="where the index is kept")
     parser.add_argument("--out", type=Path, default=None, help="write all figures as JSON")
     return parser
 

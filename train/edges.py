@@ -11,9 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,9 +21,9 @@ import torch
 from tqdm import tqdm
 
 from lfss.edges import guided_filter, to_pixels
-from lfss.errors import LfssError
 from lfss.predictor import Predictor
 
+from . import cli
 from .data.datasets import open_data
 from .data.encode import prepare_episode
 from .data.episodes import sample_episodes
@@ -103,25 +102,21 @@ WAYS: dict[str, Way] = {
 }
 
 
-def main() -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m train.edges", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--layout", default="voc")
-    parser.add_argument("--split", default="train")
-    parser.add_argument("--preset", default="mini")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = cli.command("edges", __doc__)
+    cli.add_data(parser, split="train")
+    cli.add_model(parser)
     parser.add_argument("--episodes", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
-    args = parser.parse_args()
-    try:
-        data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
-        names = [name for number, name in data.classes.items() if len(data.ids_of(number)) >= 10]
-        episodes = sample_episodes(data, names, shots=1, count=args.episodes, seed=args.seed).episodes
-        predictor = Predictor.load(args.preset)
-    except (LfssError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return cli.run(_run, parser.parse_args(arguments))
+
+
+def _run(args: argparse.Namespace) -> None:
+    data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
+    names = [name for number, name in data.classes.items() if len(data.ids_of(number)) >= 10]
+    episodes = sample_episodes(data, names, shots=1, count=args.episodes, seed=args.seed).episodes
+    predictor = Predictor.load(args.preset, device=args.device)
     counts = {way: ClassIoU(names) for way in WAYS}
     seconds = dict.fromkeys(WAYS, 0.0)
     for e in tqdm(episodes, unit="episode"):
@@ -141,7 +136,6 @@ def main() -> int:
         print(
             f"| {way} | {scores.miou:.3f} | {scores.boundary_miou:.3f} | {seconds[way] / len(episodes):.3f} |"
         )
-    return 0
 
 
 if __name__ == "__main__":

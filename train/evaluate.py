@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lfss.errors import InputError, LfssError
+from lfss.errors import InputError
 from lfss.methods import METHODS
 from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
+from . import cli
 from .data import benchmark
 from .data.datasets import DataSet, check_counts, open_data, write_text
 from .data.encode import KINDS
@@ -47,16 +48,8 @@ _SAMPLING = {"native": "balanced", "hsnet": "hsnet", "panet": "panet"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
     command = " ".join(["python -m train.evaluate", *(arguments or sys.argv[1:])])
-    try:
-        return _run(options, command)
-    except (LfssError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
-        return 130
+    return cli.run(partial(_run, command=command), _parser().parse_args(arguments), stopped=cli.GOES_ON)
 
 
 def title(data: DataSet, classes: Sequence[str], fold: Fold | None = None) -> str:
@@ -70,7 +63,7 @@ def title(data: DataSet, classes: Sequence[str], fold: Fold | None = None) -> st
     return f"{len(classes)} classes of {len(data.samples)} pictures in '{data.name}'{split}"
 
 
-def _run(options: argparse.Namespace, command: str) -> int:
+def _run(options: argparse.Namespace, *, command: str) -> int:
     data, classes, name = _data(options)
     if options.list:
         lists = [load_episodes(options.list, data)]
@@ -213,12 +206,9 @@ def _episodes(options: argparse.Namespace, data: DataSet, classes: Sequence[str]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.evaluate", description="Measure a preset.")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="a data set's folder; with --group, their parent"
-    )
-    parser.add_argument("--layout", default="voc", help="voc, coco, folder or fss")
-    parser.add_argument("--split", help="only this list of pictures")
+    parser = cli.command("evaluate", __doc__)
+    cli.add_data(parser, data="a data set's folder; with --group, their parent")
+    cli.add_model(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--classes", help="names, separated by commas")
     what.add_argument("--fold", type=int, help="fold 0 to 3 of PASCAL-5i (voc) or COCO-20i (coco)")
@@ -232,7 +222,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=benchmark.EPISODES)
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
     parser.add_argument("--list", type=Path, help="a stored list of episodes")
-    parser.add_argument("--preset", default="mini")
     parser.add_argument("--method", choices=METHODS, default=Lfss.name)
     parser.add_argument(
         "--decoder", nargs="+", default=[], metavar="NAME=FOLDER", help="trained decoders to compare"
@@ -240,9 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="native")
     parser.add_argument("--presence", action="store_true", help="also score pictures without the class")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--memory", type=float, default=2.0, help="GiB of encoder outputs in memory")
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--out", type=Path, required=True, help="a .json; a .png is drawn beside it")
     return parser
 

@@ -27,11 +27,12 @@ from typing import Any, get_args, get_type_hints
 import torch
 from torch.utils.data import DataLoader
 
-from lfss.errors import InputError, LfssError
+from lfss.errors import InputError
 from lfss.methods.lfss.portable import MAP_NAMES
 from lfss.predictor import Predictor
 from lfss.weights import save_model
 
+from . import cli
 from .data.benchmark import spellings
 from .data.datasets import write_text
 from .data.remember import remember
@@ -281,42 +282,38 @@ def read_recipe(path: Path | None, flags: dict[str, Any]) -> tuple[Recipe, dict[
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    args = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    return cli.run(_run, options, stopped="The same command with --resume goes on from the last check.")
+
+
+def _run(args: argparse.Namespace) -> None:
     trainer = {
         "resume": args.resume, "devices": args.devices, "nodes": args.nodes, "accelerator": args.accelerator
     }  # fmt: skip
     if args.threads:
         torch.set_num_threads(args.threads)
-    try:
-        flags = {f.name: getattr(args, f.name) for f in fields(Recipe)}
-        recipe, episodes = read_recipe(args.config, flags)
-        if recipe.decoder == "portable":
-            if not args.maps:
-                raise InputError("The portable decoder is trained on maps: give --maps FOLDER.")
-            folder = fit_portable(args.maps, args.out, recipe, **trainer)
-        else:
-            if args.data is None or "sources" not in episodes:
-                raise InputError("The paper's decoder needs --data FOLDER and --config with its sources.")
-            folder = fit_paper(
-                episodes, args.out, recipe, data=args.data, preset=args.preset, cache=args.cache, **trainer
-            )
-    except (LfssError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command with --resume goes on from the last check", file=sys.stderr)
-        return 130
+    flags = {f.name: getattr(args, f.name) for f in fields(Recipe)}
+    recipe, episodes = read_recipe(args.config, flags)
+    if recipe.decoder == "portable":
+        if not args.maps:
+            raise InputError("The portable decoder is trained on maps: give --maps FOLDER.")
+        folder = fit_portable(args.maps, args.out, recipe, **trainer)
+    else:
+        if args.data is None or "sources" not in episodes:
+            raise InputError("The paper's decoder needs --data FOLDER and --config with its sources.")
+        folder = fit_paper(
+            episodes, args.out, recipe, data=args.data, preset=args.preset, cache=args.cache, **trainer
+        )
     print(folder)
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m train.fit", description=(__doc__ or "").split("\n")[0])
+    parser = cli.command("fit", __doc__)
     parser.add_argument("--config", type=Path, help="a recipe; flags override it")
     parser.add_argument("--maps", type=Path, nargs="+", help="folders made by train.maps (portable)")
     parser.add_argument("--data", type=Path, help="folder of the data sets (paper)")
     parser.add_argument("--preset", default="mini", help="whose encoders (paper)")
-    parser.add_argument("--cache", type=Path, default=Path("cache"), help="of encoder outputs (paper)")
+    cli.add_cache(parser)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--resume", action="store_true", help="go on from the last check")
     parser.add_argument("--devices", type=int, default=1, help="processes or GPUs on a machine")

@@ -29,13 +29,14 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from lfss.errors import InputError, LfssError
+from lfss.errors import InputError
 from lfss.methods import THUMBNAIL_SIDE
 from lfss.methods.lfss import LfssConfig
 from lfss.methods.lfss.portable import MAP_NAMES, MAP_SIDE
 from lfss.predictor import Predictor
 from lfss.presets import find_preset
 
+from . import cli
 from .data.benchmark import spellings
 from .data.datasets import DataSet, Sample, open_data, write_text
 from .data.encode import AnnotatedPicture, Kind, prepare_episode
@@ -226,14 +227,14 @@ def shrink(array: npt.NDArray) -> npt.NDArray:
     return cv2.resize(array, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
 
 
-def main() -> int:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m train.maps", description=(__doc__ or "").split("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = cli.command("maps", __doc__)
+    cli.add_model(parser)
+    cli.add_cache(parser)
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "configs" / "portable.json")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--preset", default="mini")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("cache"))
     parser.add_argument("--episodes", type=int, help="instead of the configuration's number")
     parser.add_argument("--seed", type=int, help="instead of the configuration's: other episodes")
     parser.add_argument(
@@ -242,26 +243,18 @@ def main() -> int:
     parser.add_argument(
         "--without", nargs="+", metavar="CLASS", default=[], help="no picture that shows these"
     )
-    parser.add_argument("--device", default="auto")
-    args = parser.parse_args()
-    try:
-        config = json.loads(args.config.read_text(encoding="utf-8"))
-        if args.episodes:
-            config["episodes"] = args.episodes
-        if args.seed is not None:
-            config["seed"] = args.seed
-        config["method"] = config.get("method", {}) | read_choices(args.method)
-        config["without"] = [*config["without"], *sorted(spellings(args.without))]
-        make_maps(
-            config, data=args.data, preset=args.preset, out=args.out, cache=args.cache, device=args.device
-        )
-    except (LfssError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return cli.run(_run, parser.parse_args(arguments), stopped=cli.GOES_ON)
+
+
+def _run(args: argparse.Namespace) -> None:
+    config = json.loads(args.config.read_text(encoding="utf-8"))
+    if args.episodes:
+        config["episodes"] = args.episodes
+    if args.seed is not None:
+        config["seed"] = args.seed
+    config["method"] = config.get("method", {}) | read_choices(args.method)
+    config["without"] = [*config["without"], *sorted(spellings(args.without))]
+    make_maps(config, data=args.data, preset=args.preset, out=args.out, cache=args.cache, device=args.device)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from lfss.errors import InputError, LfssError
 
+from . import cli
 from .data.datasets import DataSet, check_counts, open_data
 from .data.sbd import FOLDER, convert
 from .data.splits import coco_fold, pascal_fold
@@ -100,24 +101,20 @@ FSS_CLASSES, FSS_PICTURES = 1000, 10
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 if all is there and right."""
-    parser = argparse.ArgumentParser(prog="python -m train.prepare", description="Check or fetch data sets.")
+    parser = cli.command("prepare", __doc__)
     parser.add_argument("data", choices=(*ARCHIVES, "fss"))
     parser.add_argument("--root", type=Path, required=True, help="the data set's folder")
-    parser.add_argument("--cache", type=Path, default=Path("cache"), help="where indexes are kept")
+    cli.add_cache(parser)
     parser.add_argument("--download", action="store_true", help="fetch what is missing first")
     parser.add_argument("--check", action="store_true", help="count and compare; the default")
-    options = parser.parse_args(arguments)
-    try:
-        if options.download:
-            prepare(options.data, options.root)
-        if options.check or not options.download:
-            return 0 if check(options.data, options.root, options.cache) else 1
-    except (LfssError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped. What was fetched is kept; the same command goes on from there.", file=sys.stderr)
-        return 130
+    return cli.run(_run, parser.parse_args(arguments), stopped=cli.GOES_ON)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.download:
+        prepare(options.data, options.root)
+    if options.check or not options.download:
+        return 0 if check(options.data, options.root, options.cache) else 1
     return 0
 
 

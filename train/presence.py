@@ -15,6 +15,7 @@ judge into ``model.safetensors`` and its figures into ``config.json``: run it ag
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from lfss.encoders.judge import best_cells, summary
 from lfss.encoders.mini import JUDGE, MiniEncoder, load_mini
 from lfss.weights import load_model, save_model
 
+from . import cli
 from .measure.metrics import roc_auc
 from .mini.batches import Cache
 from .mini.cache import load_module, read_square
@@ -211,11 +213,9 @@ def write(folder: Path, weight: Tensor, bias: Tensor, report: dict[str, Any]) ->
     save_model(folder, state, {**config, "presence": {**report, "by concept": by_concept}})
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.presence", description="Fit the judge of presence."
-    )
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = cli.command("presence", __doc__)
     parser.add_argument("--model", type=Path, required=True, help="folder with config.json and weights")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--teachers", type=Path, required=True, help="folder with teachers.py")
@@ -223,7 +223,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the photos, the preset's")
     parser.add_argument("--limit", type=int, help="only so many training photos")
     parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args(arguments)
+    return cli.run(_run, parser.parse_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     table, cache = ConceptTable.load(), Cache.open(options.cache)
     parts = np.array([photo.part for photo in cache.photos])
@@ -242,4 +245,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

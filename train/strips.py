@@ -23,12 +23,13 @@ import numpy.typing as npt
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFont
 
-from lfss.errors import LfssError
 from lfss.figures import overlay, save_png_atomic
 from lfss.images import Image, read_image
 from lfss.labels import parse_label
 from lfss.predictor import Predictor
 from lfss.support import Support
+
+from . import cli
 
 HEIGHT = 260  # of a picture in a strip, in pixels
 Box = tuple[float, float, float, float]
@@ -128,27 +129,24 @@ def _column(title: str, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m train.strips", description="Before/after strips.")
+    parser = cli.command("strips", __doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the PNGs")
-    parser.add_argument("--preset", default="mini")
-    parser.add_argument("--device", default="auto")
-    options = parser.parse_args(arguments)
-    try:
-        predictor = Predictor.load(options.preset, device=options.device)
-        options.out.mkdir(parents=True, exist_ok=True)
-        for job in JOBS:
-            files = {place: find_photo(place) for place in (job.support, job.query)}
-            missing = [f"{name} of the package {package}" for (package, name), f in files.items() if not f]
-            if missing:
-                print(f"{job.name}: left out, {' and '.join(missing)} is not installed")
-                continue
-            support, query = (read_image(f) for f in (files[job.support], files[job.query]) if f)
-            save_png_atomic(options.out / f"{job.name}.png", make_strip(predictor, job, support, query))
-            print(options.out / f"{job.name}.png")
-    except (LfssError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    cli.add_model(parser)
+    return cli.run(_run, parser.parse_args(arguments))
+
+
+def _run(options: argparse.Namespace) -> None:
+    predictor = Predictor.load(options.preset, device=options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for job in JOBS:
+        files = {place: find_photo(place) for place in (job.support, job.query)}
+        missing = [f"{name} of the package {package}" for (package, name), f in files.items() if not f]
+        if missing:
+            print(f"{job.name}: left out, {' and '.join(missing)} is not installed")
+            continue
+        support, query = (read_image(f) for f in (files[job.support], files[job.query]) if f)
+        save_png_atomic(options.out / f"{job.name}.png", make_strip(predictor, job, support, query))
+        print(options.out / f"{job.name}.png")
 
 
 if __name__ == "__main__":

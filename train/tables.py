@@ -41,8 +41,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lfss.errors import InputError, LfssError
+from lfss.errors import InputError
 
+from . import cli
 from .data.datasets import write_text
 
 _TABLE = re.compile(r"(<!-- table\n(.*?)\n-->\n).*?(<!-- end of table -->)", re.DOTALL)
@@ -163,28 +164,25 @@ def fill(page: Path, results: Results) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.tables", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = cli.command("tables", __doc__)
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="pages, and results/ in it")
     parser.add_argument(
         "--check", action="store_true", help="change nothing; fail where a page is not up to date"
     )
-    args = parser.parse_args(arguments)
-    try:
-        results = Results(args.docs / "results")
-        pages = {page: fill(page, results) for page in sorted(args.docs.rglob("*.md"))}
-        old = [page for page, text in pages.items() if text != page.read_text(encoding="utf-8")]
-        if args.check and old:
-            names = ", ".join(map(str, old))
-            print(f"Not up to date: {names}. Run: python -m train.tables", file=sys.stderr)
-            return 1
-        for page in old:
-            write_text(page, pages[page])
-            print(page)
-    except (LfssError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return cli.run(_run, parser.parse_args(arguments))
+
+
+def _run(args: argparse.Namespace) -> int:
+    results = Results(args.docs / "results")
+    pages = {page: fill(page, results) for page in sorted(args.docs.rglob("*.md"))}
+    old = [page for page, text in pages.items() if text != page.read_text(encoding="utf-8")]
+    if args.check and old:
+        names = ", ".join(map(str, old))
+        print(f"Not up to date: {names}. Run: python -m train.tables", file=sys.stderr)
+        return 1
+    for page in old:
+        write_text(page, pages[page])
+        print(page)
     return 0
 
 

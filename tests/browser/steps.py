@@ -12,10 +12,10 @@ import PIL.Image
 
 from demo.session import Session
 from demo.sessions import Sessions
-from demo.views import EDITOR_SIDE
+from demo.views import CANVAS_SIDE
 from tests.fakes import scene
 
-SHAPES = [(600, 800), (900, 500), (1500, 2400)]  # landscape, portrait, and larger than the editor's canvas
+SHAPES = [(600, 800), (900, 500), (1500, 2400)]  # landscape, portrait, and larger than what is drawn on
 TABS = ("Segment", "Reasoning", "Review", "Export", "About")
 PATIENCE = 60  # seconds; a busy machine is slow
 
@@ -92,48 +92,44 @@ class Spot(NamedTuple):
 
 
 class Canvas:
-    """The picture in an image editor: fitted to the middle of its canvas at a zoom that is shown.
+    """A canvas with a picture, fitted to its window.
 
     Args:
-        page, editor: where it is, by selector.
+        page, canvas: where it is, by selector.
         size: (H, W) of the full picture.
+        digest: of the picture that it must show first.
     """
 
-    def __init__(self, page, editor: str, size: tuple[int, int]):
-        canvas = page.locator(f"{editor} canvas").last
-        canvas.wait_for()
-        canvas.scroll_into_view_if_needed()
-        page.wait_for_timeout(1500)  # the canvas fits its picture in only after it is shown
-        self.page, self.editor, self.size = page, editor, size
-        self.box = canvas.bounding_box()
-        shown = page.locator(editor).get_by_text("%").first.inner_text()
-        self.zoom = float(shown.strip().rstrip("%")) / 100
-        self.shrink = min(1.0, EDITOR_SIDE / max(size))
-
-    @property
-    def scale(self) -> float:
-        """Pixels of the page for one of the full picture."""
-        return self.zoom * self.shrink
+    def __init__(self, page, canvas: str, size: tuple[int, int], digest: str):
+        view = page.locator(f'{canvas} .lc-view[data-key*="{digest}"]')
+        view.wait_for()
+        self.page, self.canvas, self.size, self.view = page, canvas, size, view
 
     def spot(self, down: float, across: float) -> Spot:
-        """The place at shares of height and width of the picture."""
-        (height, width), box = self.size, self.box
-        x = box["x"] + box["width"] / 2 + (across - 0.5) * width * self.scale
-        y = box["y"] + box["height"] / 2 + (down - 0.5) * height * self.scale
+        """The place at shares of height and width of the picture, as the page is scrolled now."""
+        (height, width), box = self.size, self.view.bounding_box()
+        scale = min((box["width"] - 16) / width, (box["height"] - 16) / height)
+        x = box["x"] + box["width"] / 2 + (across - 0.5) * width * scale
+        y = box["y"] + box["height"] / 2 + (down - 0.5) * height * scale
         return Spot(x, y, down * height, across * width)
 
+    def choose(self, name: str) -> None:
+        """Press a tool or an action."""
+        self.page.locator(f'{self.canvas} [data-tool="{name}"], {self.canvas} [data-do="{name}"]').click()
+
+    @property
+    def radius(self) -> float:
+        """Of the brush, in pixels of the full picture."""
+        shown = min(1.0, CANVAS_SIDE / max(self.size))
+        return float(self.page.locator(f"{self.canvas} .lc-size").inner_text()) / shown
+
     def stroke(self, start: tuple[float, float], end: tuple[float, float]) -> tuple[Spot, Spot]:
-        """Draw a line between two shares (down, across) of the picture."""
+        """Draw a line between two shares (down, across) of the picture, and wait until it is saved."""
+        self.view.scroll_into_view_if_needed()
         first, last = self.spot(*start), self.spot(*end)
         self.page.mouse.move(first.x, first.y)
         self.page.mouse.down()
         self.page.mouse.move(last.x, last.y, steps=8)
         self.page.mouse.up()
-        self.page.wait_for_timeout(300)
+        wait_text(self.page, f"{self.canvas} .lc-note", "Saved")
         return first, last
-
-    def choose_orange(self) -> None:
-        """The second colour of the brush."""
-        self.page.locator(f'{self.editor} button[aria-label="Color"]').click()
-        self.page.locator(f"{self.editor} menu.swatch button").nth(1).click()
-        self.page.locator(f'{self.editor} button[aria-label="Color"]').click()

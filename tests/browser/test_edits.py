@@ -6,21 +6,18 @@ import cv2
 import numpy as np
 import pytest
 
-from demo import views
 from lfss import morphology
 from tests.browser.steps import SHAPES, Canvas, Spot, begin, open_tab, session_of, wait_text, wait_until
 
 pytestmark = pytest.mark.browser
 
 
-def drawn(size: tuple[int, int], first: Spot, last: Spot) -> np.ndarray:
-    """(H, W) bool: where a stroke of the editor's brush between two places should lie."""
-    canvas = np.zeros(size, np.uint8)
-    shrunk = views.shrunk(np.zeros((*size, 3), np.uint8))
-    radius = views.brush_size(shrunk) * size[0] / shrunk.shape[0]
+def drawn(canvas: Canvas, first: Spot, last: Spot) -> np.ndarray:
+    """(H, W) bool: where a stroke of the brush between two places should lie."""
+    mask = np.zeros(canvas.size, np.uint8)
     ends = [(round(spot.column), round(spot.row)) for spot in (first, last)]
-    cv2.line(canvas, *ends, 1, round(2 * radius))
-    return canvas.astype(bool)
+    cv2.line(mask, *ends, 1, round(2 * canvas.radius))
+    return mask.astype(bool)
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -28,7 +25,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_three_edits_in_a_row_on_every_shape_with_undo_and_redo(page, sessions, photos):
-    """Brush, then orange brush, then a repair; then back and forth, by key and by button."""
+    """Brush, then eraser, then a repair; then back and forth, by key and by button."""
     begin(page, photos)
     session = session_of(page, sessions)
     open_tab(page, "Review")
@@ -47,28 +44,23 @@ def test_three_edits_in_a_row_on_every_shape_with_undo_and_redo(page, sessions, 
 
         states = [mask()]
         for edit, (start, end) in enumerate([((0.2, 0.5), (0.45, 0.5)), ((0.5, 0.42), (0.5, 0.58))]):
-            page.keyboard.press("e")
-            page.wait_for_selector("#editing", state="visible")
-            canvas = Canvas(page, "#edit-editor", size)
-            if edit == 1:
-                canvas.choose_orange()
-            line = drawn(size, *canvas.stroke(start, end))
-            page.click("#apply-strokes")
+            canvas = Canvas(page, "#review-canvas", size, digest)
+            canvas.choose("brush" if edit == 0 else "eraser")
+            line = drawn(canvas, *canvas.stroke(start, end))
             wait_until(page, lambda: not np.array_equal(mask(), states[-1]), f"{name}: edit {edit}")  # noqa: B023
-            page.wait_for_selector("#editing", state="hidden")
             states.append(mask())
             changed = states[-1] ^ states[-2]
             expected = line & ~states[-2] if edit == 0 else line & states[-2]
             assert changed.shape == size
-            assert (changed & states[-1]).any() == (edit == 0)  # blue only adds,
-            assert (changed & ~states[-1]).any() == (edit == 1)  # orange only takes away
+            assert (changed & states[-1]).any() == (edit == 0)  # the brush only adds,
+            assert (changed & ~states[-1]).any() == (edit == 1)  # the eraser only takes away
             assert overlap(changed, expected) > 0.8, f"{name}: edit {edit}"
         page.click("#repair-fill-holes" if number == 0 else "#repair-grow")
         repaired = morphology.fill_holes(states[-1]) if number == 0 else morphology.grow(states[-1], 4)
         becomes(repaired, f"{name}: repair")
         states.append(repaired)
         if number == 0:
-            assert np.array_equal(repaired, states[1])  # the orange stroke was a hole in the block
+            assert np.array_equal(repaired, states[1])  # what was erased was a hole in the block
         if number == 0:
             back = [("key", "z"), ("button", "#review-undo"), ("key", "z")]
             forth = [("key", "y"), ("button", "#review-redo"), ("key", "y")]

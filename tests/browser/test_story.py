@@ -17,11 +17,11 @@ def test_from_a_label_to_an_export_and_over_a_reload(page, sessions, photos, tmp
     session = session_of(page, sessions)
     assert len(list(session.workspace.drafts("red"))) == 3
 
-    # A box on the support, read from strokes.
+    # A box on the support.
     page.locator("#support-gallery button").first.click()
-    Canvas(page, "#marks-editor", (240, 320)).stroke((0.3, 0.3), (0.7, 0.6))
+    digest = session.supports[0].picture.digest
+    Canvas(page, "#marks-canvas", (240, 320), digest).stroke((0.3, 0.3), (0.7, 0.6))
     shoot(page, "marks")
-    page.click("#use-marks")
     wait_text(page, "#support-gallery", "box")
     known = session.supports[0].marks()
     assert known is not None

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import numpy as np
-import pytest
-
 from demo import example
-from demo.marking import known_from
 from demo.saved_class import load_class, save_class
 from demo.supports_panel import (
     look,
@@ -12,44 +8,6 @@ from demo.supports_panel import (
     support_pictures,
     word_notes,
 )
-from lfss.errors import SupportError
-
-BLUE, ORANGE = (0, 114, 178, 255), (230, 159, 0, 255)
-
-
-def canvas(*strokes) -> dict:
-    layer = np.zeros((60, 80, 4), np.uint8)
-    for (top, left, bottom, right), colour in strokes:
-        layer[top:bottom, left:right] = colour
-    return {"layers": [layer]}
-
-
-def test_a_box_is_what_the_strokes_reach():
-    known = known_from(canvas(((10, 20, 12, 22), BLUE), ((40, 60, 42, 62), BLUE)), "Box", (60, 80))
-    assert (known[10:42, 20:62] == -1).all()
-    assert (known == 0).sum() == 60 * 80 - 32 * 42
-
-
-def test_a_scribble_leaves_the_rest_unknown():
-    known = known_from(canvas(((10, 10, 20, 20), BLUE), ((40, 40, 50, 50), ORANGE)), "Scribble", (60, 80))
-    assert (known[10:20, 10:20] == 1).all()
-    assert (known[40:50, 40:50] == 0).all()
-    assert (known == -1).sum() == 60 * 80 - 200
-
-
-def test_an_outline_is_filled_into_a_mask():
-    outline = canvas(*(((10, 10, 50, 12), BLUE), ((10, 58, 50, 60), BLUE), ((10, 10, 12, 60), BLUE),
-                       ((48, 10, 50, 60), BLUE)))  # fmt: skip
-    known = known_from(outline, "Mask", (60, 80))
-    assert (known[10:50, 10:60] == 1).all()
-    assert known.sum() == 40 * 50
-
-
-@pytest.mark.parametrize("kind", ["Box", "Scribble", "Mask"])
-@pytest.mark.parametrize("value", [None, {"layers": []}])
-def test_nothing_drawn_is_told(kind, value):
-    with pytest.raises(SupportError, match="Nothing is drawn"):
-        known_from(value, kind, (60, 80))
 
 
 def test_the_model_says_what_it_takes_from_each_support(service, session, photo):

@@ -1,7 +1,8 @@
 """Encoder outputs, computed once a picture: kept in memory, and on disk for the next run.
 
-Encoders are frozen and pictures are not altered, so their outputs never change. They are kept as
-float16 and always pass through it, so a run gives the same figures whether they were kept or made.
+Encoders are frozen and pictures are not altered, so their outputs never change. They are kept in one of the
+forms of ``train.data.packing`` and always pass through it, so a run gives the same figures whether they were
+kept or made.
 
 A folder belongs to one tower: it holds the outputs for a fixed picture, which are compared when it is
 opened. Files are written whole or not at all, so a run may be stopped at any time and several may share
@@ -26,6 +27,8 @@ from lfss.errors import InputError
 from lfss.predictor import Predictor
 from lfss.presets import Encoders
 
+from .packing import Form, Packed, pack, packed_bytes, unpack
+
 Outputs = tuple[Tensor, ...]
 
 _PROBE = "probe"
@@ -36,11 +39,12 @@ class Remembered:
     """A tower that computes each picture once.
 
     Args:
-        compute: (1, 3, S, S) in [0, 1] -> its outputs.
+        compute: (B, 3, S, S) in [0, 1] -> its outputs, (B, C, h, w) each.
         size: side S of the pictures in pixels.
         memory: bytes to keep in memory; the picture used longest ago goes first.
         folder: where outputs are kept between runs; nowhere if None.
         device: of the outputs.
+        form: how outputs are kept.
 
     Attributes:
         item_bytes: what one picture takes.
@@ -52,68 +56,79 @@ class Remembered:
 
     def __init__(
         self, compute: Callable[[Tensor], Outputs], *, size: int, memory: int, folder: Path | None = None,
-        device: str = "cpu",
+        device: str = "cpu", form: Form = "float16",
     ):  # fmt: skip
         self._tower, self._memory, self._folder, self._device = compute, memory, folder, device
-        self._kept: OrderedDict[str, Outputs] = OrderedDict()
+        self._form: Form = form
+        self._kept: OrderedDict[str, Packed] = OrderedDict()
         self.computed = 0
-        probe = self._compute(_fixed_picture(size).to(device))
-        self.item_bytes = sum(t.nelement() * t.element_size() for t in probe)
+        (probe,) = self._compute(_fixed_picture(size).to(device))
+        self.item_bytes = packed_bytes(probe)
         if folder is not None:
             stored = self._read(_PROBE)
             if stored is None:
                 self._write(_PROBE, probe)
-            elif not _alike(stored, probe):
+            elif not _alike(unpack(stored), unpack(probe)):
                 raise InputError(
                     f"'{folder}' holds the outputs of another encoder. Give another folder, or remove it."
                 )
 
     def __call__(self, pixels: Tensor) -> Outputs:
-        """Outputs for (1, 3, S, S) pixels, float32."""
-        key = hashlib.sha256(pixels.cpu().numpy().tobytes()).hexdigest()
-        outputs = self._kept.get(key) or self._read(key)
-        if outputs is None:
-            outputs = self._compute(pixels)
-            self.computed += 1
-            self._write(key, outputs)
-        self._kept[key] = outputs
-        self._kept.move_to_end(key)
+        """Outputs for (B, 3, S, S) pixels, float32. Those that are not remembered are computed together."""
+        keys = [hashlib.sha256(one.tobytes()).hexdigest() for one in pixels.cpu().numpy()]
+        found = {key: self._kept.get(key) or self._read(key) for key in keys}
+        missing = [key for key, packed in found.items() if packed is None]
+        if missing:
+            made = self._compute(pixels[[keys.index(key) for key in missing]])
+            for key, packed in zip(missing, made):
+                found[key] = packed
+                self._write(key, packed)
+            self.computed += len(missing)
+        for key, packed in found.items():
+            assert packed is not None
+            self._kept[key] = packed
+            self._kept.move_to_end(key)
         while len(self._kept) > max(1, self._memory // self.item_bytes):
             self._kept.popitem(last=False)
-        return tuple(t.to(self._device).float() for t in outputs)
+        items = [unpack(packed, self._device) for key in keys if (packed := found[key]) is not None]
+        return tuple(torch.cat(level) for level in zip(*items))
 
     @torch.inference_mode()
-    def _compute(self, pixels: Tensor) -> Outputs:
-        return tuple(t.half().cpu() for t in self._tower(pixels))
+    def _compute(self, pixels: Tensor) -> list[Packed]:
+        levels = self._tower(pixels)
+        return [pack(tuple(level[i : i + 1] for level in levels), self._form) for i in range(len(pixels))]
 
     def _path(self, folder: Path, key: str) -> Path:
         return folder / key[:2] / f"{key}.safetensors"
 
-    def _read(self, key: str) -> Outputs | None:
+    def _read(self, key: str) -> Packed | None:
         if self._folder is None or not (path := self._path(self._folder, key)).is_file():
             return None
         try:
             with safe_open(str(path), "pt") as file:
-                return tuple(file.get_tensor(name) for name in sorted(file.keys()))
+                return {name: file.get_tensor(name) for name in sorted(file.keys())}
         except (SafetensorError, OSError):
             return None  # damaged: it is computed and written again
 
-    def _write(self, key: str, outputs: Outputs) -> None:
+    def _write(self, key: str, packed: Packed) -> None:
         if self._folder is None:
             return
         path = self._path(self._folder, key)
         path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {f"level{i}": t.contiguous().clone() for i, t in enumerate(outputs)}
+        tensors = {name: t.contiguous().clone() for name, t in packed.items()}
         write_atomically(path, lambda part: save_file(tensors, part))
 
 
-def remember(predictor: Predictor, cache: Path | None, *, memory: int = 2 << 30) -> tuple[Predictor, int]:
+def remember(
+    predictor: Predictor, cache: Path | None, *, memory: int = 2 << 30, form: Form = "float16"
+) -> tuple[Predictor, int]:
     """The same predictor with encoders that compute each picture once.
 
     Args:
         predictor: the model.
         cache: outputs are kept under its folder ``encoded``; only in memory if None.
         memory: bytes, for each tower.
+        form: how outputs are kept; each form has folders of its own.
 
     Returns:
         The predictor, and the bytes that one picture takes.
@@ -125,8 +140,9 @@ def remember(predictor: Predictor, cache: Path | None, *, memory: int = 2 << 30)
 
     def kept(name: str, compute: Callable[[Tensor], Outputs]) -> Remembered:
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", name)
-        folder = None if cache is None else cache / "encoded" / f"{slug}-{preset.size}"
-        return Remembered(compute, size=preset.size, memory=memory, folder=folder, device=device)
+        slug = f"{slug}-{preset.size}" + ("" if form == "float16" else f"-{form}")
+        folder = None if cache is None else cache / "encoded" / slug
+        return Remembered(compute, size=preset.size, memory=memory, folder=folder, device=device, form=form)
 
     if encoders.encode is not None:
         towers = [kept(preset.name, _flat(encoders.encode))]

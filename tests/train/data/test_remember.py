@@ -115,3 +115,23 @@ def test_presets_that_share_a_tower_share_its_outputs(tmp_path: Path) -> None:
         assert changed.encoders.encode is not None
         changed.encoders.encode(picture(0))
     assert (first.calls, second.calls) == (2, 1)  # the second computes the fixed picture only
+
+
+def test_a_batch_is_a_stack_of_its_pictures_and_computes_only_what_is_new() -> None:
+    backbone = Counting()
+    remembered = keep(backbone)
+    one = remembered(picture(0))
+    pixels = torch.cat([picture(1), picture(0), picture(2), picture(1)])
+    batch = remembered(pixels)
+    assert remembered.computed == 3
+    assert backbone.calls == 3  # the fixed picture, the first, and the two new ones together
+    assert torch.equal(batch[0][1:2], one[0])
+    assert torch.equal(batch[0][0], batch[0][3])
+    torch.testing.assert_close(batch[0], ColourFeatures()(pixels)[0], atol=1e-3, rtol=1e-3)
+
+
+def test_forms_have_folders_of_their_own(tmp_path: Path) -> None:
+    plain = predictor(Encoders(ColourWords(), ColourFeatures()))
+    sizes = [remember(plain, tmp_path, form=form)[1] for form in ("float16", "int8")]
+    assert sizes[1] < 0.8 * sizes[0]
+    assert len(list((tmp_path / "encoded").iterdir())) == 4  # two towers, two forms
