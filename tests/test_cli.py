@@ -62,7 +62,9 @@ class FakePredictor:
         self.options: dict[str, object] = {}
         self.before: Callable[[Image], None] = lambda query: None
 
-    def load(self, preset: str = "mini", *, device: str = "auto", models_dir=None) -> FakePredictor:
+    def load(self, preset: str = "mini", *, method: str = "lfss", device: str = "auto") -> FakePredictor:
+        if method != "lfss":
+            raise UnknownName("method", method, ("lfss", "other"))
         if preset == "far":
             raise WeightsUnavailable("The weights of 'far' are not here. Put them into assets/models.")
         if preset != "mini":
@@ -555,3 +557,19 @@ def test_help_answers_at_once(command):
     assert done.returncode == 0, done.stderr
     wanted = {"segment": ["--box dog1.jpg=40,30,200,180"], "": list(COMMANDS)}.get(command, [command])
     assert all(words in done.stdout for words in wanted)
+
+
+def test_an_unknown_method_lists_the_known_ones(place, model, capsys):
+    assert segment("--method", "nonsense") == 2
+    assert "method 'nonsense'" in (told := capsys.readouterr().err)
+    assert "lfss, other" in told
+
+
+def test_a_run_from_before_methods_had_names_goes_on(place, model):
+    assert segment() == 0
+    file = place / "out" / "lfss-run.json"
+    document = json.loads(file.read_text())
+    assert document["settings"].pop("method") == "lfss"
+    file.write_text(json.dumps(document))
+    assert segment() == 0
+    assert segment("--method", "other") == 2
