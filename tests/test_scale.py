@@ -53,7 +53,7 @@ def load_without_weights():
 
 def test_without_ray_one_sentence_says_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(InputError, match=r"pip install 'lfss-studio\[scale\]'"):
+    with pytest.raises(InputError, match=r"pip install 'ray\[default\]'"):
         scale.connect()
 
 

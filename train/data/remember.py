@@ -80,13 +80,13 @@ class Remembered:
         missing = [key for key, packed in found.items() if packed is None]
         if missing:
             made = self._compute(pixels[[keys.index(key) for key in missing]])
-            for key, packed in zip(missing, made):
-                found[key] = packed
-                self._write(key, packed)
+            for key, outputs in zip(missing, made):
+                found[key] = outputs
+                self._write(key, outputs)
             self.computed += len(missing)
-        for key, packed in found.items():
-            assert packed is not None
-            self._kept[key] = packed
+        for key, kept in found.items():
+            assert kept is not None
+            self._kept[key] = kept
             self._kept.move_to_end(key)
         while len(self._kept) > max(1, self._memory // self.item_bytes):
             self._kept.popitem(last=False)
