@@ -14,11 +14,13 @@ from .contract import (
     Step,
 )
 from .lfss import Lfss
+from .paia import Paia
 from .tlg import Tlg
 
 METHODS: dict[str, type[Method]] = {
     "lfss": Lfss,
     "tlg": Tlg,
+    "paia": Paia,
 }
 
 

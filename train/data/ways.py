@@ -14,7 +14,9 @@ same on every machine, and each episode has a stream of its own.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -94,7 +96,7 @@ def sample_ways(
     pools = _Pools(data, others, class_names, rule)
     pools.check(ways * shots + 1, auxiliary, foreign)
     return tuple(
-        pools.draw(f"ways|{seed}|{index}", ways, shots, auxiliary, round(foreign * auxiliary))
+        pools.draw(f"ways|{seed}|{index}", ways, shots, _marked_wrong(auxiliary, foreign))
         for index in range(count)
     )
 
@@ -103,6 +105,12 @@ def digest_of(episodes: Sequence[WaysEpisode]) -> str:
     """SHA-256 of a list, which changes with anything in it."""
     text = json.dumps([asdict(episode) for episode in episodes], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _marked_wrong(auxiliary: int, foreign: float) -> list[bool]:
+    """Which auxiliary pictures show something else: evenly spread, so that the first of them are too."""
+    counts = [math.floor(foreign * n + 1e-9) for n in range(auxiliary + 1)]
+    return [more > fewer for fewer, more in itertools.pairwise(counts)]
 
 
 class _Pools:
@@ -119,7 +127,7 @@ class _Pools:
         self.without = {c: [s.id for s in kept if c not in s.areas] for c in self.names}
 
     def check(self, pictures: int, auxiliary: int, foreign: float) -> None:
-        wrong = round(foreign * auxiliary)
+        wrong = sum(_marked_wrong(auxiliary, foreign))
         for c, name in self.names.items():
             for found, needed, what in (
                 (self.shown[c], pictures, "supports and queries"),
@@ -132,7 +140,8 @@ class _Pools:
                         "Leave the class out, or ask for fewer shots or auxiliary pictures."
                     )
 
-    def draw(self, key: str, ways: int, shots: int, auxiliary: int, wrong: int) -> WaysEpisode:
+    def draw(self, key: str, ways: int, shots: int, wrong: Sequence[bool]) -> WaysEpisode:
+        """One episode; ``wrong`` says for each auxiliary picture whether it shows something else."""
         draws = Draws(key)
         classes = draws.sample(list(self.names), ways)
         query = draws.choice(self.shown[classes[0]])
@@ -140,7 +149,8 @@ class _Pools:
         for c in classes:
             supports = draws.sample([i for i in self.shown[c] if i not in used], shots)
             used.update(supports)
-            label = Draws(f"{key}|{c}|auxiliary").sample(self.label[c], auxiliary - wrong)
-            foreign = Draws(f"{key}|{c}|foreign").sample(self.without[c], wrong)
-            made.append(Way(self.names[c], c, supports, (*label, *foreign)))
+            right = iter(Draws(f"{key}|{c}|auxiliary").sample(self.label[c], len(wrong) - sum(wrong)))
+            foreign = iter(Draws(f"{key}|{c}|foreign").sample(self.without[c], sum(wrong)))
+            auxiliary = tuple(next(foreign) if w else next(right) for w in wrong)
+            made.append(Way(self.names[c], c, supports, auxiliary))
         return WaysEpisode(query, tuple(made))

@@ -6,5 +6,6 @@ In the paper's order: prototypes (``step1_prototypes``), soft-masked average poo
 """
 
 from .config import PaiaConfig
+from .method import Paia
 
-__all__ = ["PaiaConfig"]
+__all__ = ["Paia", "PaiaConfig"]

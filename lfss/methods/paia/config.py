@@ -30,6 +30,7 @@ class PaiaConfig:
         detach_statistics: the statistics carry no gradient, as in the paper that they were taken from.
         iterations: T of the iterative fusion; the paper does not give it. 0 leaves the auxiliary pictures
             out, 1 is the paper's "PAIA-Init".
+        hard_masks: weigh each cell of a first mask the same, the plain way that the paper compares with.
         auxiliary_weight: of one auxiliary picture against one support. 1 is the printed Eq. 5, in which one
             support and two auxiliary pictures leave a third to the support.
         transductive: the query is an auxiliary picture too (section 3.5). Off: then each answer depends on
@@ -48,6 +49,7 @@ class PaiaConfig:
     sharpness: float = 10.0
     detach_statistics: bool = True
     iterations: int = 3
+    hard_masks: bool = False
     auxiliary_weight: float = 1.0
     transductive: bool = False
     text_supports: bool = True

@@ -86,7 +86,8 @@ def iterative_fusion(
     for _ in range(config.iterations):
         cosines = prototype_cosines(auxiliary.features, prototypes)
         soft = soft_masks(cosines, scale=config.scale)
-        weight = (soft.probability * soft.chosen).transpose(1, 2)  # (B, N, M, h, w)
+        probability = torch.ones_like(soft.probability) if config.hard_masks else soft.probability
+        weight = (probability * soft.chosen).transpose(1, 2)  # (B, N, M, h, w)
         passed, gamma = torch.ones_like(weight), torch.full_like(auxiliary.shown[..., 0], torch.inf)
         if threshold is not None:
             distance = distances(
@@ -103,7 +104,9 @@ def _filter(
     distance: Tensor, shown: Tensor, config: PaiaConfig, network: Threshold, kind: Gate
 ) -> tuple[Tensor, Tensor]:
     """What passes, (B, N, M, h, w), and the threshold, (B, N)."""
-    counted = shown > 0 if config.distances_of == "own" else torch.ones_like(shown, dtype=torch.bool)
+    counted = shown > 0
+    if config.distances_of == "all":
+        counted = counted.any(1, keepdim=True).expand_as(counted)
     normalised = normalise(distance, counted)
     seen = normalised.detach() if config.detach_statistics else normalised
     gamma = network(statistics(seen, counted))
