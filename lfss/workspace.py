@@ -28,6 +28,7 @@ from .errors import UnknownName, WorkspaceError
 from .images import Image, read_image
 from .labels import Label, label_key
 from .packing import pack_mask
+from .scoremap import ScoreMap
 from .storage import (
     categories,
     failures,
@@ -433,6 +434,15 @@ class Workspace:
             for digest in wanted:
                 ids += listing.ids(connection, label=label, status="proposed", order="added", digest=digest)
         return thresholds.change(self._database, ids, threshold, presence=presence, on_progress=on_progress)
+
+    def score_map(self, digest: str, label: str, *, without: str | None = None) -> ScoreMap | None:
+        """What the model said of a draft last, as it is kept; None for a mask that no model made.
+
+        Args:
+            without: pass over what was said with this setting in its origin.
+        """
+        with self._database.reading() as connection:
+            return thresholds.score_map(connection, self._draft_id(connection, digest, label), without)
 
     def undo(self, digest: str, label: str) -> Draft | None:
         """Take back the last change of a draft; None if there is nothing to take back."""

@@ -62,6 +62,20 @@ def _proposal(connection: sqlite3.Connection, draft_id: int) -> tuple[State, Sco
     return None if run is None else (now, run)
 
 
+def score_map(connection: sqlite3.Connection, draft_id: int, without: str | None) -> ScoreMap | None:
+    """What the model said last, without the setting in its origin; see ``Workspace.score_map``."""
+    rows = connection.execute(
+        "SELECT r.run_id, o.data FROM revisions r JOIN drafts d ON d.id = r.draft_id"
+        " JOIN origins o ON o.id = r.origin_id"
+        " WHERE d.id=? AND r.id <= d.revision_id AND r.run_id IS NOT NULL ORDER BY r.id DESC",
+        (draft_id,),
+    )
+    for run_id, data in rows:
+        if without is None or without not in history.read_origin(data).settings:
+            return history.run(connection, run_id)
+    return None
+
+
 def _run(connection: sqlite3.Connection, now: State) -> ScoreMap | None:
     run = now.content.run
     return history.run(connection, run) if isinstance(run, int) else run

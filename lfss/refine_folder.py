@@ -1,0 +1,290 @@
+"""Improve the drafts of a run with the whole folder: what ``lfss.folder_pass`` learns, put into a workspace.
+
+    encoder = Encoder(predictor)
+    lesson = learn(workspace, encoder, ["dog", "cat"])
+    for change in changes(workspace, encoder, lesson):
+        keep(workspace, change)
+    undo(workspace, ["dog", "cat"])
+
+A pass starts from what the model said before any pass, so that a second one, after more was checked, does not
+pile up on the first. Only drafts that nobody has checked change, each by one change in its history; masks
+that a person accepted or corrected, and pictures that a person called empty, teach. Pictures are read one at
+a time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .competition import compete
+from .doubt import confidence, doubt_of
+from .drafts import Draft, Status
+from .edges import to_pixels
+from .errors import ImageError, InputError, WorkspaceError
+from .folder_pass import Floats, FolderConfig, Sample, Verdict, join, judge, read, take_sample, teach
+from .images import Image, read_image
+from .labels import label_key
+from .packing import unpack_scores
+from .predictor import Predictor
+from .similarity import concat_levels
+from .workspace import Workspace
+
+PASS = "folder"  # in the settings of a draft's origin: the mask was made with the help of the folder
+CHECKED: tuple[Status, ...] = ("accepted", "edited", "absent")
+SHOWN = 10
+_CACHE_BYTES = 64 << 20
+
+
+class Lesson(NamedTuple):
+    """What a folder teaches: for each label, in order, whether it helps; ``prototypes`` (L + 1, C)."""
+
+    labels: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
+    prototypes: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """A draft that the folder would change.
+
+    Attributes:
+        before: (H, W) bool, the mask as it is.
+        draft: the new draft.
+        scores: (H, W) in [0, 1], the map that its mask is cut from.
+        overlap: intersection over union of the two masks; 1 if both are empty.
+    """
+
+    before: npt.NDArray[np.bool_]
+    draft: Draft
+    scores: Floats
+    overlap: float
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """What a pass would do: how many drafts it changes, and the changes with the least overlap."""
+
+    changed: int
+    biggest: tuple[Change, ...]
+
+
+class Encoder:
+    """Cells of pictures, (C, h, w); the last ones are kept, so that a small folder is encoded once.
+
+    Args:
+        predictor: whose backbone reads the pictures.
+    """
+
+    def __init__(self, predictor: Predictor):
+        self._predictor = predictor
+        self._kept: OrderedDict[str, Tensor] = OrderedDict()
+        self._bytes = 0
+
+    @torch.inference_mode()
+    def __call__(self, image: Image) -> Tensor:
+        kept = self._kept.get(image.digest)
+        if kept is not None:
+            return kept.float()
+        cells = concat_levels(self._predictor.encode(image).levels)[0].half().cpu()  # (C, h, w)
+        size = cells.nelement() * cells.element_size()
+        # What was encoded first is asked for first the second time, so the first ones stay.
+        if self._bytes + size <= _CACHE_BYTES:
+            self._kept[image.digest] = cells
+            self._bytes += size
+        return cells.float()
+
+
+def learn(
+    workspace: Workspace, encoder: Encoder, labels: Sequence[str], config: FolderConfig | None = None
+) -> Lesson:
+    """Learn from the pictures of a run.
+
+    Args:
+        workspace: with drafts of the labels, made by a model.
+        encoder: of the preset that made them.
+        labels: names that compete with each other.
+        config: the choices.
+
+    Raises:
+        InputError: a label is named twice, or no picture has a draft of them.
+    """
+    config = config or FolderConfig()
+    if len({label_key(name) for name in labels}) < len(labels):
+        raise InputError(f"These labels are not all different: {', '.join(labels)}. Name each of them once.")
+    samples = []
+    for digest in _teachers(workspace, labels, config.pictures):
+        image = _picture(workspace, digest)
+        if image is not None:
+            samples.append(_sample(workspace, image, encoder(image), labels, config.grid))
+    if not samples:
+        raise InputError("There are no drafts to learn from. Segment the pictures first.")
+    sums = teach(samples)
+    return Lesson(tuple(labels), tuple(judge(samples, sums, labels, config)), sums.prototypes())
+
+
+def changes(
+    workspace: Workspace, encoder: Encoder, lesson: Lesson, *, config: FolderConfig | None = None,
+    may_overlap: Collection[tuple[int, int]] = (), snap: bool = True,
+) -> Iterator[Change]:  # fmt: skip
+    """What the lesson changes, picture by picture; nothing is stored.
+
+    Args:
+        workspace, encoder: as in ``learn``.
+        lesson: of ``learn``.
+        config: the choices.
+        may_overlap: pairs of numbers of labels that may lie on each other.
+        snap: move the masks' borders to the pictures' edges.
+    """
+    if not any(verdict.helps for verdict in lesson.verdicts):
+        return
+    for digest in _digests(workspace, lesson.labels):
+        drafts = [workspace.draft(digest, label) for label in lesson.labels]
+        if not any(d and d.status == "proposed" for d in drafts):
+            continue
+        image = _picture(workspace, digest)
+        if image is not None:
+            cells = encoder(image)
+            yield from _changed(
+                workspace, image, cells, drafts, lesson, config or FolderConfig(), may_overlap, snap
+            )
+
+
+def keep(workspace: Workspace, change: Change) -> bool:
+    """Store a change; False where a person has decided about the draft meanwhile."""
+    return workspace.put_draft(change.draft, change.scores)
+
+
+def preview(found: Iterable[Change]) -> Preview:
+    """Count the changes and keep the ten biggest."""
+    biggest: list[tuple[float, int, Change]] = []
+    changed = 0
+    for changed, change in enumerate(found, start=1):
+        item = (1 - change.overlap, -changed, change)
+        (heapq.heappush if len(biggest) < SHOWN else heapq.heappushpop)(biggest, item)
+    return Preview(changed, tuple(change for _, _, change in sorted(biggest, reverse=True)))
+
+
+def undo(workspace: Workspace, labels: Sequence[str]) -> int:
+    """Take a pass back: every draft that shows one and that nobody has checked since; returns how many."""
+    count = 0
+    for label in labels:
+        for draft in workspace.drafts(label, "proposed"):
+            if PASS in draft.origin.settings:
+                count += workspace.undo(draft.image_digest, label) is not None
+    return count
+
+
+def _changed(
+    workspace: Workspace,
+    image: Image,
+    cells: Tensor,
+    drafts: Sequence[Draft | None],
+    lesson: Lesson,
+    config: FolderConfig,
+    may_overlap: Collection[tuple[int, int]],
+    snap: bool,
+) -> Iterator[Change]:
+    """The changes of one picture; labels that the folder does not help compete as they are."""
+    logits = read(cells, lesson.prototypes, scale=config.scale).numpy()  # (L, h, w)
+    scores: list[Floats | None] = [None] * len(drafts)
+    masks = [np.zeros(image.size, np.bool_) if d is None or d.empty else d.mask for d in drafts]
+    claims = [mask.astype(np.float32) for mask in masks]  # what stays is not taken from
+    for number, draft in enumerate(drafts):
+        first = _first_map(workspace, draft, image.size)
+        if draft is None or draft.status != "proposed" or first is None:
+            continue
+        claims[number] = first
+        if lesson.verdicts[number].helps:
+            new = join(first, to_pixels(logits[number], image.pixels, snap=snap), config)
+            scores[number] = claims[number] = new
+            # An absent object stays absent.
+            masks[number] = (new >= draft.origin.threshold) & masks[number].any()
+    left = compete(np.stack(claims), np.stack(masks), may_overlap=may_overlap).masks
+    for draft, found, mask in zip(drafts, scores, left):
+        if draft is not None and found is not None and not np.array_equal(mask, draft.mask):
+            yield Change(draft.mask, _new_draft(draft, mask, found), found, _iou(draft.mask, mask))
+
+
+def _new_draft(draft: Draft, mask: npt.NDArray[np.bool_], score: Floats) -> Draft:
+    return replace(
+        draft,
+        mask=mask,
+        score=confidence(score, mask, presence=draft.presence),
+        doubt=doubt_of(score, draft.origin.threshold),
+        origin=replace(draft.origin, settings={**draft.origin.settings, PASS: "yes"}),
+    )
+
+
+def _teachers(workspace: Workspace, labels: Sequence[str], count: int) -> list[str]:
+    """The pictures to learn from: those that a person has checked first, then others, spread evenly."""
+    checked: dict[str, None] = {}
+    for label in labels:
+        for row in workspace.overview(label, CHECKED):
+            checked[row.digest] = None
+    rest = [digest for digest in _digests(workspace, labels) if digest not in checked]
+    chosen = _spread(list(checked), count)
+    return chosen + _spread(rest, count - len(chosen))
+
+
+def _spread(items: Sequence[str], count: int) -> list[str]:
+    if len(items) <= count:
+        return list(items)
+    return [items[place * len(items) // count] for place in range(count)]
+
+
+def _digests(workspace: Workspace, labels: Sequence[str]) -> dict[str, None]:
+    """Pictures with a draft of any of the labels, in the order in which they were added."""
+    return dict.fromkeys(row.digest for label in labels for row in workspace.overview(label))
+
+
+def _sample(workspace: Workspace, image: Image, cells: Tensor, labels: Sequence[str], grid: int) -> Sample:
+    first: list[Floats | None] = []
+    presence, checked = [], []
+    for label in labels:
+        draft = workspace.draft(image.digest, label)
+        decided = draft is not None and draft.status in CHECKED
+        useless = draft is None or draft.status == "rejected"
+        if useless or draft is None:
+            first.append(None)
+        elif decided:
+            first.append(draft.mask.astype(np.float32))
+        else:
+            first.append(_first_map(workspace, draft, None))
+        there = 0.0 if useless or draft is None else 1.0 if draft.presence is None else draft.presence
+        presence.append(float(draft.mask.any()) if decided and draft is not None else there)
+        checked.append(decided)
+    return take_sample(cells, first, presence, checked, grid=grid)
+
+
+def _first_map(workspace: Workspace, draft: Draft | None, size: tuple[int, int] | None) -> Floats | None:
+    """What the model said before any pass, at a size (H, W) or as it is kept; None if no model made it."""
+    kept = None if draft is None else workspace.score_map(draft.image_digest, draft.label, without=PASS)
+    if kept is None:
+        return None
+    scores = unpack_scores(kept.scores)
+    if size is None or scores.shape == size:
+        return scores
+    return np.asarray(cv2.resize(scores, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _picture(workspace: Workspace, digest: str) -> Image | None:
+    """The picture, or None where its file is gone: then its draft stays as it is."""
+    try:
+        return read_image(workspace.image_path(digest))
+    except (ImageError, WorkspaceError, OSError):
+        return None
+
+
+def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    either = np.count_nonzero(a | b)
+    return float(np.count_nonzero(a & b) / either) if either else 1.0
