@@ -37,11 +37,14 @@ class PreparedSupports:
         features: (B, K, C, h, w), all levels one after the other.
         masks: step 1.
         background: (B, K, h, w) cosine of each cell with the background of its own picture (Eq. 4).
+        settled: (B, K, h, w) bool: cells whose place in the mask step 2 leaves as it is, because a person
+            marked them or the circle pass decided them.
     """
 
     features: Tensor
     masks: SupportMasks
     background: Tensor
+    settled: Tensor
 
 
 class _Made(NamedTuple):
@@ -94,7 +97,7 @@ class Lfss(Method):
     def prepare(self, one: EpisodeClass) -> EpisodeClass:
         """Make the supports' masks, after a circle pass (Eq. 20) where it is chosen."""
         if self.config.circle:
-            one, _ = self.circle(one)
+            return self.circle(one)[0]
         return replace(one, prepared=self.prepare_supports(one))
 
     def prepare_supports(self, one: EpisodeClass) -> PreparedSupports:
@@ -115,7 +118,7 @@ class Lfss(Method):
         background = (
             self._background(flat, masks.mask.flatten(0, 1)) if needed else torch.zeros_like(flat[:, 0])
         )  # (B*K, h, w)
-        return PreparedSupports(features, masks, background.unflatten(0, (b, k)))
+        return PreparedSupports(features, masks, background.unflatten(0, (b, k)), one.unknown < 0.5)
 
     def steps(self, episode: Episode) -> Iterator[Step]:
         """Yield the five steps of the paper, each for all classes."""
@@ -130,7 +133,7 @@ class Lfss(Method):
         c = self.config
         b, k = one.known.shape[:2]
         cells = (query.shape[-2], query.shape[-1])
-        prepared: PreparedSupports = one.prepared or self.prepare_supports(one)
+        prepared: PreparedSupports = one.prepared or self.prepare(one).prepared
         shots = prepared.features  # (B, K, C, h, w)
 
         # Step 1: what the text says, and what a person marked.
@@ -157,7 +160,7 @@ class Lfss(Method):
         # Step 2: both masks, by one object prototype and a background for each cell.
         support_mask, query_mask = first.support_mask, first.query_mask  # (B, K, h, w), (B, h, w)
         if c.refine:
-            support_mask, query_mask = self._refined(prepared, one, query, first)
+            support_mask, query_mask = self._refined(prepared, query, first)
         yield _Made("refined_mask", {"query": query_mask}, {"support": support_mask})
 
         # Step 3: local prototypes of the supports and their map.
@@ -260,19 +263,29 @@ class Lfss(Method):
     def circle(self, one: EpisodeClass) -> tuple[EpisodeClass, Tensor]:
         """Segment every support as if it were the query, supported by itself (Eq. 20, first pass).
 
+        The masks that this makes take the place of the supports' first masks. They are not marks: how far the
+        query's first mask comes from matching still depends on what a person marked alone.
+
         Returns:
-            The class with full support masks, cut at 0.5 and detached, what a person marked kept;
-            and the logits (B, K, h, w) for the loss.
+            The class with these masks prepared, cut at 0.5 and detached, what a person marked kept; and the
+            logits (B, K, h, w) for the loss.
         """
         b, k = one.known.shape[:2]
         cells = (one.known.shape[-2], one.known.shape[-1])
-        logits = resize_map(self(_each_alone(one))[:, 0], cells).unflatten(0, (b, k))  # (B, K, h, w)
-        mask = never_empty((logits > 0).flatten(0, 1), logits.flatten(0, 1)).view_as(logits)
-        known = one.known + one.unknown * mask.detach()  # (B, K, h, w)
-        return replace(one, known=known, unknown=torch.zeros_like(known), prepared=None), logits
+        alone = _each_alone(one)
+        (single,) = alone.classes
+        alone = replace(alone, classes=(replace(single, prepared=self.prepare_supports(single)),))
+        logits = resize_map(self(alone)[:, 0], cells).unflatten(0, (b, k))  # (B, K, h, w)
+        made = never_empty((logits > 0).flatten(0, 1), logits.flatten(0, 1)).view_as(logits)
+        before = self.prepare_supports(one)
+        mask = torch.where(before.settled, before.masks.mask, made)  # (B, K, h, w)
+        prepared = replace(
+            before, masks=before.masks._replace(mask=mask), settled=torch.ones_like(before.settled)
+        )
+        return replace(one, prepared=prepared), logits
 
     def _refined(
-        self, prepared: PreparedSupports, one: EpisodeClass, query: Tensor, first: InitialMasks
+        self, prepared: PreparedSupports, query: Tensor, first: InitialMasks
     ) -> tuple[Tensor, Tensor]:
         """Step 2: refined masks of the supports (B, K, h, w) and of the query (B, h, w)."""
         b, k = first.support_mask.shape[:2]
@@ -288,8 +301,7 @@ class Lfss(Method):
             prepared.background.flatten(0, 1),
         ).unflatten(0, (b, k))  # (B, K, h, w)
         query_mask = refine(query, first.query_mask, shared, self._background(query, first.query_mask))
-        decided = one.unknown < 0.5  # what a person marked stays
-        return torch.where(decided, first.support_mask, support_mask), query_mask
+        return torch.where(prepared.settled, first.support_mask, support_mask), query_mask
 
     def _background(self, features: Tensor, mask: Tensor) -> Tensor:
         """Cosine with the own background: (N, C, h, w), (N, h, w) -> (N, h, w)."""

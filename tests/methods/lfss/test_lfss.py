@@ -328,9 +328,22 @@ def test_circle_segments_every_support_by_itself():
 def test_circle_fills_in_what_is_unknown_and_keeps_what_a_person_said():
     given = episode(marks="mixed")
     second, logits = Lfss(CHANNELS).circle(given.classes[0])
-    assert not second.unknown.any()
-    assert torch.equal(second.known[:, 1], given.classes[0].known[:, 1])
-    assert torch.equal(second.known[:, 0], (logits[:, 0] > 0).float())
+    masks = second.prepared.masks.mask
+    assert torch.equal(masks[:, 1], given.classes[0].known[:, 1] > 0.5)
+    assert torch.equal(masks[:, 0], logits[:, 0] > 0)
+    made = run(replace(given, classes=(second,)))
+    assert torch.equal(made["refined_mask.support"], masks)  # they are not refined again
+
+
+@pytest.mark.parametrize("marks", ["label", "mixed"])
+def test_the_first_pass_is_no_mark_so_the_querys_first_mask_stays_as_it_is(marks):
+    given = episode(marks=marks)
+    second, _ = Lfss(CHANNELS).circle(given.classes[0])
+    before, after = run(given), run(replace(given, classes=(second,)))
+    for name in ("query_probability", "query", "match_share"):
+        assert torch.equal(after[f"initial_mask.{name}"], before[f"initial_mask.{name}"]), name
+    if marks == "label":
+        assert not after["initial_mask.match_share"].any()
 
 
 def test_preparing_makes_the_circle_pass_where_it_is_chosen_and_steps_do_not_repeat_it():
@@ -338,10 +351,11 @@ def test_preparing_makes_the_circle_pass_where_it_is_chosen_and_steps_do_not_rep
     circled, _ = Lfss(CHANNELS).circle(given.classes[0])
     method = Lfss(CHANNELS, LfssConfig(circle=True))
     prepared = method.prepare(given.classes[0])
-    assert torch.equal(prepared.known, circled.known)
+    assert torch.equal(prepared.prepared.masks.mask, circled.prepared.masks.mask)
     plain = Lfss(CHANNELS)(replace(given, classes=(circled,)))
     assert torch.equal(method(replace(given, classes=(prepared,))), plain)
-    assert torch.equal(method(given), Lfss(CHANNELS)(given))  # nobody has prepared this one
+    assert torch.equal(method(given), plain)  # nobody has prepared this one: it is done on the way
+    assert not torch.equal(plain, Lfss(CHANNELS)(given))
 
 
 def test_the_second_pass_sends_no_gradient_through_the_first_ones_mask():  # T-A20
@@ -349,7 +363,9 @@ def test_the_second_pass_sends_no_gradient_through_the_first_ones_mask():  # T-A
     method, given = Lfss(CHANNELS, LfssConfig(decoder="paper")), episode(marks="label")
     second, logits = second_pass(method, given)
     assert logits.requires_grad
-    assert not second.classes[0].known.requires_grad
+    masks = second.classes[0].prepared.masks
+    assert not masks.mask.requires_grad
+    assert not masks.object.requires_grad
 
     (through,) = torch.autograd.grad(method(second).square().mean(), logits, allow_unused=True)
     assert through is None
@@ -361,7 +377,7 @@ def test_an_empty_first_pass_still_leaves_a_support_mask():
     nowhere[:, :, 2:] = 9.0  # the text is sure that the object is nowhere
     one = replace(given.classes[0], supports=replace(given.classes[0].supports, logits=nowhere))
     second, _ = Lfss(CHANNELS, LfssConfig(sharpness=0.0)).circle(one)
-    assert second.known.flatten(2).any(2).all()
+    assert second.prepared.masks.mask.flatten(2).any(2).all()
 
 
 def test_the_papers_decoder_reads_entries_of_about_one_whatever_the_network():
