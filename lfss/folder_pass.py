@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """The choices of the pass, made on VOC training photos with ``mini`` (docs/measured-paia.md).
+    """The choices of the pass, from a rough trial on VOC training photos with ``mini``; not yet measured.
 
     Attributes:
         pictures: at most so many are learned from.
