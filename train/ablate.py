@@ -38,6 +38,7 @@ from .data.episodes import sample_episodes
 from .data.remember import remember
 from .measure.metrics import PROTOCOLS, ClassIoU, sums_of
 from .measure.readouts import enlarge
+from .mini.photos import held_out
 
 COLUMNS = ("initial", "refined", "final", "final, edges")
 
@@ -90,6 +91,15 @@ def variants(levels: int, full: LfssConfig) -> Iterator[Variant]:
         yield Variant("coarse level only", full, one_level(-1))
 
 
+def rule_variants(full: LfssConfig) -> Iterator[Variant]:
+    """The constants of the fixed rule (``read_out``), to fit them to a preset's features."""
+    for sharpness in (0.0, 8.0, 16.0, 24.0):
+        for limit in (3.0, 6.0):
+            for roi in (0.6, 2.0):
+                changed = replace(full, sharpness=sharpness, text_limit=limit, roi=roi)
+                yield Variant(f"sharpness {sharpness:g}, text limit {limit:g}, roi {roi:g}", changed)
+
+
 @torch.inference_mode()
 def masks_of(variant: Variant, episode: Episode, query: Image) -> dict[str, np.ndarray]:
     """(H, W) bool for each of ``COLUMNS``."""
@@ -124,6 +134,10 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--classes", help="names, separated by commas")
     what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
+    parser.add_argument(
+        "--held-out", action="store_true", help="only training pictures that mini was kept from, to choose by"
+    )
+    parser.add_argument("--rule", action="store_true", help="vary the constants of the fixed rule instead")
     parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--episodes", type=int, default=120)
@@ -139,10 +153,12 @@ def _run(args: argparse.Namespace) -> None:
         names = benchmark.reported_classes(group, data)
     else:
         data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
+        data = held_out(data) if args.held_out else data
         names = tuple(args.classes.split(","))
     predictor, _ = remember(Predictor.load(args.preset, device=args.device), args.cache)
     full = replace(predictor.preset.methods.get("lfss", LfssConfig()), decoder="none")
-    rows = list(variants(len(predictor.encoders.backbone.channels), full))
+    levels = len(predictor.encoders.backbone.channels)
+    rows = list(rule_variants(full) if args.rule else variants(levels, full))
     runs = [_scores(predictor, data, names, rows, args, seed) for seed in args.seed]
     table = {row.name: {c: _spread([run[row.name, c] for run in runs]) for c in COLUMNS} for row in rows}
     about = f"{args.shots}-shot, {args.kind}, {args.episodes} episodes, seeds {args.seed}"

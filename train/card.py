@@ -100,22 +100,21 @@ def presence(config: Mapping[str, Any]) -> str:
     found = config.get("presence")
     if not found:
         return "No judge of presence was fitted; the best cells decide."
-    rows = [
-        [name, _share(row["best cells"]), _share(row["judge"])] for name, row in found["by concept"].items()
-    ]
-    rows.append(["mean", _share(found["auc of best cells"]), _share(found["auc"])])
-    return table(["VOC training photos kept out, AUC", "best cells", "judge"], rows)
+    columns = ("best cells", "whole picture", "judge")
+    rows = [[name, *(_share(row[c]) for c in columns)] for name, row in found["by concept"].items()]
+    rows.append(["mean", _share(found["auc of best cells"]), "", _share(found["auc"])])
+    return table(["VOC training photos kept out, AUC", *columns], rows)
 
 
 def training(config: Mapping[str, Any]) -> str:
     """The run behind the weights."""
-    run = config["training"]
-    settings = run["config"]
-    crops = 2 * settings["pairs"] + settings["singles"]
-    stages = ", ".join(f"{s['steps']:,} at {s['size']} px" for s in settings["stages"])
+    run, recipe = config["training"], config["training"]["recipe"]
+    stages = ", ".join(
+        f"{s['steps']:,} of {2 * s['pairs'] + s['singles']} crops at {s['size']} px" for s in recipe["stages"]
+    )
     return (
-        f"{run['steps']:,} steps of {crops} crops ({run['steps'] * crops:,} crops); planned: {stages}; "
-        f"learning rate {settings['learning_rate']}, seed {settings['seed']}."
+        f"{run['steps']:,} steps: {stages}; learning rate {recipe['trunk_rate']:g} for the trunk (its first "
+        f"{recipe['frozen']} blocks frozen), {recipe['head_rate']:g} for the heads, seed {recipe['seed']}."
     )
 
 

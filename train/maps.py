@@ -59,7 +59,7 @@ class Task:
 def open_sources(config: dict[str, Any], data: Path, cache: Path) -> list[tuple[DataSet, list[str]]]:
     """The data sets of a configuration and the classes to draw from each.
 
-    Held-out pictures of ``mini_split.json`` and pictures of ``without`` classes are never used. Where a
+    Held-out pictures of ``train/mini/split.json`` and pictures of ``without`` classes are never used. Where a
     source says ``per_class``, rare classes first, each class brings at most so many pictures.
     """
     out = []

@@ -1,14 +1,13 @@
-"""Is the thing in the picture at all? Judged on the picture as a whole.
+"""Is the thing in the picture at all? Judged from the picture as a whole and from its best cells.
 
-The best cells of one concept answer that badly: an animal of another kind has good cells too. The mean and
-the maximum of every channel of the maps know more, because they tell what else the picture shows.
+The best cells alone answer that badly: an animal of another kind has good cells too. What the class token
+of the trunk says about the whole picture is the second witness.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 BEST = 0.02  # share of the cells that count as the best ones
@@ -16,11 +15,11 @@ BEST = 0.02  # share of the cells that count as the best ones
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Which concepts a picture shows at all: a logistic regression for each.
+    """Which concepts a picture shows at all: a logistic regression of two numbers for each.
 
     Attributes:
-        weight: (V, 2 C + 1), for the mean and the maximum of each channel of the maps, and for the
-            mean logit of the concept's own best cells. A row of zeros: this concept was not learnt.
+        weight: (V, 2), for the log odds of the whole picture and for the mean log odds of the concept's own
+            best cells. A row of zeros: this concept was not learnt.
         bias: (V,).
     """
 
@@ -28,28 +27,22 @@ class Judge:
     bias: Tensor
 
     def knows(self, concept: int) -> bool:
-        """Whether enough photos showed the concept to learn it."""
+        """Whether the concept was learnt."""
         return bool(self.weight[concept].any())
 
-    def __call__(self, maps: Tensor, logits: Tensor, concept: int) -> Tensor:
+    def __call__(self, whole: Tensor, cells: Tensor, concept: int) -> Tensor:
         """How sure it is that the concept is shown, in [0, 1]; even odds are 0.5.
 
         Args:
-            maps: (B, C, h, w).
-            logits: (B, h, w) of the concept.
+            whole: (B,) log odds that the picture shows it.
+            cells: (B, h, w) log odds of each cell.
             concept: its number.
 
         Returns:
             (B,).
         """
-        seen = torch.cat((summary(maps), best_cells(logits)[:, None]), 1)
-        return (seen @ self.weight[concept] + self.bias[concept]).sigmoid()
-
-
-def summary(maps: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, 2 C): mean and maximum of each channel, what is there and not where."""
-    flat = maps.flatten(2)
-    return torch.cat((flat.mean(2), flat.amax(2)), 1)
+        weight = self.weight[concept]
+        return (weight[0] * whole + weight[1] * best_cells(cells) + self.bias[concept]).sigmoid()
 
 
 def best_cells(logits: Tensor) -> Tensor:

@@ -1,219 +1,65 @@
-"""mini: one small convolutional trunk behind both contracts, trained by this project, shipped with it.
+"""mini: one small vision transformer behind both contracts, shipped with this project.
 
-One pass over a picture gives two maps at stride 8: features for matching, and text evidence for a
-vocabulary of concepts. A phrase is looked up in the vocabulary; there is no text tower.
-
-The trunk follows MobileNetV4-Conv-S (Qin et al. 2024, arXiv:2404.10518): of the networks of its speed
-on a laptop's cores it learns most in an hour. A feature pyramid brings stride 32 back to stride 8.
+One pass over a picture gives two maps at stride 16: features for matching, and the log odds of every concept
+of a vocabulary. A phrase is looked up in the vocabulary; there is no text tower. The network itself is in
+``mini_network``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from ..errors import WeightsMismatch
 from ..weights import load_into, load_model
+from .int8 import float_state
 from .judge import Judge
-from .pixels import to_tower
+from .mini_network import Maps, Mini, MiniConfig, log_odds
+from .vit import PATCH
 from .vocabulary import Vocabulary
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-STRIDE, MULTIPLE = 8, 32  # of the maps; of the side lengths that the trunk takes
 JUDGE = ("presence.weight", "presence.bias")  # tensors of ``Judge`` beside the network's; may be absent
-
-
-@dataclass(frozen=True)
-class MiniConfig:
-    """What the network is built from.
-
-    Attributes:
-        width: channels between trunk and heads.
-        match_dim: channels of the matching features.
-        text_dim: channels of the text evidence.
-        logit_scale: turns cosines of cells and concepts into logits; 0 means "no more likely than not".
-        concepts: how many concepts the vocabulary has.
-    """
-
-    width: int = 128
-    match_dim: int = 96
-    text_dim: int = 96
-    logit_scale: float = 16.0
-    concepts: int = 1
-
-
-def conv(cin: int, cout: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution and batch norm, no activation."""
-    return nn.Sequential(
-        nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(cout)
-    )
-
-
-def conv_relu(cin: int, cout: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    return nn.Sequential(*conv(cin, cout, kernel, stride=stride, groups=groups), nn.ReLU(inplace=True))
-
-
-class InvertedBottleneck(nn.Module):
-    """Depthwise (optional), expand, depthwise (optional), project; a skip where shapes allow.
-
-    Args:
-        before: kernel of the depthwise convolution before the expansion, 0 for none.
-        middle: kernel of the one after it, 0 for none.
-        stride: of the last depthwise convolution present, in the middle if there is one.
-    """
-
-    def __init__(self, cin: int, cout: int, *, before: int, middle: int, expand: int, stride: int = 1):
-        super().__init__()
-        inner = cin * expand
-        layers: list[nn.Module] = []
-        if before:
-            layers.append(conv(cin, cin, before, stride=1 if middle else stride, groups=cin))
-        layers.append(conv_relu(cin, inner))
-        if middle:
-            layers.append(conv_relu(inner, inner, middle, stride=stride, groups=inner))
-        self.layers = nn.Sequential(*layers, conv(inner, cout))
-        self.skip = stride == 1 and cin == cout
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, cin, h, w) -> (B, cout, h / stride, w / stride)."""
-        y = self.layers(x)
-        return x + y if self.skip else y
-
-
-class Trunk(nn.Module):
-    """Pixels to features at strides 8, 16 and 32, with 64, 96 and 128 channels."""
-
-    channels = (64, 96, 128)
-
-    def __init__(self) -> None:
-        super().__init__()
-        block = InvertedBottleneck
-        self.fine = nn.Sequential(
-            conv_relu(3, 32, 3, stride=2),
-            conv_relu(32, 32, 3, stride=2),
-            conv_relu(32, 32),
-            conv_relu(32, 96, 3, stride=2),
-            conv_relu(96, 64),
-        )
-        self.middle = nn.Sequential(
-            block(64, 96, before=5, middle=5, expand=3, stride=2),
-            *(block(96, 96, before=0, middle=3, expand=2) for _ in range(4)),
-            block(96, 96, before=3, middle=0, expand=4),
-        )
-        self.coarse = nn.Sequential(
-            block(96, 128, before=3, middle=3, expand=6, stride=2),
-            block(128, 128, before=5, middle=5, expand=4),
-            block(128, 128, before=0, middle=5, expand=4),
-            block(128, 128, before=0, middle=5, expand=3),
-            block(128, 128, before=0, middle=3, expand=4),
-            block(128, 128, before=0, middle=3, expand=4),
-        )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 3, H, W), sides multiples of 32 -> (B, 64, H/8, W/8), (B, 96, H/16, ..), (B, 128, H/32, ..)."""
-        fine = self.fine(x)
-        middle = self.middle(fine)
-        return fine, middle, self.coarse(middle)
-
-
-class Neck(nn.Module):
-    """A feature pyramid: what stride 32 knows, where stride 8 sees it."""
-
-    def __init__(self, channels: Sequence[int], width: int):
-        super().__init__()
-        self.lateral = nn.ModuleList(conv(c, width) for c in channels)
-        self.whole = nn.Linear(channels[-1], width)  # what the whole picture shows
-        self.smooth = nn.ModuleList(
-            nn.Sequential(conv_relu(width, width, 5, groups=width), conv_relu(width, width)) for _ in range(2)
-        )
-
-    def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Features from fine to coarse -> (B, width, h, w) at the finest one's size."""
-        x = self.lateral[-1](levels[-1]) + self.whole(levels[-1].mean((2, 3)))[:, :, None, None]
-        for level, lateral, smooth in zip(levels[-2::-1], self.lateral[-2::-1], self.smooth):
-            x = F.interpolate(F.relu(x), level.shape[-2:], mode="bilinear", align_corners=False)
-            y = lateral(level) + x
-            x = y + smooth(y)
-        return F.relu(x)
-
-
-class Mini(nn.Module):
-    """The network: trunk, neck, a head for matching, a head for text evidence, a table of concepts."""
-
-    def __init__(self, config: MiniConfig):
-        super().__init__()
-        self.config = config
-        self.trunk = Trunk()
-        self.neck = Neck(Trunk.channels, config.width)
-        self.match = nn.Conv2d(config.width, config.match_dim, 1)
-        self.evidence = nn.Sequential(
-            conv_relu(config.width, config.width, 3, groups=config.width),
-            conv_relu(config.width, 2 * config.width),
-            nn.Conv2d(2 * config.width, config.text_dim, 1),
-        )
-        self.table = nn.Parameter(F.normalize(torch.randn(config.concepts, config.text_dim), dim=1))
-
-    def maps(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, width, H/8, W/8), what both heads read."""
-        device = self.table.device
-        x = to_tower(pixels, multiple=MULTIPLE, mean=MEAN, std=STD, device=device)
-        return self.neck(self.trunk(x.contiguous(memory_format=torch.channels_last)))
-
-    def heads(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, width, h, w) -> evidence (B, text_dim, h, w), features (B, match_dim, h, w), unit cells."""
-        return F.normalize(self.evidence(maps), dim=1), F.normalize(self.match(maps), dim=1)
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) in [0, 1] -> text evidence and features, unit vectors in each cell."""
-        return self.heads(self.maps(pixels))
-
-    def concept_logits(self, dense: Tensor) -> Tensor:
-        """Text evidence (B, text_dim, h, w) -> logit of each concept (B, V, h, w)."""
-        table = F.normalize(self.table, dim=1)
-        return self.config.logit_scale * torch.einsum("bdhw,vd->bvhw", dense, table)
 
 
 class MiniText:
     """The text side of mini: a VisionLanguage tower.
 
-    A dense cell holds the text evidence, a unit vector, and behind it the maps that it was read from. No
-    phrase asks for these: rows of text are zero there. The judge of presence reads them.
+    A dense cell holds the log odds of the V concepts, and behind them the class token of the whole picture.
+    No phrase asks for the latter: rows of text are zero there. The judge of presence reads it.
     """
 
     name = "mini"
+    logit_scale = 1.0  # the inner product of a row and a cell is a logit already
 
     def __init__(self, network: Mini, vocabulary: Vocabulary, judge: Judge | None = None):
         self.network, self.vocabulary, self.judge = network, vocabulary, judge
-        self.parts = network.config.text_dim, network.config.width
-        self.dim = sum(self.parts)
-        self.logit_scale = network.config.logit_scale
+        self.concepts = network.config.concepts
+        self.dim = self.concepts + network.config.dim
 
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
-        """V phrases -> (V, D): unit rows, and zero rows (logit 0) for words outside the vocabulary."""
-        table = F.normalize(self.network.table.detach(), dim=1)
-        rows = torch.zeros(len(phrases), self.dim, device=table.device)
+        """V phrases -> (V, D): one at the concept's place, and zero rows (logit 0) for unknown words."""
+        rows = torch.zeros(len(phrases), self.dim, device=self.network.shown.weight.device)
         for row, phrase in zip(rows, phrases):
             match = self.vocabulary.resolve(phrase)
             if match is not None:
-                row[: table.shape[1]] = table[match.index]
+                row[match.index] = 1
         return rows
 
     @torch.no_grad()
     def encode_dense(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, D, H/8, W/8)."""
-        maps = self.network.maps(pixels)
-        return torch.cat((self.network.heads(maps)[0], maps), 1)
+        """(B, 3, H, W) in [0, 1] -> (B, D, H/16, W/16)."""
+        return dense_cells(self.network(pixels))
 
     def familiarity(self, phrase: str) -> float:
-        """The concept's measured trust; less for a kind of it ("beagle" for dog); 0 for an unknown word."""
+        """The concept's trust; less for a kind of it ("beagle" for dog); 0 for an unknown word."""
         match = self.vocabulary.resolve(phrase)
         return 0.0 if match is None else match.familiarity
 
+    @torch.no_grad()
     def presence(self, phrases: Sequence[str], dense: Tensor) -> Tensor | None:
         """How sure the picture as a whole makes one that it shows the label; None if no word is believed.
 
@@ -230,13 +76,11 @@ class MiniText:
         judge = self.judge
         if judge is None or not concepts or not all(judge.knows(c) for c in concepts):
             return None
-        evidence, maps = dense.split(list(self.parts), 1)
-        logits = self.network.concept_logits(evidence)
-        return torch.stack([judge(maps, logits[:, c], c) for c in concepts]).amax(0)
+        whole = self.network.shown(dense[:, self.concepts :, 0, 0])  # (B, V)
+        return torch.stack([judge(whole[:, c], dense[:, c], c) for c in concepts]).amax(0)
 
     def competitors(self, phrases: Sequence[str]) -> tuple[str, ...]:
-        """None by default: a concept's logit is trained to be 0 between "shown here" and "not", so it
-        needs no rival. Two hundred others, each a little likely everywhere, would outvote it."""
+        """None: a concept's log odds are against all others of the vocabulary already."""
         return ()
 
 
@@ -244,7 +88,7 @@ class MiniFeatures:
     """The matching side of mini: a Backbone."""
 
     name = "mini"
-    strides = (STRIDE,)
+    strides = (PATCH,)
 
     def __init__(self, network: Mini):
         self.network = network
@@ -252,8 +96,8 @@ class MiniFeatures:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) in [0, 1] -> one (B, match_dim, H/8, W/8), unit per cell."""
-        return (self.network(pixels)[1],)
+        """(B, 3, H, W) in [0, 1] -> one (B, match_dim, H/16, W/16), unit per cell."""
+        return (self.network(pixels).match,)
 
 
 class MiniEncoder:
@@ -279,11 +123,17 @@ class MiniEncoder:
             pixels: (B, 3, H, W) in [0, 1].
 
         Returns:
-            (B, D, h, w) and one (B, match_dim, h, w), at stride 8.
+            (B, D, h, w) and one (B, match_dim, h, w), at stride 16.
         """
-        maps = self.network.maps(pixels)
-        evidence, features = self.network.heads(maps)
-        return torch.cat((evidence, maps), 1), (features,)
+        maps = self.network(pixels)
+        return dense_cells(maps), (maps.match,)
+
+
+def dense_cells(maps: Maps) -> Tensor:
+    """(B, V + dim, h, w): log odds of each concept in each cell, and the class token behind them."""
+    h, w = maps.concepts.shape[-2:]
+    whole = maps.whole[:, :, None, None].expand(-1, -1, h, w)
+    return torch.cat((log_odds(maps.concepts), whole), 1)
 
 
 def mini_config(network: Mini, vocabulary: Vocabulary) -> dict[str, object]:
@@ -311,10 +161,15 @@ def load_mini(
     """
     config, state = load_model(folder, models_dir=models_dir)
     vocabulary = Vocabulary.from_json(config["concepts"], config.get("near"))
-    network = Mini(MiniConfig(**config["network"]))
-    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    learnt = [state.pop(name, None) for name in JUDGE]
-    load_into(network, state, source="mini")
-    weight, bias = (None if t is None else t.to(device) for t in learnt)
-    judge = None if weight is None or bias is None else Judge(weight, bias)
+    try:
+        network = Mini(MiniConfig(**config["network"]))
+    except (TypeError, KeyError) as error:
+        raise WeightsMismatch(
+            f"The model '{folder}' was made for another version of mini ({error}). Get this version's."
+        ) from error
+    weight, bias = (state.pop(name, None) for name in JUDGE)
+    load_into(network, float_state(state), source="mini")
+    judge = None
+    if weight is not None and bias is not None:
+        judge = Judge(weight.float().to(device), bias.float().to(device))
     return MiniEncoder(network.to(device), vocabulary, judge)

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
-from lfss.encoders.judge import BEST, Judge, best_cells, summary
-from lfss.encoders.mini import JUDGE, Mini, MiniConfig, MiniEncoder, MiniText, load_mini, mini_config
+from lfss.encoders.judge import BEST, Judge, best_cells
+from lfss.encoders.mini import JUDGE, MiniEncoder, MiniText, load_mini, mini_config
+from lfss.encoders.mini_network import Mini, MiniConfig
 from lfss.encoders.vocabulary import Concept, Vocabulary
 from lfss.weights import save_model
 from tests.masks import noise
@@ -16,7 +17,7 @@ from tests.masks import noise
 WORDS = Vocabulary(
     (Concept("background"), Concept("dog", ("puppy",)), Concept("cat"), Concept("lion", trust=0.5))
 )
-CONFIG = MiniConfig(width=10, match_dim=12, text_dim=6, concepts=4)
+CONFIG = MiniConfig(concepts=4, match_dim=6, hidden=8, dim=12, depth=12, heads=2)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def network() -> Mini:
 
 def judge() -> Judge:
     """Knows dog and lion."""
-    weight = noise(4, 21)
+    weight = noise(4, 2)
     weight[[0, 2]] = 0
     return Judge(weight, noise(4, seed=1))
 
@@ -43,15 +44,22 @@ def test_best_cells_equal_a_plain_loop():
     assert best_cells(logits[..., :1, :1]).shape == (2, 3)
 
 
-def test_the_judge_is_a_logistic_regression_on_means_maxima_and_best_cells():
-    maps, logits, made = noise(2, 10, 4, 5), noise(2, 4, 5, seed=2), judge()
-    found = made(maps, logits, 1)
+def test_the_judge_is_a_logistic_regression_on_the_whole_picture_and_the_best_cells():
+    whole, logits, made = noise(2), noise(2, 4, 5, seed=2), judge()
+    found = made(whole, logits, 1)
     for b in range(2):
-        cells = maps[b].flatten(1).tolist()
-        seen = [sum(c) / 20 for c in cells] + [max(c) for c in cells] + [float(best_cells(logits)[b])]
-        total = sum(w * x for w, x in zip(made.weight[1].tolist(), seen)) + float(made.bias[1])
-        assert found[b] == pytest.approx(1 / (1 + math.exp(-total)), abs=1e-5)
-    assert summary(maps).shape == (2, 20)
+        w = made.weight[1].tolist()
+        total = w[0] * float(whole[b]) + w[1] * float(best_cells(logits)[b]) + float(made.bias[1])
+        assert float(found[b]) == pytest.approx(1 / (1 + math.exp(-total)), abs=1e-5)
+
+
+def test_it_reads_the_class_token_and_the_words_own_cells(network):
+    dense = noise(1, 16, 4, 4)
+    dense[:, 4:] = dense[:, 4:, :1, :1]  # the class token is the same in every cell
+    made = judge()
+    expected = made(network.shown(dense[:, 4:, 0, 0])[:, 1], dense[:, 1], 1)
+    found = MiniText(network, WORDS, made).presence(["dog"], dense)
+    torch.testing.assert_close(found, expected)
 
 
 def test_the_surest_of_several_names_counts(network):

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from lfss.encoders.mini import Mini, MiniConfig, MiniEncoder, load_mini, mini_config
+from lfss.encoders.int8 import quantised_state
+from lfss.encoders.mini import MiniEncoder, load_mini, mini_config
+from lfss.encoders.mini_network import Mini, MiniConfig, log_odds
 from lfss.encoders.vocabulary import Concept, Vocabulary
 from lfss.errors import WeightsMismatch, WeightsUnavailable
 from lfss.weights import save_model
+from train.mini.export import int8_names
 
 WORDS = Vocabulary((Concept("background"), Concept("dog", ("puppy",), ("beagle",)), Concept("cat")))
+CONFIG = MiniConfig(concepts=3, match_dim=12, hidden=10, dim=24, depth=12, heads=2)
 
 
 @pytest.fixture(scope="module")
 def encoder() -> MiniEncoder:
     torch.manual_seed(0)
-    return MiniEncoder(Mini(MiniConfig(width=32, match_dim=12, text_dim=10, concepts=3)), WORDS)
+    return MiniEncoder(Mini(CONFIG), WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -33,34 +38,32 @@ def test_one_pass_gives_what_both_contracts_give(encoder, pixels):
     torch.testing.assert_close(features[0], encoder.backbone(pixels)[0])
 
 
-def test_maps_have_stride_8_and_unit_cells(encoder, pixels):
+def test_maps_have_stride_16_and_features_are_unit_cells(encoder, pixels):
     dense, (features,) = encoder.encode(pixels)
-    assert dense.shape == (2, encoder.vlm.dim, 8, 12)
-    assert features.shape == (2, *encoder.backbone.channels, 8, 12)
-    assert encoder.backbone.strides == (8,)
-    for cells in (dense[:, :10], features):
-        torch.testing.assert_close(cells.norm(dim=1), torch.ones(2, 8, 12))
-    torch.testing.assert_close(dense[:, 10:], encoder.network.maps(pixels))
+    assert dense.shape == (2, encoder.vlm.dim, 4, 6)
+    assert features.shape == (2, *encoder.backbone.channels, 4, 6)
+    assert encoder.backbone.strides == (16,)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2, 4, 6))
 
 
-def test_a_side_that_is_no_multiple_of_32_is_stretched(encoder):
-    dense, _ = encoder.encode(torch.rand(1, 3, 400, 40))
-    assert dense.shape[-2:] == (52, 4)
+def test_a_side_that_is_no_multiple_of_16_is_stretched(encoder):
+    dense, _ = encoder.encode(torch.rand(1, 3, 200, 40))
+    assert dense.shape[-2:] == (13, 3)  # 12.5 and 2.5 cells
 
 
 def test_the_trunk_runs_once_for_both_sides(encoder, pixels):
     calls = []
-    handle = encoder.network.trunk.register_forward_hook(lambda *_: calls.append(1))
+    handle = encoder.network.trunk.blocks[0].register_forward_hook(lambda *_: calls.append(1))
     encoder.encode(pixels)
     handle.remove()
     assert calls == [1]
 
 
-def test_text_rows_are_table_rows_and_zero_for_unknown_words(encoder):
+def test_text_rows_point_at_concepts_and_are_zero_for_unknown_words(encoder):
     rows = encoder.vlm.encode_text(["puppies", "cat", "qwertz", "dog"])
-    table = F.normalize(encoder.network.table, dim=1)
-    torch.testing.assert_close(rows[:, :10], torch.stack((table[1], table[2], torch.zeros(10), table[1])))
-    assert not rows[:, 10:].any()  # no word asks for the maps behind the evidence
+    expected = torch.tensor([[0.0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0]])
+    assert torch.equal(rows[:, :3], expected)
+    assert not rows[:, 3:].any()  # no word asks for the class token behind the log odds
 
 
 def test_familiarity_tells_names_kinds_and_unknown_words_apart(encoder):
@@ -74,17 +77,25 @@ def test_a_concept_needs_no_competitors(encoder):
     assert encoder.vlm.competitors(["dog", "puppy"]) == ()
 
 
-def test_concept_logits_follow_the_contract(encoder, pixels):
+def test_a_words_logit_is_its_log_odds_against_all_other_words(encoder, pixels):
     dense, _ = encoder.encode(pixels)
-    rows = encoder.vlm.encode_text(["background", "dog", "cat"])
-    expected = torch.empty(2, 3, 8, 12)
-    for b in range(2):
-        for v in range(3):
-            for r in range(8):
-                for c in range(12):
-                    expected[b, v, r, c] = encoder.vlm.logit_scale * (dense[b, :, r, c] * rows[v]).sum()
-    made = encoder.network.concept_logits(dense[:, :10])
-    torch.testing.assert_close(made, expected, atol=1e-4, rtol=1e-4)
+    rows = encoder.vlm.encode_text(["dog", "cat"])
+    made = encoder.vlm.logit_scale * torch.einsum("bdhw,vd->bvhw", dense, rows)
+    chance = encoder.network(pixels).concepts.softmax(1)
+    for v, concept in enumerate((1, 2)):
+        for cell in ((0, 0, 0), (1, 3, 5)):
+            p = float(chance[cell[0], concept, cell[1], cell[2]])
+            assert float(made[cell[0], v, cell[1], cell[2]]) == pytest.approx(math.log(p / (1 - p)), abs=1e-3)
+
+
+def test_words_compete_and_log_odds_stay_finite_where_one_is_certain():
+    logits = torch.tensor([3.0, 2.0, -1.0]).view(1, 3, 1, 1)
+    alone = log_odds(logits)[0, :, 0, 0]
+    rival = log_odds(torch.tensor([3.0, 4.0, -1.0]).view(1, 3, 1, 1))[0, :, 0, 0]
+    assert alone[0] > 0 > rival[0]
+    certain = log_odds(torch.tensor([60.0, 0.0, 0.0]).view(1, 3, 1, 1))[0, :, 0, 0]
+    assert float(certain[0]) == pytest.approx(60 - math.log(2), abs=1e-3)
+    assert float(certain[1]) == pytest.approx(-60, abs=1e-3)
 
 
 def test_inputs_are_unchanged_and_outputs_need_no_gradient(encoder, pixels):
@@ -95,21 +106,29 @@ def test_inputs_are_unchanged_and_outputs_need_no_gradient(encoder, pixels):
     assert not features.requires_grad
 
 
-def test_saved_as_float16_it_loads_and_answers_almost_alike(encoder, pixels, tmp_path):
-    state = {k: v.half() if v.is_floating_point() else v for k, v in encoder.network.state_dict().items()}
+def test_saved_as_int8_it_loads_and_answers_almost_alike(encoder, pixels, tmp_path):
+    names = int8_names(encoder.network)
+    assert len(names) == 4 * CONFIG.depth
+    state = quantised_state(encoder.network.state_dict(), names)
     save_model(tmp_path / "mini", state, mini_config(encoder.network, WORDS))
     loaded = load_mini(tmp_path / "mini")
     assert loaded.vocabulary == WORDS
-    cosine = F.cosine_similarity(loaded.encode(pixels)[1][0], encoder.encode(pixels)[1][0], dim=1)
-    assert cosine.min() > 0.99
+    (made, (features,)), (expected, (wanted,)) = loaded.encode(pixels), encoder.encode(pixels)
+    assert F.cosine_similarity(features, wanted, dim=1).min() > 0.99
+    torch.testing.assert_close(made[:, :3], expected[:, :3], atol=0.1, rtol=0)
 
 
 def test_every_parameter_gets_a_gradient(pixels):
     torch.manual_seed(0)
-    network = Mini(MiniConfig(width=32, match_dim=12, text_dim=10, concepts=3))
-    dense, features = network(pixels)
-    weight = torch.randn(features.shape)
-    (network.concept_logits(dense).log_softmax(1)[:, 1].mean() + (features * weight).sum()).backward()
+    network = Mini(CONFIG)
+    maps = network(pixels)
+    weight = torch.randn(maps.match.shape)
+    loss = (
+        maps.concepts.log_softmax(1)[:, 1].mean()
+        + (maps.match * weight).sum()
+        + network.shown(maps.whole).sum()
+    )
+    loss.backward()
     silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert silent == []
 
@@ -119,9 +138,9 @@ def test_a_missing_folder_or_other_weights_are_told(encoder, tmp_path):
         load_mini(tmp_path / "nowhere")
     config = mini_config(encoder.network, WORDS)
     state = dict(encoder.network.state_dict())
-    state.pop("table")
+    state.pop("match.weight")
     save_model(tmp_path / "cut", state, config)
-    with pytest.raises(WeightsMismatch, match="table"):
+    with pytest.raises(WeightsMismatch, match=r"match\.weight"):
         load_mini(tmp_path / "cut")
 
 
@@ -133,9 +152,9 @@ def test_the_shipped_model_loads_in_two_seconds_of_work():
     assert shipped.vlm.judge is not None
 
 
-def test_a_word_that_is_not_believed_is_not_judged() -> None:
+def test_a_word_that_is_not_known_is_not_judged() -> None:
     encoder = load_mini()
-    dense = torch.rand(1, encoder.vlm.dim, 32, 32)
-    assert encoder.vlm.familiarity("cheetah") == 0
-    assert encoder.vlm.presence(["cheetah"], dense) is None
+    dense = torch.rand(1, encoder.vlm.dim, 24, 24)
+    assert encoder.vlm.familiarity("qwertz") == 0
+    assert encoder.vlm.presence(["qwertz"], dense) is None
     assert encoder.vlm.presence(["dog"], dense) is not None

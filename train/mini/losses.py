@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,17 +11,13 @@ from torch.nn import functional as F
 EPS = 1e-6
 TEMPERATURE = 0.1  # of cosines between cells and prototypes
 MIN_SHARE = 0.01  # of a crop that object and background must each cover to make a prototype
-POOLED = 0.02  # share of cells whose mean logit decides what a photo shows
+POOLED = 0.05  # share of a photo's cells that show what it is labelled with, at least
+SURROUNDINGS_SHARE = 0.3  # how much of an unmarked cell's loss wants surroundings rather than anything else
 
 
 def token_loss(found: Tensor, target: Tensor) -> Tensor:
-    """Mean of 1 - cosine between tokens and the teacher's.
-
-    Args:
-        found: (B, C, h, w).
-        target: (B, C, h, w), the teacher's tokens, centred.
-    """
-    return 1 - F.cosine_similarity(found, target, dim=1).mean()
+    """Mean of 1 - cosine between tokens (B, N, C) and those of the original network."""
+    return 1 - F.cosine_similarity(found, target, dim=2).mean()
 
 
 def prototypes(features: Tensor, mask: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,86 +54,89 @@ def episode_loss(features: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
     share = torch.stack((1 - mask, mask), 1)
     cells = -(share * logits.log_softmax(1)).sum(1) * weight
     # Object and background count alike, whatever their size.
-    balance = weight * (mask / mask_sum(mask, weight) + (1 - mask) / mask_sum(1 - mask, weight)) / 2
-    own = (
-        (cells * balance).flatten(1).sum(1) + cells.flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1)
-    ) / 2
+    balance = weight * (mask / _area(mask, weight) + (1 - mask) / _area(1 - mask, weight)) / 2
+    even = (cells * balance).flatten(1).sum(1)
+    plain = cells.flatten(1).sum(1) / weight.flatten(1).sum(1).clamp_min(1)
+    overlap = 1 - _soft_iou(logits.softmax(1)[:, 1] * weight, mask * weight)
+    own = (even + plain) / 2 + 0.5 * overlap
     total = use.sum().clamp_min(1)
-    return (own * use).sum() / total + 0.3 * _against_others(
-        features, vectors, mask * weight, partner, use
-    ) / total
+    others = _against_others(features, vectors, mask * weight, partner, use)
+    return (own * use).sum() / total + 0.3 * others / total
 
 
-def mask_sum(mask: Tensor, weight: Tensor) -> Tensor:
+def _area(mask: Tensor, weight: Tensor) -> Tensor:
     """(B, 1, 1) weighted area, never zero."""
     return (mask * weight).sum((1, 2), keepdim=True).clamp_min(1)
 
 
+def _soft_iou(found: Tensor, target: Tensor) -> Tensor:
+    """(..., h, w) -> (...)."""
+    both = (found * target).flatten(-2).sum(-1)
+    return both / (found + target - found * target).flatten(-2).sum(-1).clamp_min(EPS)
+
+
 def _against_others(features: Tensor, vectors: Tensor, known: Tensor, partner: Tensor, use: Tensor) -> Tensor:
-    things = vectors[:, 1]
-    logits = torch.einsum("bchw,kc->bkhw", features, things) / TEMPERATURE
+    logits = torch.einsum("bchw,kc->bkhw", features, vectors[:, 1]) / TEMPERATURE
     count = len(features)
     pair = torch.arange(count, device=features.device) // 2
     # A crop is compared with its partner and the other pairs, not with itself nor with empty ones.
-    self_or_empty = torch.eye(count, dtype=torch.bool, device=features.device) | (use == 0)[None]
-    self_or_empty[torch.arange(count), partner] = False
-    logits = logits.masked_fill(self_or_empty[:, :, None, None], -1e4)
-    right = (pair[:, None] == pair[None]) & ~self_or_empty
+    out = torch.eye(count, dtype=torch.bool, device=features.device) | (use == 0)[None]
+    out[torch.arange(count), partner] = False
+    logits = logits.masked_fill(out[:, :, None, None], -1e4)
+    right = (pair[:, None] == pair[None]) & ~out
     chance = (logits.log_softmax(1) * right[:, :, None, None]).sum(1)
     per_crop = -(chance * known).flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)
     return (per_crop * use).sum()
 
 
-def evidence_loss(logits: Tensor, target: Tensor, allowed: Tensor) -> Tensor:
+def evidence_loss(
+    logits: Tensor,
+    targets: Sequence[dict[int, Tensor]],
+    complete: Tensor,
+    label: Tensor,
+    surroundings: Tensor,
+) -> Tensor:
     """Cross entropy of concepts in each cell, where "none of those marked" leaves several answers right.
 
     Args:
         logits: (B, V, h, w).
-        target: (B, h, w) concept numbers, 0 for none of those marked, 255 for not known.
-        allowed: (B, V) bool: what a cell with target 0 may show.
+        targets, complete, label: see ``Batch``.
+        surroundings: (V,) bool: background and what else is no object.
     """
     log_p = logits.log_softmax(1)
-    exact = log_p.gather(1, target.where(target != 255, 0)[:, None])[:, 0]
-    rest = log_p.masked_fill(~allowed[:, :, None, None], -1e4).logsumexp(1)
-    cells = -torch.where(target == 0, rest, exact)
-    known, thing = target != 255, (target != 255) & (target != 0)
-    # As much weight on the things as on what surrounds them.
-    return 0.5 * _mean(cells, thing) + 0.5 * _mean(cells, known & ~thing)
+    parts = []
+    for maps, target, marked, named in zip(log_p, targets, complete, label.tolist()):
+        if named > 0:
+            flat = maps[named].flatten()
+            parts.append(-flat.topk(max(1, round(POOLED * len(flat)))).values.mean())
+        if not target:
+            continue
+        things = [c for c in target if c > 0]
+        part = maps.new_zeros(())
+        if things:
+            share = torch.stack([target[c] for c in things])
+            part = -(share * maps[things]).sum() / share.sum().clamp_min(EPS)
+            overlap = 1 - _soft_iou(maps[things].exp() * sum(target.values()), share)
+            large = share.flatten(1).mean(1) > MIN_SHARE
+            part = part + 0.5 * (overlap * large).sum() / large.sum().clamp_min(1)
+        if 0 in target:
+            anything = maps[~marked].logsumexp(0)
+            ground = maps[surroundings & ~marked].logsumexp(0)
+            wanted = (1 - SURROUNDINGS_SHARE) * anything + SURROUNDINGS_SHARE * ground
+            part = part - (target[0] * wanted).sum() / target[0].sum().clamp_min(EPS)
+        parts.append(0.5 * part)
+    return torch.stack(parts).mean() if parts else logits.sum() * 0
 
 
-def cell_presence_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Logits of the concepts marked in a crop are above 0 on them and below 0 beside them.
+def shown_loss(logits: Tensor, state: Tensor) -> Tensor:
+    """Whether the picture shows each concept.
 
     Args:
-        logits: (B, V, h, w).
-        target: (B, h, w) concept numbers, 0 for none, 255 for not known.
-    """
-    losses = []
-    for maps, cells in zip(logits, target):
-        for concept in cells.unique().tolist():
-            if concept not in (0, 255):
-                here = cells == concept
-                values = F.binary_cross_entropy_with_logits(maps[concept], here.float(), reduction="none")
-                losses.append(0.5 * _mean(values, here) + 0.5 * _mean(values, (cells != 255) & ~here))
-    return torch.stack(losses).mean() if losses else logits.sum() * 0
-
-
-def presence_loss(logits: Tensor, state: Tensor) -> Tensor:
-    """The best cells of a photo tell what it shows.
-
-    Args:
-        logits: (B, V, h, w).
+        logits: (B, V) log odds.
         state: (B, V): 1 shown, 0 not shown, -1 not known.
     """
-    flat = logits.flatten(2)
-    pooled = flat.topk(max(1, round(POOLED * flat.shape[2])), dim=2).values.mean(2)
-    p = pooled.sigmoid()
     shown, absent = state == 1, state == 0
     # Absent concepts are many: those that are clearly absent already weigh little (focal weight).
-    positive = (F.softplus(-pooled) * shown).sum()
-    negative = (F.softplus(pooled) * p.detach().square() * absent).sum()
+    positive = (F.softplus(-logits) * shown).sum()
+    negative = (F.softplus(logits) * logits.detach().sigmoid().square() * absent).sum()
     return (positive + negative) / shown.sum().clamp_min(1)
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    return (values * where).sum() / where.sum().clamp_min(1)

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lfss.encoders.vocabulary import Vocabulary
 
-from .truth import ConceptTable
-
 NEAR = 0.5  # cosine of two names from which one is suggested for the other; looked at, not tuned
-
-
-def name_cosines(table: ConceptTable, names: Sequence[str], vectors: Tensor) -> Tensor:
-    """How close the concepts' names are in a language model.
-
-    Args:
-        table: V concepts.
-        names: N names that the language model was asked for.
-        vectors: (N, D) its answers, unit rows.
-
-    Returns:
-        (V, V) cosines after centring, NaN where a name is not among the N.
-    """
-    centred = F.normalize(vectors - vectors.mean(0), dim=1)
-    rows = {name: i for i, name in enumerate(names)}
-    chosen = [
-        next((rows[w] for w in (name, *entry.get("also", ())) if w in rows), -1)
-        for name, entry in table.entries.items()
-    ]
-    known = torch.tensor([c >= 0 for c in chosen])
-    near = centred[chosen] @ centred[chosen].T
-    return near.masked_fill(~(known[:, None] & known[None]), math.nan)
 
 
 def words_near(vocabulary: Vocabulary, names: Sequence[str], vectors: Tensor) -> dict[str, str]:

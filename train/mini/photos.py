@@ -1,6 +1,6 @@
 """The photos that mini learns from, and the ones it must never see.
 
-The held-out photos and classes are fixed in ``configs/mini_split.json``, by the SHA-1 of file names, so
+The held-out photos and classes are fixed in ``split.json``, by the SHA-1 of file names, so
 that every run and every machine makes the same choice.
 """
 
@@ -18,7 +18,7 @@ from lfss.errors import InputError
 
 from ..data.datasets import DataSet
 
-SPLIT_FILE = Path(__file__).parents[1] / "configs" / "mini_split.json"
+SPLIT_FILE = Path(__file__).parent / "split.json"
 CAMVID_TEST = "test"
 COMMON = 40  # a part of the cache then holds every class, not 800 airplanes
 

@@ -1,40 +1,50 @@
-"""Held-out photos with their masks, read as mini sees them."""
+"""Photos as mini sees them: stretched to a square, as the product does."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from .cache import read_square
-from .photos import Photo, list_photos
-from .truth import WITH_MASKS, ConceptTable, Truth, build_truth
+from lfss.encoders.mini import MiniEncoder
+from lfss.encoders.mini_network import log_odds
 
-
-def read_pixels(photo: Photo, data: Path, size: int) -> Tensor:
-    """(1, 3, size, size) in [0, 1]."""
-    return torch.from_numpy(read_square(data / photo.key, size)).permute(2, 0, 1)[None].float() / 255
+from .truth import Known
 
 
-def mask_of(truth: Truth, row: int) -> Tensor:
-    """(160, 160) concept numbers of one photo."""
-    return torch.from_numpy(truth.masks[truth.row[row]])
+class Seen(NamedTuple):
+    """What the network sees in one photo: ``match`` (1, C, h, w), ``odds`` (1, V, h, w) log odds of the
+    concepts, ``whole`` (V,) log odds that the picture shows them."""
+
+    match: Tensor
+    odds: Tensor
+    whole: Tensor
 
 
-def load_photos(data: Path, split: str, table: ConceptTable, limit: int | None) -> tuple[list[Photo], Truth]:
-    """Photos with masks of one split ("choose" or "test"), and what is known of them."""
-    photos = [p for p in list_photos(data) if p.part == split and p.source in WITH_MASKS][:limit]
-    unknown = np.zeros((len(photos), 1000), np.float16)
-    return photos, build_truth(photos, data, table, unknown, imagenet_names=[""] * 1000)
+def read_square(path: Path, size: int) -> Tensor:
+    """A photo as (1, 3, size, size) in [0, 1].
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise ValueError(f"{path} is not a readable picture. Remove it from the data folder.")
+    shrinks = min(bgr.shape[:2]) > size
+    square = cv2.resize(bgr, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    rgb = np.ascontiguousarray(square[..., ::-1])
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
 
 
-def subset(photos: Sequence[Photo], truth: Truth, rows: Sequence[int]) -> tuple[list[Photo], Truth]:
-    """Some of the photos, and what is known of those."""
-    chosen = list(rows)
-    part = Truth(
-        truth.masks, truth.row[chosen], truth.state[chosen], truth.label[chosen], truth.complete[chosen]
-    )
-    return [photos[i] for i in chosen], part
+def look(model: MiniEncoder, photos: Sequence[Known], data: Path, size: int) -> Iterator[Seen]:
+    """Run the network over photos, one by one."""
+    for known in tqdm(photos, desc="photos", unit="photo", mininterval=5):
+        with torch.inference_mode():
+            maps = model.network(read_square(data / known.photo.key, size))
+            yield Seen(maps.match, log_odds(maps.concepts), model.network.shown(maps.whole)[0])
