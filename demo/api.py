@@ -73,9 +73,7 @@ def build_api(service: Service, sessions: Sessions) -> None:
         query = read_image(image)
         prediction = None
         prepared = service.load_class(_class(class_file))
-        for step in service.segment(
-            prepared, query, threshold=settings.threshold, assume_present=settings.assume_present
-        ):
+        for step in service.segment(prepared, query, settings):
             prediction = step if isinstance(step, Prediction) else None
         assert prediction is not None
         path = session.folder / "mask.png"

@@ -1,4 +1,4 @@
-"""What a session is made of: pictures, supports, settings."""
+"""What a session is made of: pictures and supports."""
 
 from __future__ import annotations
 
@@ -37,19 +37,6 @@ class PictureFile:
             yield image
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a person chooses for a run.
-
-    Attributes:
-        threshold: score from which a pixel belongs to the mask, in [0, 1].
-        assume_present: every query is known to show the object.
-    """
-
-    threshold: float = 0.5
-    assume_present: bool = False
-
-
 class Shown(NamedTuple):
     """A picture at the size of a screen, and (H, W) of the original."""
 
@@ -79,7 +66,7 @@ class SupportItem:
             return np.asarray(file["known"], np.int8)
 
 
-class Marked(NamedTuple):
+class MarkedPicture(NamedTuple):
     """A support as it names a class: its picture, not decoded, and its marks."""
 
     image: PictureFile

@@ -19,6 +19,8 @@ PROGRAM_BYTES = 700_000_000  # what the app itself takes
 LEAST_BYTES = 120_000_000  # one photo of 12 megapixels must fit
 FREE_SIDE = 1024  # pixels; pictures no longer than this are read without waiting, as the page shows them
 KEPT_EACH = 4  # bytes a pixel of a picture that is decoded and waits: its colours and its marks
+# Of what reading a picture takes, what each label after the first adds: its score, its mask and its claim.
+LABEL_SHARE = 1.5
 
 
 def pictures_budget(gigabytes: float) -> int:
@@ -30,8 +32,16 @@ PICTURES = Budget(pictures_budget(DEFAULT_GB))
 
 
 @contextmanager
-def opened(path: Path, name: str, *, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Image | None]:
+def opened(
+    path: Path, name: str, *, labels: int = 1, cancelled: Callable[[], bool] = lambda: False
+) -> Iterator[Image | None]:
     """A picture, decoded for as long as the block runs; waits until there is memory for it.
+
+    Args:
+        path: the picture.
+        name: for people.
+        labels: how many are searched for in it at once.
+        cancelled: asked while waiting.
 
     Yields:
         None if ``cancelled()`` became true while waiting.
@@ -39,7 +49,9 @@ def opened(path: Path, name: str, *, cancelled: Callable[[], bool] = lambda: Fal
     Raises:
         ImageError: it cannot be read, or needs more memory than all pictures may take together.
     """
-    with PICTURES.share(bytes_to_read(path, name=name), f"'{name}'", cancelled=cancelled) as got:
+    needed = bytes_to_read(path, name=name)
+    needed += round((labels - 1) * needed * LABEL_SHARE)
+    with PICTURES.share(needed, f"'{name}'", cancelled=cancelled) as got:
         yield read_image(path, name=name) if got else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait f
     from lfss.labels import Label
     from lfss.predictor import Predictor
     from lfss.prepared import Prepared
-    from lfss.stages import Stage
+    from lfss.stages import Prediction, Stage
     from lfss.support import Support
 
 # Found by number, so that the weights are not pickled with every call.
@@ -25,14 +25,14 @@ _predictors: WeakValueDictionary[int, Predictor] = WeakValueDictionary()
 _numbers = itertools.count()
 
 
-def enrol(predictor: Predictor) -> int:
+def register(predictor: Predictor) -> int:
     """A number for the functions below; it holds as long as the predictor is kept."""
     number = next(_numbers)
     _predictors[number] = predictor
     return number
 
 
-def home(number: int) -> str:
+def storage_device(number: int) -> str:
     """Where classes are kept between calls."""
     return "cpu" if LENT else _predictors[number].device
 
@@ -55,12 +55,11 @@ def look(number: int, prepared: Prepared) -> tuple[tuple[npt.NDArray[np.bool_], 
 
 @with_gpu
 def steps(
-    number: int, prepared: Prepared, query: Image, threshold: float, assume_present: bool
-) -> Iterator[Stage]:
-    """See ``Predictor.iterate``."""
+    number: int, prepared: Sequence[Prepared], query: Image, options: dict[str, Any]
+) -> Iterator[tuple[int, Stage | Prediction]]:
+    """See ``Predictor.iterate_classes``."""
     predictor = _predictors[number]
-    prepared = _moved(prepared, predictor.device)
-    yield from predictor.iterate(prepared, query, threshold=threshold, assume_present=assume_present)
+    yield from predictor.iterate_classes([_moved(p, predictor.device) for p in prepared], query, **options)
 
 
 def _moved(prepared: Prepared, device: str) -> Prepared:

@@ -10,13 +10,15 @@ import gradio as gr
 
 from lfss.shipped import shipped
 
-from . import example
+from . import example, views
 from .about_tab import build_about
 from .api import build_api
 from .completion import COMPLETE, word_list
 from .export_tab import build_export
 from .handlers import LIGHT, MODEL, guarded
+from .resume import go_on
 from .review_tab import KEYS, build_review
+from .saved_class import show_saved_classes
 from .segment_tab import build_segment, first_look
 from .service import Service
 from .sessions import Sessions
@@ -112,14 +114,21 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
         def enter(sent: str, request: gr.Request) -> dict[Any, Any]:
             service.start()
             key, session = sessions.open(sent, page=request.session_hash)
+            told: list[str] = []
             if not (session.supports or session.queries or session.label or session.class_file):
+                told = go_on(session)
+            if session.classes.chosen.empty and not session.queries:
                 example.install(session)
-            return {session_id: key, status: status_line(service), **segment.shown(service, session)}
+            found = segment.shown(service, session, settings=session.settings)
+            if told:
+                found[segment.progress] = views.notes(told, kind="warning")
+            return {session_id: key, status: status_line(service), **found}
 
         @guarded
         def wake(key: str) -> Iterator[dict[Any, Any]]:
             session = sessions.get(key)
             service.wait()
+            show_saved_classes(service, session)
             yield {
                 status: status_line(service),
                 words: word_list(service.words_to_offer()),
@@ -141,7 +150,8 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash or "")
 
-        page.load(enter, sent_id, [session_id, status, *segment.outputs], js=REMEMBER, **LIGHT).then(
+        first_outputs = [session_id, status, *segment.outputs, *segment.chosen]
+        page.load(enter, sent_id, first_outputs, js=REMEMBER, **LIGHT).then(
             wake, session_id, [status, words, *segment.outputs],
             show_progress="minimal", show_progress_on=segment.progress, **MODEL,
         )  # fmt: skip

@@ -69,12 +69,14 @@ def wire_teaching(
         queries = review.unchecked(session, wanted.label or "")
         if not queries:
             raise InputError("Every draft of this label has been checked; there is nothing to run again.")
-        items = [review.class_of(session, wanted.label or "")]
+        taught = review.class_of(session, wanted.label or "")
+        items = [item for item in session.classes if item.name]  # they compete for pixels with this one
         changed: list[str] = []
         shown, done = time.monotonic(), 0
-        for update in run(service, session, session.settings, items=items, queries=queries):
-            if update.digest:
-                done = update.done
+        runs = run(service, session, session.settings, items=items, queries=queries, drafts_of=taught)
+        for update in runs:
+            if update.digest and update.item is taught:
+                done += 1
                 if update.overlap is not None and update.overlap < review.SAME:
                     changed.append(f"{update.name} (overlap with before {update.overlap:.2f})")
             if time.monotonic() - shown > 0.3:

@@ -1,33 +1,35 @@
-"""A batch: every query of a session through the model, results and drafts kept one by one."""
+"""A run of the page: every query of a session through the model for all its labels at once."""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from lfss.drafts import Draft
-from lfss.errors import ImageError, InputError, LabelError, LfssError
-from lfss.fill import draft_of
+from lfss.batch.drafts import pack_predictions
+from lfss.batch.loop import Done, Outcome, Query, Step, here
+from lfss.batch.loop import run as run_queries
+from lfss.batch.settings import Settings
+from lfss.errors import InputError, LabelError, LfssError, NoForeground
 from lfss.images import Image
 from lfss.labels import Label, label_key, parse_label
 from lfss.stages import Prediction, Stage
+from lfss.storage.packed import PackedDraft
+from lfss.storage.pictures import Stamp
 
 from .classes import ClassItem
-from .items import Marked
+from .items import MarkedPicture
 from .memory import opened, room_for
-from .results import compact
+from .results import Result, compact
 from .service import Service, class_key
-from .session import Session, Settings
+from .session import Session
 from .uploads import Upload
 
 if TYPE_CHECKING:
     from lfss.prepared import Prepared
     from lfss.support import Support
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +39,8 @@ class Update:
     Attributes:
         done, total: masks, one for each query and class.
         name: of the query at work, or just done.
-        item: the class that is searched for.
-        stages: of the query at work, so far.
+        item: the class at work.
+        stages: of the class and query at work, so far.
         digest: of the query that was just done.
         overlap: IoU of its mask with the draft that it replaced; None without one.
         seconds_left: at the pace so far.
@@ -78,7 +80,7 @@ def key_of(service: Service, item: ClassItem) -> str:
     """Changes whenever the class does; raises LabelError, and LfssError where there is no model."""
     if item.class_file:
         return item.class_file.name
-    supports = [Marked(s.picture, s.marks()) for s in item.supports]
+    supports = [MarkedPicture(s.picture, s.marks()) for s in item.supports]
     return class_key(service.predictor().preset.name, label_of(item), supports)
 
 
@@ -107,17 +109,20 @@ def run(
     items: Iterable[ClassItem] | None = None,
     queries: Sequence[Upload] | None = None,
     keep_drafts: bool = True,
+    drafts_of: ClassItem | None = None,
 ) -> Iterator[Update]:
     """Segment queries one by one until done or until the session's ``cancel`` is set.
 
     A query that fails is noted in ``session.failures`` and the rest goes on; so is, of several classes,
-    one that cannot be searched for. Queries that this very class has segmented before, with the same
+    one that cannot be searched for. Queries that these very classes have segmented before, with the same
     settings, are not done again.
 
     Args:
-        items: one class after the other; the one that is edited by default.
+        items: the classes, which compete for pixels; the one that is edited by default.
         queries: all of the session's queries by default.
         keep_drafts: put each mask into the workspace.
+        drafts_of: begin drafts of this class alone; those of the others follow where they are, since what one
+            class gets the others lose.
 
     Raises:
         NoForeground: no support shows the object.
@@ -125,119 +130,222 @@ def run(
     """
     session.cancel.clear()
     session.failures, session.settings, session.progress = [], settings, (0, 0)
-    classes = list(items or [session.classes.chosen])
-    check_names(classes)
-    first = prepare(service, classes[0]) if len(classes) == 1 else None  # what it lacks is told at once
     wanted = session.queries if queries is None else queries
+    team = _Team(service, session, settings, list(items or [session.classes.chosen]))
     if not wanted:
         raise InputError("Add at least one picture to search in, under step 3.")
-    plan = []
-    for item in classes:
-        key = f"{key_of(service, item)} {settings}"
-        todo = [q for q in wanted if item.made.get(q.path, ("", ""))[0] != key]
-        plan += [(item, key, todo)] if todo else []
-    total, before, start, left = sum(len(todo) for _, _, todo in plan), 0, time.monotonic(), None
-    for item, key, todo in plan:
-        done = 0
-        try:
-            prepared = first or prepare(service, item)
-            for update in _search(service, session, item, prepared, todo, key=key, keep_drafts=keep_drafts):
-                done = update.done
-                count = before + done
-                if not update.stages:
-                    left = (time.monotonic() - start) / count * (total - count) if count else None
-                session.progress = (count, total)
-                yield replace(update, done=count, total=total, seconds_left=left)
-        except LfssError as error:
-            if len(classes) == 1:
-                raise
-            session.failures.append((item.name, f"'{item.name}': {error}"))
-            total -= len(todo) - done
-        if session.cancel.is_set():
-            return
-        before += done
-
-
-def _search(
-    service: Service,
-    session: Session,
-    item: ClassItem,
-    prepared: Prepared,
-    todo: Sequence[Upload],
-    *,
-    key: str,
-    keep_drafts: bool,
-) -> Iterator[Update]:
-    """One class through all queries that are to be done."""
-    for number, upload in enumerate(todo):
-        if session.cancel.is_set():
-            return
-        now = Update(number, len(todo), upload.name, item)
-        yield now
-        try:
-            with opened(upload.path, upload.name, cancelled=session.cancel.is_set) as image:
-                if image is None:  # cancelled while others had the memory
-                    return
-                yield from _search_one(
-                    service, session, item, prepared, upload, image, now, key=key, keep_drafts=keep_drafts
-                )
-        except ImageError as error:
-            if (upload.name, str(error)) not in session.failures:
-                session.failures.append((upload.name, str(error)))
-
-
-def _search_one(
-    service: Service,
-    session: Session,
-    item: ClassItem,
-    prepared: Prepared,
-    upload: Upload,
-    image: Image,
-    now: Update,
-    *,
-    key: str,
-    keep_drafts: bool,
-) -> Iterator[Update]:
-    """One class through one query; nothing is kept where it is cancelled half way."""
-    settings, prediction = session.settings, None
-    for step in service.segment(
-        prepared,
-        image,
-        threshold=settings.threshold,
-        assume_present=settings.assume_present,
-        cancelled=session.cancel.is_set,
-    ):
-        if isinstance(step, Prediction):
-            prediction = step
-        else:
-            now = replace(now, stages=(*now.stages, step))
-            yield now
-    if prediction is None:
-        return
-    picture = session.register(upload, image)
-    present = settings.assume_present or service.is_present(prediction)
-    result = compact(prediction, present=present, supports=prepared.digests)
-    session.keep_result(picture.digest, result, item)
-    item.made[upload.path] = (key, picture.digest)
-    overlap = None
+    todo = [upload for upload in wanted if not team.made(upload)]
     if keep_drafts:
-        draft = draft_of(
-            prediction,
-            image,
-            supports=prepared.digests,
-            settings={"assume present": "yes"} if settings.assume_present else {},
-        )
-        draft = replace(draft, image_name=upload.name, image_path=upload.path)
-        overlap = _put(session, draft, prediction)
-    yield replace(now, done=now.done + 1, stages=prediction.stages, digest=picture.digest, overlap=overlap)
+        for item in team.items:
+            _keep_class(service, session, item, settings)
+    kept = [item for item in team.items if keep_drafts and drafts_of in (None, item)]
+    sink = _IntoSession(session, team, kept, settings, is_present=service.is_present)
+    workers = here(team.segment, sink, read=team.read, cancelled=team.stopped)
+    events = run_queries((Query(u.path, u.name) for u in todo), workers, sink)
+    yield from _updates(events, session, team, sink, len(todo))
+    if team.error is not None:
+        raise team.error
 
 
-def _put(session: Session, draft: Draft, prediction: Prediction) -> float | None:
-    """Store a draft; returns the IoU with the one before, None if it is the first."""
-    known = session.workspace.has_draft(draft.image_digest, draft.label)
-    before = session.workspace.draft(draft.image_digest, draft.label) if known else None
-    session.workspace.put_draft(draft, prediction.score)
-    if before is None:
-        return None
-    either = int((before.mask | draft.mask).sum())
-    return int((before.mask & draft.mask).sum()) / either if either else 1.0
+def _updates(
+    events: Iterator[Step | Done], session: Session, team: _Team, sink: _IntoSession, pictures: int
+) -> Iterator[Update]:
+    """The events of a run as the page shows them."""
+    start, before, stages = time.monotonic(), 0, tuple[Stage, ...]()
+    done = 0
+    for event in events:
+        total = before + (pictures - done) * len(team.items)
+        session.progress = (before, total)
+        if isinstance(event, Step):
+            item = team.items[event.label if event.stage else 0]
+            stages = (*stages, event.stage) if event.stage else ()
+            yield Update(before, total, event.query.name, item, stages)
+            continue
+        done += 1
+        left = (time.monotonic() - start) / done * (pictures - done)
+        if sink.latest is None:  # it failed
+            continue
+        for item, result, overlap in sink.latest.results:
+            before += 1
+            session.progress = (before, total)
+            yield Update(
+                before,
+                total,
+                event.query.name,
+                item,
+                result.prediction.stages,
+                sink.latest.digest,
+                overlap,
+                left,
+            )
+
+
+class _Team:
+    """The classes of a run, prepared; one that turns out to be unusable is left out, unless it is alone."""
+
+    def __init__(self, service: Service, session: Session, settings: Settings, items: list[ClassItem]):
+        check_names(items)
+        self._service, self._session, self._settings = service, session, settings
+        self.items: list[ClassItem] = []
+        self.prepared: list[Prepared] = []
+        self.error: LfssError | None = None
+        for item in items:
+            try:
+                self.prepared.append(prepare(service, item))
+                self.items.append(item)
+            except LfssError as error:
+                if len(items) == 1:
+                    raise
+                self._note(item, error)
+        self.key = f"{[key_of(service, item) for item in self.items]} {settings}"
+
+    def made(self, upload: Upload) -> bool:
+        """Whether these classes have segmented a picture together before, with the same settings."""
+        return all(item.made.get(upload.path, ("", ""))[0] == self.key for item in self.items)
+
+    def read(self, query: Query) -> AbstractContextManager[Image | None]:
+        """The picture, once there is memory for it and for what the classes make of it."""
+        return opened(query.path, query.name, labels=len(self.items), cancelled=self.stopped)
+
+    def stopped(self) -> bool:
+        """Whether the run is to end: it was cancelled, or no class can be searched for."""
+        return self._session.cancel.is_set() or self.error is not None
+
+    def segment(self, image: Image) -> Iterator[tuple[int, Stage | Prediction]]:
+        """All classes on one picture; see ``lfss.batch.loop.Segment``."""
+        while True:
+            try:
+                yield from self._service.segment_classes(
+                    self.prepared, image, self._settings, cancelled=self._session.cancel.is_set
+                )
+                return
+            except NoForeground as error:
+                number = self._number_of(error.label)
+                if number is None or len(self.items) == 1:
+                    self.error = error
+                    raise
+                self._note(self.items.pop(number), error)
+                del self.prepared[number]
+
+    def _number_of(self, label: str) -> int | None:
+        keys = [label_key(prepared.label.text) for prepared in self.prepared]
+        return keys.index(label_key(label)) if label_key(label) in keys else None
+
+    def _note(self, item: ClassItem, error: LfssError) -> None:
+        self._session.failures.append((item.name, f"'{item.name}': {error}"))
+
+
+class _Made(NamedTuple):
+    """What was made of a picture: for each class its result, and its draft where drafts are kept."""
+
+    digest: str
+    results: list[tuple[ClassItem, Result]]
+    drafts: list[PackedDraft]
+
+
+class _Kept(NamedTuple):
+    """A picture that was just done: for each class its result, and IoU with the draft it replaced."""
+
+    digest: str
+    results: list[tuple[ClassItem, Result, float | None]]
+
+
+@dataclass(eq=False)
+class _IntoSession:
+    """A sink that keeps results for the page and, of some classes, drafts in the workspace."""
+
+    session: Session
+    team: _Team
+    keep_drafts_of: Sequence[ClassItem]
+    settings: Settings
+    is_present: Callable[[Prediction], bool]
+    latest: _Kept | None = field(default=None, init=False)
+
+    def kept(self, query: Query, image: Image | None = None) -> None:
+        """Nothing: what is done already is left out before the run."""
+
+    @property
+    def make(self) -> Callable[[Query, Image, Sequence[Prediction], Stamp | None], _Made]:
+        """Results at the size of a screen, and packed drafts."""
+        return self._make
+
+    def _make(
+        self, query: Query, image: Image, predictions: Sequence[Prediction], stamp: Stamp | None
+    ) -> _Made:
+        supports = [prepared.digests for prepared in self.team.prepared]
+        drafts: list[PackedDraft] = []
+        if self.keep_drafts_of:
+            path = self.session.keep_picture(image)
+            stamp = stamp if path == query.path else None
+            drafts = pack_predictions(
+                query,
+                replace(image, path=path),
+                predictions,
+                stamp,
+                supports=supports,
+                settings=self.settings,
+            )
+        results = [
+            (item, compact(p, present=self._present(p), supports=digests))
+            for item, p, digests in zip(self.team.items, predictions, supports, strict=True)
+        ]
+        digest = self.session.register(Upload(query.path, query.name), image).digest
+        return _Made(digest, results, drafts)
+
+    def keep(self, query: Query, made: _Made) -> list[Outcome]:
+        """Store drafts and results."""
+        overlaps: list[float | None] = [None] * len(made.results)
+        chosen = [
+            number
+            for number, draft in enumerate(made.drafts)
+            if made.results[number][0] in self.keep_drafts_of
+            or self.session.workspace.has_draft(draft.digest, draft.label)
+        ]
+        for number in chosen:
+            overlaps[number] = self._overlap(made.drafts[number])
+        self.session.workspace.put_packed([made.drafts[number] for number in chosen])
+        for item, result in made.results:
+            self.session.keep_result(made.digest, result, item)
+            item.made[query.path] = (self.team.key, made.digest)
+        self.latest = _Kept(made.digest, [(*pair, n) for pair, n in zip(made.results, overlaps)])
+        return [Outcome(query.name, item.name, "done") for item, _ in made.results]
+
+    def fail(self, query: Query, message: str) -> list[Outcome]:
+        """Note why a picture failed, unless it is the class that cannot be used."""
+        self.latest = None
+        if self.team.error is None and (query.name, message) not in self.session.failures:
+            self.session.failures.append((query.name, message))
+        return [Outcome(query.name, item.name, "failed", message=message) for item in self.team.items]
+
+    def _present(self, prediction: Prediction) -> bool:
+        return self.settings.assume_present or self.is_present(prediction)
+
+    def _overlap(self, draft: PackedDraft) -> float | None:
+        """IoU with the draft that is there; None if it is the first."""
+        if not self.session.workspace.has_draft(draft.digest, draft.label):
+            return None
+        before = self.session.workspace.draft(draft.digest, draft.label)
+        now = draft.unpack().mask
+        if before is None:
+            return None
+        either = int((before.mask | now).sum())
+        return int((before.mask & now).sum()) / either if either else 1.0
+
+
+def _keep_class(service: Service, session: Session, item: ClassItem, settings: Settings) -> None:
+    """Keep in the workspace what a class is searched for with, so that anybody can go on with it."""
+    marks = {}
+    for support in item.supports if item.class_file is None else ():
+        if not session.workspace.has_image(support.picture.digest):
+            with support.picture.opened() as image:
+                session.keep_picture(image)
+        marks[support.picture.digest] = support.marks()
+    predictor = service.predictor()
+    session.workspace.put_class(
+        prepare(service, item).label if item.class_file else label_of(item),
+        marks,
+        method=predictor.method.name,
+        preset=service.preset,
+        settings=settings.stored(),
+        class_file=item.class_file,
+    )

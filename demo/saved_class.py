@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lfss.errors import InputError
+from lfss.errors import InputError, LfssError
 from lfss.images import Image
 
 from .run import prepare
 from .service import Service
 from .session import Session, Shown
+
+if TYPE_CHECKING:
+    from lfss.prepared import Prepared
 
 
 def save_class(service: Service, session: Session) -> Path:
@@ -37,11 +42,23 @@ def load_class(service: Service, session: Session, file: str | Path) -> None:
         session.queries = queries
     item = session.classes.renew()
     item.class_file = incoming.replace(session.folder / f"class-{item.number}.safetensors")
-    item.class_pictures = {
+    item.class_pictures = _pictures(prepared)
+    item.label = ", ".join(prepared.label.phrases)
+    item.not_words = ", ".join(prepared.label.distractors)
+
+
+def show_saved_classes(service: Service, session: Session) -> None:
+    """Bring in the small pictures of saved classes that the session got from its workspace."""
+    for item in session.classes:
+        if item.class_file and not item.class_pictures:
+            with suppress(LfssError):  # a run will say what is wrong with it
+                item.class_pictures = _pictures(service.load_class(item.class_file))
+
+
+def _pictures(prepared: Prepared) -> dict[str, Shown]:
+    return {
         digest: Shown(Image(thumbnail, name), size)
         for digest, thumbnail, name, size in zip(
             prepared.digests, prepared.thumbnails, prepared.names, prepared.sizes
         )
     }
-    item.label = ", ".join(prepared.label.phrases)
-    item.not_words = ", ".join(prepared.label.distractors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -33,6 +33,7 @@ class SegmentTab:
 
     supports: SupportsPanel
     queries: gr.HTML
+    assume: gr.Checkbox
     progress: gr.HTML
     view: ResultView
 
@@ -41,13 +42,25 @@ class SegmentTab:
         """Everything that ``shown`` fills."""
         return [*self.supports.outputs, self.queries, self.progress, *self.view.outputs]
 
-    def shown(self, service: Service, session: Session) -> dict[Any, Any]:
-        """The whole tab as the session has it."""
+    @property
+    def chosen(self) -> list[Any]:
+        """What a person chooses for a run; ``shown`` fills it where settings are given."""
+        return [self.view.threshold, self.assume]
+
+    def shown(
+        self, service: Service, session: Session, *, settings: Settings | None = None
+    ) -> dict[Any, Any]:
+        """The whole tab as the session has it, with settings to begin with if there are any."""
+        begin: dict[Any, Any] = {}
+        if settings is not None:
+            begin = {self.view.threshold: settings.threshold, self.assume: settings.assume_present}
+        threshold = 0.5 if settings is None else settings.threshold
         return {
             **self.supports.shown(service, session),
             self.queries: query_notes(session, []),
             self.progress: "",
-            **self.view.shown(session),
+            **self.view.shown(session, threshold),
+            **begin,
         }
 
 
@@ -119,7 +132,7 @@ def build_segment(service: Service, sessions: Sessions, session_id: gr.State) ->
             fresh = gr.Button("Start afresh", size="sm", elem_id="start-afresh")
         with gr.Column(scale=7, min_width=320):
             view = build_result()
-    tab = SegmentTab(supports, queries, progress, view)
+    tab = SegmentTab(supports, queries, assume, progress, view)
     _wire_queries(tab, service, sessions, session_id, drop, folder, clear, fresh)
     _wire_run(tab, service, sessions, session_id, assume, start, stop)
     wire_result(view, sessions, session_id)
@@ -186,7 +199,7 @@ def _wire_run(
     @guarded
     def work(key: str, threshold: float, opacity: float, present: bool) -> Iterator[dict[Any, Any]]:
         session = sessions.get(key)
-        settings = Settings(float(threshold), bool(present))
+        settings = replace(session.settings, threshold=float(threshold), assume_present=bool(present))
         yield from stream(tab, service, session, settings, opacity)
 
     @guarded

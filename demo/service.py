@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lfss.batch.settings import Settings
 from lfss.errors import InputError, LfssError, WeightsUnavailable
 
 from . import model
@@ -27,8 +27,9 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait f
     from lfss.stages import Prediction, Stage
     from lfss.support import Support
 
-    from .items import Marked
+    from .items import MarkedPicture
 
+DEFAULTS = Settings()
 CACHE_BYTES = 512 * 2**20  # prepared classes: up to 25 MB for each support
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Service:
             from lfss.predictor import Predictor
 
             predictor = Predictor.load(self.preset, device=self.device, models_dir=self.models_dir)
-            self._number = model.enrol(predictor)
+            self._number = model.register(predictor)
             self._predictor = predictor
         except LfssError as error:
             self._problem = error
@@ -167,7 +168,9 @@ class Service:
         predictor = self.predictor()
         key = hashlib.sha256(path.read_bytes()).hexdigest()
         with self._lock:
-            prepared = self._prepared.get(key) or Prepared.load(path, device=model.home(self._number))
+            prepared = self._prepared.get(key) or Prepared.load(
+                path, device=model.storage_device(self._number)
+            )
             if prepared.preset != predictor.preset.name:
                 raise InputError(
                     f"This class was saved with the preset '{prepared.preset}', the app runs "
@@ -192,39 +195,37 @@ class Service:
         self,
         prepared: Prepared,
         query: Image,
+        settings: Settings = DEFAULTS,
         *,
-        threshold: float = 0.5,
-        assume_present: bool = False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Stage | Prediction]:
-        """Every stage as it is made, then the Prediction; nothing more once ``cancelled()`` is true.
+        """One class on one picture: every stage as it is made, then the Prediction."""
+        for _, item in self.segment_classes([prepared], query, settings, cancelled=cancelled):
+            yield item
+
+    def segment_classes(
+        self,
+        prepared: Sequence[Prepared],
+        query: Image,
+        settings: Settings = DEFAULTS,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Iterator[tuple[int, Stage | Prediction]]:
+        """The number of a class and a stage as it is made, then all predictions; the picture is encoded once.
+
+        Nothing more comes once ``cancelled()`` is true.
 
         Raises:
-            NoForeground, LfssError: see ``Predictor.iterate``.
+            NoForeground, LfssError: see ``Predictor.iterate_classes``.
         """
-        from lfss.stages import Prediction
-
-        stages: list[Stage] = []
-        seconds = 0.0
         self.predictor()
-        steps = model.steps(self._number, prepared, query, threshold, assume_present)
+        steps = model.steps(self._number, list(prepared), query, settings.options)
         while not cancelled():
             with self._lock:
-                start = time.perf_counter()
-                stage = next(steps, None)
-                seconds += time.perf_counter() - start
-            if stage is None:
-                yield Prediction.collect(
-                    stages,
-                    label=prepared.label,
-                    preset=prepared.preset,
-                    method=prepared.method,
-                    threshold=threshold,
-                    seconds=seconds,
-                )
+                item = next(steps, None)
+            if item is None:
                 return
-            stages.append(stage)
-            yield stage
+            yield item
 
     def _remember(self, key: str, prepared: Prepared) -> None:
         self._prepared[key] = prepared
@@ -233,7 +234,7 @@ class Service:
             self._prepared.popitem(last=False)
 
 
-def class_key(preset: str, label: Label, supports: Sequence[Support | Marked]) -> str:
+def class_key(preset: str, label: Label, supports: Sequence[Support | MarkedPicture]) -> str:
     """The same for the same preset, words, pictures and marks; other otherwise."""
     digest = hashlib.sha256(repr((preset, label)).encode())
     for support in supports:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lfss.batch.settings import Settings
 from lfss.errors import InputError, LfssError
 from lfss.figures import save_png_atomic
 from lfss.images import Image, read_image
@@ -21,7 +22,7 @@ from lfss.workspace import Workspace
 
 from . import results
 from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
-from .items import PictureFile, Settings, Shown, SupportItem
+from .items import PictureFile, Shown, SupportItem
 from .memory import FREE_SIDE, opened
 from .uploads import Upload, take
 from .views import shown_mask, shrunk, write_jpeg
@@ -139,6 +140,16 @@ class Session:
             save_png_atomic(path, shrunk(image.pixels, THUMBNAIL_SIDE), sync=False)
         if max(image.size) > FREE_SIDE and not (path := self._screen_path(digest)).exists():
             save_png_atomic(path, shrunk(image.pixels, FREE_SIDE), sync=False)
+
+    def keep_picture(self, image: Image) -> Path | None:
+        """Add a picture to the workspace; returns a file of it that lives as long as the workspace.
+
+        What a visitor sent lies in the session's folder, which is removed; a workspace that outlives the
+        session gets a copy.
+        """
+        outlives = not self.workspace.folder.is_relative_to(self.folder)
+        sent = image.path is not None and image.path.is_relative_to(self.folder)
+        return self.workspace.add_image(image, keep=outlives and sent).path
 
     def picture(self, digest: str) -> PictureFile:
         """The picture of a digest, also one that only the workspace knows.

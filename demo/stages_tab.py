@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from lfss.batch import stage_arrays
+from lfss.batch.folder import stage_arrays
 from lfss.errors import InputError
 from lfss.figures import save_png_atomic, strip
 from lfss.stages import Prediction, Stage

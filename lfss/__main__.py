@@ -86,8 +86,8 @@ def _check_texts(args: argparse.Namespace) -> None:
         for one in value if isinstance(value, list) else [value]:
             if "\0" in str(one):
                 raise InputError(f"{flag} holds NUL, which no name can have: '{one}'. Type it again.")
-            # Hints name files, whose names need not be text.
-            if isinstance(one, str) and name not in ("box", "mask", "scribble"):
+            # These name files, whose names need not be text.
+            if isinstance(one, str) and name not in ("support", "box", "mask", "scribble"):
                 checked(one, f"The value of {flag}", most=MAX_TYPED)
 
 

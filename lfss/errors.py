@@ -75,7 +75,11 @@ class UnknownName(InputError):
 
 
 class NoForeground(LfssError):
-    """No support shows the object, so there is nothing to search for."""
+    """No support of a label shows the object, so there is nothing to search for."""
+
+    def __init__(self, message: str, *, label: str = ""):
+        self.label = label
+        super().__init__(message)
 
 
 class WeightsError(LfssError):

@@ -485,7 +485,10 @@ def _image_of(query: Query) -> Image:
 
 def _check_supports(prepared: Prepared, masks: Tensor) -> None:
     if not masks.any():
-        raise NoForeground("No support shows the object. Add another support, or mark the object.")
+        label = prepared.label.text
+        raise NoForeground(
+            f"No support shows the object '{label}'. Add another support, or mark the object.", label=label
+        )
 
 
 def _value(stages: Sequence[Stage], key: str) -> npt.NDArray:

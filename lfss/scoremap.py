@@ -7,6 +7,7 @@ map, enlarged to the picture, reaches the threshold.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,6 +94,28 @@ def keep_scores(
 ) -> ScoreMap:
     """Pack what a model said: its (H, W) mask, and the (h, w) map in [0, 1] that it was cut from."""
     return ScoreMap(pack_mask(mask), pack_scores(scores), threshold, score, doubt)
+
+
+def settled_scores(
+    masks: Sequence[npt.NDArray[np.bool_]],
+    scores: Sequence[npt.NDArray[np.float32]],
+    apart: Callable[[int, int], bool],
+) -> list[npt.NDArray[np.float32]]:
+    """The maps to keep of labels that competed: 0 where another label got the pixel.
+
+    So no other threshold takes back what was lost.
+
+    Args:
+        masks: (H, W) bool of each label, after the competition.
+        scores: (H, W) in [0, 1] of each label.
+        apart: whether two labels, by number, may not share a pixel.
+    """
+    settled = []
+    for one, score in enumerate(scores):
+        rivals = [mask for other, mask in enumerate(masks) if other != one and apart(one, other)]
+        taken = np.logical_or.reduce(rivals) & ~masks[one] if rivals else None
+        settled.append(score if taken is None else np.where(taken, np.float32(0), score))
+    return settled
 
 
 def mask_at(

@@ -123,6 +123,12 @@ class Workspace:
         with self._database.reading() as connection:
             return pictures.get(connection, self.folder, digest)
 
+    def has_image(self, digest: str) -> bool:
+        """Whether a picture is known."""
+        with self._database.reading() as connection:
+            row = connection.execute("SELECT 1 FROM images WHERE digest=?", (digest,)).fetchone()
+        return row is not None
+
     def images(self) -> Iterator[Picture]:
         """All pictures in the order in which they were added, read a few at a time."""
         after = 0
@@ -300,22 +306,31 @@ class Workspace:
         Raises:
             InputError: the mask has another size than the picture.
         """
-        return self.put_packed(pack_draft(draft, scores, stamp=stamp), overwrite=overwrite)
+        return self.put_packed([pack_draft(draft, scores, stamp=stamp)], overwrite=overwrite)[0]
 
-    def put_packed(self, draft: PackedDraft, *, overwrite: bool = True) -> bool:
-        """Store a draft that was packed elsewhere, for instance on another machine."""
+    def put_packed(self, drafts: Sequence[PackedDraft], *, overwrite: bool = True) -> list[bool]:
+        """Store drafts that were packed elsewhere, for instance on another machine; all or none.
+
+        Returns:
+            For each whether it was stored, see ``put_draft``.
+        """
         with self._database.writing() as connection:
-            return packed.put(connection, self.folder, draft, overwrite=overwrite)
+            return [packed.put(connection, self.folder, draft, overwrite=overwrite) for draft in drafts]
 
-    def has_draft(self, digest: str, label: str) -> bool:
-        """Whether a picture has a draft of a label, in whatever state."""
+    def status(self, digest: str, label: str) -> Status | None:
+        """The state of the draft of a label on a picture; None if there is none."""
         with self._database.reading() as connection:
             row = connection.execute(
-                "SELECT 1 FROM drafts d JOIN images i ON i.id = d.image_id JOIN labels l ON l.id = d.label_id"
+                "SELECT r.status FROM drafts d JOIN revisions r ON r.id = d.revision_id"
+                " JOIN images i ON i.id = d.image_id JOIN labels l ON l.id = d.label_id"
                 " WHERE i.digest=? AND l.key=?",
                 (digest, label_key(label)),
             ).fetchone()
-        return row is not None
+        return None if row is None else row[0]
+
+    def has_draft(self, digest: str, label: str) -> bool:
+        """Whether a picture has a draft of a label, in whatever state."""
+        return self.status(digest, label) is not None
 
     def draft(self, digest: str, label: str) -> Draft | None:
         """The draft of a label on a picture; None if there is none."""
@@ -458,16 +473,6 @@ class Workspace:
             return history.changes(connection, self._draft_id(connection, digest, label))
 
     # Batches
-
-    def pending(self, label: str, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
-        """Those of the files whose picture has no draft of a label yet, one by one.
-
-        A file is known again by path, size and time. One that was changed or is new here is pending.
-        """
-        for path in map(Path, paths):
-            picture = self.find_image(path)
-            if picture is None or not self.has_draft(picture.digest, label):
-                yield path
 
     def record_failure(self, label: str, path: str | os.PathLike[str], message: str) -> None:
         """Note why a file could not be segmented, until a draft of it is stored."""

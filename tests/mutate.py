@@ -1,7 +1,7 @@
 """Break a module in one place at a time, and see whether its tests notice.
 
     python -m tests.mutate lfss/edges.py
-    python -m tests.mutate lfss/edges.py lfss/masks.py --out mutants.json
+    python -m tests.mutate lfss/edges.py lfss/packing.py --out mutants.json
     python -m tests.mutate lfss/doubt.py --tests tests/test_doubt.py --lines 20-60
 
 Each arithmetic operator, comparison, ``and``, ``or``, ``not`` and number of the module is changed once (a

@@ -8,16 +8,18 @@ import os
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from lfss import batch, figures
+from lfss import figures
 from lfss.__main__ import COMMANDS, main
+from lfss.batch import record
 from lfss.commands import console
 from lfss.errors import LabelError, NoForeground, SupportError, UnknownName, WeightsUnavailable
 from lfss.images import Image
@@ -62,7 +64,9 @@ class FakePredictor:
         self.options: dict[str, object] = {}
         self.before: Callable[[Image], None] = lambda query: None
 
-    def load(self, preset: str = "mini", *, method: str = "lfss", device: str = "auto") -> FakePredictor:
+    def load(
+        self, preset: str = "mini", *, method: str = "lfss", device: str = "auto", models_dir=None
+    ) -> FakePredictor:
         if method != "lfss":
             raise UnknownName("method", method, ("lfss", "other"))
         if preset == "far":
@@ -71,24 +75,31 @@ class FakePredictor:
             raise UnknownName("preset", preset, ("mini", "full"))
         return self
 
-    def prepare(self, label: Label, supports: list[FakeSupport]) -> str:
-        self.label, self.supports = label, list(supports)
-        return "prepared"
+    def prepare_classes(self, classes: list[tuple[Label, list[FakeSupport]]]) -> list[Label]:
+        self.label, self.supports = classes[0][0], list(classes[0][1])
+        self.classes = {label.text: list(supports) for label, supports in classes}
+        return [label for label, _ in classes]
 
-    def predict(
-        self, prepared: str, query: Image, *, threshold: float, assume_present: bool, snap: bool
-    ) -> Prediction:
-        assert prepared == "prepared"
+    def iterate_classes(
+        self, prepared: list[Label], query: Image, **options: Any
+    ) -> Iterator[tuple[int, Stage | Prediction]]:
+        """Of several labels, each after the first loses a half to the first."""
         self.seen.append(query.name)
-        self.options = {"threshold": threshold, "assume_present": assume_present, "snap": snap}
+        self.options = options
         self.before(query)
         score = query.pixels.max(axis=2).astype(np.float32) / 255
-        cells = score[::4, ::4]
+        cells, threshold = score[::4, ::4], options["threshold"]
         stages = (
             Stage("initial_mask", "Initial mask", "mask", (cells > 0.5,) * len(self.supports), cells > 0.5),
             Stage("score", "Score", "map", (), score),
         )
-        return Prediction(score >= threshold, score, 0.75, stages, self.label, "mini", threshold, 0.01)
+        for number in range(len(prepared)):
+            yield from ((number, stage) for stage in stages)
+        for number, label in enumerate(prepared):
+            mask, lost = score >= threshold, {prepared[0].text: 0.5} if number else {}
+            if number:
+                mask[:, ::2] = False
+            yield number, Prediction(mask, score, 0.75, stages, label, "mini", threshold, 0.01, "lfss", lost)
 
 
 @pytest.fixture
@@ -163,9 +174,9 @@ def test_results_mirror_the_folders_and_the_table_tells_each(place, model, capsy
 def test_label_threshold_and_presence_reach_the_model(place, model):
     assert segment("--not", "cat, wolf", "--threshold", "0.3", "--assume-present", label="dog, puppy") == 0
     assert model.label == Label("dog", ("puppy",), ("cat", "wolf"))
-    assert model.options == {"threshold": 0.3, "assume_present": True, "snap": True}
+    assert model.options == {"threshold": 0.3, "assume_present": True, "snap": True, "overlaps": ()}
     assert segment("--no-snap", out="plain") == 0
-    assert model.options == {"threshold": 0.5, "assume_present": False, "snap": False}
+    assert model.options == {"threshold": 0.5, "assume_present": False, "snap": False, "overlaps": ()}
 
 
 def test_stages_write_a_strip_and_arrays_without_pickle(place, model):
@@ -177,6 +188,54 @@ def test_stages_write_a_strip_and_arrays_without_pickle(place, model):
         ]  # fmt: skip
         assert arrays["score.query"].shape == (24, 32)
         assert arrays["initial_mask.query"].dtype == np.bool_
+
+
+def test_several_labels_get_a_folder_each_and_a_picture_is_read_once(place, model, capsys):
+    line = "segment --label dog --label Cat:1 --support s1.png Cat:1=s2.png --query photos --out out"
+    line += " --not dog=wolf"
+    assert main([*line.split(), "--may-overlap", "dog,Cat:1"]) == 0
+    assert sorted(f for f in files("out") if "mask" in f) == sorted(
+        f"{label}/{n}.mask.png" for label in ("dog", "Cat_1") for n in ("10", "2", "sub/2")
+    )
+    assert len(model.seen) == 3
+    assert {name: len(supports) for name, supports in model.classes.items()} == {"dog": 1, "Cat:1": 2}
+    assert model.label == Label("dog", (), ("wolf",))
+    assert model.options["overlaps"] == (("dog", "Cat:1"),)
+    text = capsys.readouterr().out
+    assert "6 done, 0 kept from before, 0 failed" in text
+    assert text.splitlines()[0].split() == [
+        "picture",
+        "label",
+        "mask",
+        "present",
+        "lost",
+        "to",
+        "seconds",
+        "status",
+    ]
+    assert "dog 50.0%" in text
+    assert "On 3 pictures 'dog' got pixels that 'Cat:1' claimed too, 50.0% of its mask on average." in text
+    Path("out/Cat_1/2.mask.png").unlink()
+    assert main([*line.split(), "--may-overlap", "dog,Cat:1", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["counts"] == {"done": 2, "kept": 4, "failed": 0}
+    assert document["results"][1]["lost"] == {"dog": 0.5}
+    assert main(line.split()) == 2
+    assert "another --may-overlap" in capsys.readouterr().err
+
+
+def test_marks_of_one_of_several_labels(place, model):
+    line = "segment --label dog --label cat --support s1.png s2.png --query photos --out out"
+    assert main([*line.split(), "--box", "CAT=s1.png=1,1,9,9", "--box", "dog=s2.png=0,0,5,5"]) == 0
+    marked = {name: [s.known is not None for s in supports] for name, supports in model.classes.items()}
+    assert marked == {"dog": [False, True], "cat": [True, False]}
+
+
+def test_a_file_whose_name_begins_like_a_label_is_written_with_its_folder(place, model):
+    save_photo(place / "dog=a.png")
+    line = "segment --label dog --support ./dog=a.png --query photos --out out"
+    assert main(line.split()) == 0
+    assert model.supports[0].image.name == "dog=a.png"
 
 
 def test_pictures_with_equal_stems_or_names_do_not_meet(place, model):
@@ -240,6 +299,19 @@ def test_results_of_other_settings_are_not_mixed(place, model, capsys):
     assert segment(label="cat") == 0
 
 
+def test_a_folder_of_an_earlier_version_goes_on(place, model, capsys):
+    assert segment() == 0
+    file = Path("out/lfss-run.json")
+    document = json.loads(file.read_text())
+    del document["origins"]
+    earlier = ("image", "status", "mask", "area", "presence", "seconds", "message")
+    document["results"] = [{key: entry[key] for key in earlier} for entry in document["results"]]
+    file.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert segment("--json") == 0
+    assert json.loads(capsys.readouterr().out)["counts"] == {"done": 0, "kept": 3, "failed": 0}
+
+
 def test_files_of_other_origin_and_damaged_records_are_not_replaced(place, model, capsys):
     save_photo(place / "out" / "2.mask.png")
     assert segment() == 2
@@ -272,7 +344,7 @@ def test_stopping_before_the_first_picture_is_a_sentence_too(place, model, monke
     def stop(*_args, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(model, "prepare", stop)
+    monkeypatch.setattr(model, "prepare_classes", stop)
     assert segment() == 130
     assert capsys.readouterr().err.strip() == "Stopped."
 
@@ -338,7 +410,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(place, model, monkeypatch
     def deny(_path: Path, _data: bytes) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(batch, "write_atomic", deny)
+    monkeypatch.setattr(record, "write_atomic", deny)
     assert segment() == 1
     assert "Nothing can be written to 'out' (Permission denied)" in capsys.readouterr().err
     assert model.seen == []
@@ -432,6 +504,13 @@ def bad_inputs() -> dict[str, tuple[str, str]]:
         "support is no picture": (base.replace("s1.png", "void/note.txt"), "not a picture"),
         "out is a file": (base.replace("--out out", "--out s2.png"), "is a file"),
         "no support": (base.replace("--support s1.png", ""), "at least one photo"),
+        "no label": (base.replace("--label dog", ""), "belong to a label"),
+        "nothing to search for": ("segment --query photos --out out", "Say what to search for"),
+        "two labels alike": (f"{base} --label DOG", "Two labels of this run are 'dog'"),
+        "'not' words of no label": (f"{base} --label cat --not wolf", "does not say which"),
+        "a box of no label": (f"{base} --label cat --box s1.png=1,1,9,9", "does not say which"),
+        "a pair of one": (f"{base} --label cat --may-overlap cat", "names two labels"),
+        "two classes to save": (f"{base} --label cat --save-class c.safetensors", "saves one class"),
         "no target": (base.replace("--out out", ""), "Say where results go"),
         "no query": (base.replace("--query photos", ""), "Say which pictures"),
         "engine without a workspace": (f"{base} --engine ray", "--workspace"),
@@ -462,8 +541,6 @@ def test_bad_inputs_are_one_sentence_and_exit_2(case, json_too, place, model, ca
     [
         "",
         "dance",
-        "segment --support s1.png --query photos --out out",
-        "segment --label dog --class dog.safetensors --query photos --out out",
         "segment --label dog --support s1.png --query photos --out out --workspace ws",
         "segment --label dog --support s1.png --query photos --list photos.txt --out out",
         "segment --label dog --support --query photos --out out",
@@ -495,10 +572,10 @@ def test_a_locked_folder_exits_2(place, model, monkeypatch, capsys):
 
 
 def test_errors_of_prepare_are_refused(place, model, monkeypatch):
-    def refuse(_label, _supports):
+    def refuse(_classes):
         raise LabelError("This model knows no such word.")
 
-    monkeypatch.setattr(model, "prepare", refuse)
+    monkeypatch.setattr(model, "prepare_classes", refuse)
     assert segment() == 2
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from samples import a_draft, digest_of, write_photo
 from lfss.__main__ import main
 from lfss.annotations import FORMATS
 from lfss.annotations.bundle import verify_bundle
-from lfss.commands import export, into_workspace
+from lfss.commands import export, report
 from lfss.drafts import STATUSES
 from lfss.errors import WorkspaceError
 from lfss.images import read_image
@@ -78,7 +79,7 @@ def test_a_workspace_is_filled_and_knows_who_made_each_draft(place, capsys):
         for draft in drafts:
             assert (draft.mask & truth).sum() / (draft.mask | truth).sum() > 0.8
             assert draft.origin.threshold == 0.4
-            assert draft.origin.settings == {"assume_present": "False", "snap": "False"}
+            assert draft.origin.settings == {"assume_present": "no", "snap": "no"}
             assert draft.origin.supports == (read_image("s.png").digest,)
         assert [support.picture.name for support in workspace.supports("red")] == ["s.png"]
 
@@ -86,15 +87,15 @@ def test_a_workspace_is_filled_and_knows_who_made_each_draft(place, capsys):
 def test_the_same_command_goes_on_where_it_stopped(place, monkeypatch, capsys):
     from lfss.predictor import Predictor
 
-    asked, predict = [], Predictor.predict
+    asked, iterate = [], Predictor.iterate_classes
 
     def stop_at_b(self, prepared, query, **options):
         asked.append(query.name)
         if query.name == "b.png" and asked.count("b.png") == 1:
             raise KeyboardInterrupt
-        return predict(self, prepared, query, **options)
+        return iterate(self, prepared, query, **options)
 
-    monkeypatch.setattr(Predictor, "predict", stop_at_b)
+    monkeypatch.setattr(Predictor, "iterate_classes", stop_at_b)
     assert segment("--json") == 130
     document = json.loads(capsys.readouterr().out)
     assert document["counts"] == {"done": 1, "kept": 0, "failed": 0}
@@ -213,23 +214,22 @@ def test_a_workspace_that_fails_under_way_stops_with_one_sentence(place, monkeyp
 def test_without_ray_one_sentence_says_how_to_get_it(place, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     assert segment("--engine", "ray") == 2
-    assert "pip install 'lfss-studio[scale]'" in capsys.readouterr().err
+    assert "pip install 'ray[default]'" in capsys.readouterr().err
     assert not Path("ws").exists()
 
 
-def test_the_cluster_gets_the_class_the_list_and_the_options(place, monkeypatch, capsys):
-    from lfss import scale
-    from lfss.fill import fill
+def test_the_cluster_gets_the_classes_the_list_and_the_options(place, monkeypatch, capsys):
+    from lfss.batch import on_ray
+    from lfss.batch.loop import here
 
     asked = {}
 
-    def fill_here(workspace, load, paths, *, workers, gpus, settings):
+    def one_here(load, sink, *, workers, gpus):
         asked.update(workers=workers, gpus=gpus, options=load.options, device=load.device)
-        predict, prepared = load()
-        return fill(workspace, predict, prepared, paths, settings=settings)
+        return here(load(), sink)
 
-    monkeypatch.setattr(scale, "connect", lambda address: asked.update(address=address))
-    monkeypatch.setattr(scale, "fill_on_ray", fill_here)
+    monkeypatch.setattr(on_ray, "connect", lambda address: asked.update(address=address))
+    monkeypatch.setattr(on_ray, "on_ray", one_here)
     more = "--engine ray --ray-address head:6379 --workers 2 --gpus 0.5 --threshold 0.4 --assume-present"
     assert segment(*more.split()) == 0
     assert asked == {
@@ -237,9 +237,119 @@ def test_the_cluster_gets_the_class_the_list_and_the_options(place, monkeypatch,
         "workers": 2,
         "gpus": 0.5,
         "device": "cpu",
-        "options": {"threshold": 0.4, "assume_present": True, "snap": True},
+        "options": {"threshold": 0.4, "assume_present": True, "snap": True, "overlaps": ()},
     }
     assert "3 done" in capsys.readouterr().out
+
+
+# Several labels, and going on with what a workspace has
+
+
+def two_scenes(place: Path) -> None:
+    """Photos with a red and a blue rectangle, which lie side by side."""
+    for seed, name in ((11, "two"), (12, "too")):
+        pixels = scene(size=(144, 160), box=(40, 10, 100, 70), seed=seed)
+        pixels[40:100, 90:150] = scene("blue", size=(144, 160), box=(0, 0, 144, 160), seed=seed)[
+            40:100, 90:150
+        ]
+        (place / "both").mkdir(exist_ok=True)
+        PIL.Image.fromarray(pixels).save(place / "both" / f"{name}.png")
+
+
+BOTH = "--label red --label blue --support red=s.png blue=both/two.png --not red=yellow"
+
+
+def test_labels_of_one_run_compete_and_each_picture_is_read_and_encoded_once(place, monkeypatch, capsys):
+    from lfss.predictor import Predictor
+
+    two_scenes(place)
+    encoded, encode = [], Predictor.encode
+    monkeypatch.setattr(
+        Predictor, "encode", lambda self, image: encoded.append(image.name) or encode(self, image)
+    )
+    assert segment("--query", "both", what=BOTH) == 0
+    assert sorted(encoded) == ["s.png", "too.png", "two.png", "two.png"]  # two.png is also a support
+    assert "4 done, 0 kept" in capsys.readouterr().out
+    with Workspace.open("ws", create=False) as workspace:
+        for picture in {d.image_digest for d in workspace.drafts()}:
+            red, blue = (workspace.draft(picture, label) for label in ("red", "blue"))
+            assert red.mask[50:90, 20:60].mean() > 0.9
+            assert blue.mask[50:90, 100:140].mean() > 0.9
+            assert not (red.mask & blue.mask).any()
+
+
+def test_what_a_label_lost_is_stored_told_and_not_taken_back(place, monkeypatch, capsys):
+    from lfss.predictor import Predictor
+
+    iterate = Predictor.iterate_classes
+
+    def lose(self, prepared, query, **options):
+        for number, item in iterate(self, prepared, query, **options):
+            if number and hasattr(item, "mask"):
+                item = replace(item, mask=item.mask & False, lost={"red": 1.0})
+            yield number, item
+
+    monkeypatch.setattr(Predictor, "iterate_classes", lose)
+    line = ("--label", "red", "--label", "Crimson, red")
+    assert segment("--query", "photos/a.png", *line, what="--support s.png") == 0
+    text = capsys.readouterr().out
+    assert "On 1 picture 'red' got pixels that 'Crimson' claimed too, 100.0% of its mask" in text
+    with Workspace.open("ws", create=False) as workspace:
+        (digest,) = {d.image_digest for d in workspace.drafts()}
+        assert workspace.draft(digest, "Crimson").lost == {"red": 1.0}
+        assert workspace.draft(digest, "red").mask.any()
+        workspace.rethreshold("Crimson", 0.4)
+        both = workspace.draft(digest, "Crimson").mask & workspace.draft(digest, "red").mask
+        assert not both.any()
+
+
+def test_a_command_without_a_label_goes_on_with_the_labels_of_the_workspace(place, capsys):
+    two_scenes(place)
+    assert segment("--query", "both/two.png", "--threshold", "0.4", what=BOTH) == 0
+    assert segment("--query", "both/two.png", "--threshold", "0.4", what=BOTH) == 0
+    Path("more.txt").write_text("both/two.png\nboth/too.png\n")
+    capsys.readouterr()
+    assert lfss("segment --workspace ws --list more.txt --device cpu --json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["labels"], document["counts"]) == (["red", "blue"], {"done": 2, "kept": 2, "failed": 0})
+    with Workspace.open("ws", create=False) as workspace:
+        made = {(d.label, d.image_name): d for d in workspace.drafts()}
+        for label in ("red", "blue"):
+            one, other = made[label, "two.png"].origin, made[label, "too.png"].origin
+            assert one == other
+            assert one.threshold == 0.4
+        assert made["red", "too.png"].origin.label == "red (not: yellow)"
+        assert [(c.preset, c.method) for c in workspace.labels()] == [("tests.fakes:preset", "lfss")] * 2
+    assert lfss("segment --workspace ws --list more.txt --device cpu --label RED --overwrite") == 0
+    with Workspace.open("ws", create=False) as workspace:
+        assert [c.name for c in workspace.labels()] == ["red", "blue"]
+        assert workspace.labels()[0].label.distractors == ("yellow",)
+
+
+def test_different_thresholds_of_labels_must_be_settled(place, capsys):
+    assert segment("--threshold", "0.4") == 0
+    assert segment("--threshold", "0.6", what="--label blue --support s.png") == 0
+    line = "segment --workspace ws --query photos --device cpu"
+    assert lfss(line) == 2
+    assert "('red' 0.4, 'blue' 0.6)" in capsys.readouterr().err
+    assert lfss(f"{line} --threshold 0.5") == 0
+
+
+def test_a_workspace_without_supports_has_nothing_to_go_on_with(place, capsys):
+    with Workspace.open("ws") as workspace:
+        workspace.add_label("red")
+    assert lfss("segment --workspace ws --query photos") == 2
+    assert "no label with supports to go on with" in capsys.readouterr().err
+
+
+def test_a_saved_class_stays_with_the_workspace(place, capsys):
+    assert segment("--save-class", "red.safetensors", to="--out direct") == 0
+    assert segment("--query", "photos/a.png", what="--class red.safetensors") == 0
+    Path("red.safetensors").unlink()
+    assert lfss("segment --workspace ws --query photos --preset tests.fakes:preset --device cpu") == 0
+    assert len(rows()) == 3
+    with Workspace.open("ws", create=False) as workspace:
+        assert {d.origin.supports for d in workspace.drafts()} == {(read_image("s.png").digest,)}
 
 
 # Saved classes
@@ -589,7 +699,7 @@ def test_a_support_without_its_picture_costs_only_itself(place, capsys):
 
 
 def test_failures_beyond_a_hundred_are_counted(place, monkeypatch, capsys):
-    monkeypatch.setattr(into_workspace, "MOST_TOLD", 2)
+    monkeypatch.setattr(report, "MOST_TOLD", 2)
     for number in range(5):
         (place / "photos" / f"text{number}.jpg").write_text("no picture")
     assert segment() == 1

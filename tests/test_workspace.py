@@ -57,7 +57,7 @@ def test_neither_torch_nor_gradio_is_imported_for_a_workspace():
 
 
 def test_a_workspace_opens_without_loading_torch():
-    modules = "lfss.workspace, lfss.fill, lfss.scale"
+    modules = "lfss.workspace, lfss.batch.drafts, lfss.batch.on_ray"
     heavy = "{'torch', 'gradio', 'matplotlib', 'ray'}"
     code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -516,7 +516,7 @@ def test_a_changed_file_is_told_and_the_drafts_of_the_earlier_picture_stay(works
     write_photo(path, 2)
     with pytest.raises(WorkspaceError, match=r"has changed since 'a\.png' was added"):
         workspace.image_path(digest)
-    assert list(workspace.pending("dog", [path])) == [path]
+    assert workspace.find_image(path) is None
     assert workspace.add_image(path).digest != digest
     assert workspace.draft(digest, "dog") is not None
 
@@ -624,16 +624,6 @@ def test_what_does_not_fit_a_support_is_refused(workspace, known):
 
 
 # Batches
-
-
-def test_pending_leaves_out_what_has_a_draft(workspace, tmp_path):
-    paths = [write_photo(tmp_path / f"{n}.png", n) for n in range(4)]
-    assert list(workspace.pending("dog", paths)) == paths
-    for path in paths[:2]:
-        picture = workspace.add_image(path)
-        workspace.put_draft(a_draft(0, image_digest=picture.digest, image_path=path))
-    assert list(workspace.pending("dog", iter(paths))) == paths[2:]
-    assert list(workspace.pending("cat", paths)) == paths
 
 
 def test_a_failure_is_kept_until_the_picture_succeeds(workspace, tmp_path):

@@ -26,11 +26,12 @@ import cv2
 import numpy as np
 import PIL.Image
 
+from lfss.batch.drafts import IntoWorkspace
+from lfss.batch.loop import Query, Segment, Workers, finished, here, run
+from lfss.batch.on_ray import Load, LoadPreset, on_ray
 from lfss.drafts import Draft, Origin
-from lfss.fill import Filled, fill
 from lfss.images import Image, read_image
 from lfss.labels import Label
-from lfss.scale import Load, LoadPreset, fill_on_ray
 from lfss.stages import Prediction
 from lfss.workspace import Workspace
 
@@ -74,7 +75,8 @@ def _report(count: int, side: int, folder: Path) -> int:
         reading = _timed(lambda: grown.append(_watched(workspace.drafts(), count)))
         _line("read all masks", reading, _timed(lambda: _read_plain(plain)), count)
         paths = [folder / f"{n}.jpg" for n in range(count)]
-        resume = _timed(lambda: sum(1 for _ in workspace.pending(LABEL.text, paths)))
+        sink = IntoWorkspace(workspace, {LABEL.text: ()})
+        resume = _timed(lambda: [sink.kept(Query(path, path.name)) for path in paths])
         _line("resume: nothing to do", resume, _timed(lambda: [path.stat() for path in paths]), count)
         threshold = _timed(lambda: workspace.rethreshold(LABEL.text, 0.6))
         print(f"{'another threshold':24} {threshold:9.2f} s   {1e3 * threshold / count:8.2f} ms each")
@@ -175,17 +177,15 @@ def _resident() -> int:
 
 @dataclass(frozen=True)
 class StandIn:
-    """A model that works or waits for a set time, as a class and as what loads it."""
+    """A model that works or waits for a set time, and what loads it."""
 
     seconds: float
     wait: bool
-    label: Label = LABEL
-    digests: tuple[str, ...] = ()
 
-    def __call__(self) -> tuple[Callable[..., Prediction], StandIn]:
-        return self.predict, self
+    def __call__(self) -> Segment:
+        return self.segment
 
-    def predict(self, prepared: StandIn, query: Image) -> Prediction:
+    def segment(self, query: Image) -> Iterator[tuple[int, Prediction]]:
         clock = time.monotonic if self.wait else time.thread_time
         until = clock() + self.seconds
         scores = _scores(*query.size, seed=0)
@@ -194,7 +194,7 @@ class StandIn:
                 time.sleep(until - clock())
             else:
                 scores = _scores(*query.size, seed=0)
-        return Prediction(scores >= 0.5, scores, 0.9, (), self.label, "stand-in", 0.5, self.seconds)
+        yield 0, Prediction(scores >= 0.5, scores, 0.9, (), LABEL, "stand-in", 0.5, self.seconds)
 
 
 def _ray_report(args: argparse.Namespace, folder: Path) -> int:
@@ -205,12 +205,11 @@ def _ray_report(args: argparse.Namespace, folder: Path) -> int:
     if args.preset:
         from lfss.support import Support
 
-        load = LoadPreset(args.preset, LABEL, [Support(read_image(photos[0]))])
+        load = LoadPreset(args.preset, [(LABEL, [Support(read_image(photos[0]))])])
     model = args.preset or f"a stand-in that {'waits' if args.wait else 'works'} {args.seconds:g} s"
     print(f"{len(photos)} pictures, {model}, {os.cpu_count()} cores")
-    predict, prepared = load()
-    run = partial(_speed, photos)
-    plain = run(folder / "plain", lambda w: fill(w, predict, prepared, photos))
+    segment = load()
+    plain = _speed(photos, folder / "plain", lambda sink: here(segment, sink))
     print(f"plain loop   {plain:7.2f} pictures/s", flush=True)
     ray.init(
         num_cpus=args.workers,
@@ -221,7 +220,7 @@ def _ray_report(args: argparse.Namespace, folder: Path) -> int:
     )
     earlier = 0.0
     for workers in range(1, args.workers + 1):
-        now = run(folder / f"ray{workers}", partial(fill_on_ray, load=load, paths=photos, workers=workers))
+        now = _speed(photos, folder / f"ray{workers}", partial(on_ray, load, workers=workers))
         gain = now - earlier
         print(f"{workers:2} worker(s) {now:7.2f} pictures/s   {now / plain:5.2f} x plain   {gain:+.2f} added")
         earlier = now
@@ -229,10 +228,12 @@ def _ray_report(args: argparse.Namespace, folder: Path) -> int:
     return 0
 
 
-def _speed(photos: list[Path], folder: Path, batch: Callable[[Workspace], Iterator[Filled]]) -> float:
+def _speed(photos: list[Path], folder: Path, workers: Callable[[IntoWorkspace], Workers]) -> float:
     """Pictures a second between the first and the last, so that loading does not count."""
     with Workspace.open(folder) as workspace:
-        times = [time.perf_counter() for filled in batch(workspace) if filled.outcome == "drafted"]
+        sink = IntoWorkspace(workspace, {LABEL.text: ()})
+        done = finished(run((Query(path, path.name) for path in photos), workers(sink), sink))
+        times = [time.perf_counter() for one in done if one.outcomes[0].status == "done"]
     if len(times) != len(photos):
         raise SystemExit(f"{len(photos) - len(times)} of {len(photos)} pictures failed.")
     return (len(times) - 1) / (times[-1] - times[0])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import decode
-from ..batch import RUN_FILE
+from ..batch.record import RUN_FILE
 from ..drafts import Draft, Status
 from ..errors import InputError
 from ..images import MAX_MEGAPIXELS, SUFFIXES

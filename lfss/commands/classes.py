@@ -1,28 +1,39 @@
-"""What to search for, from the flags of ``segment``: label and supports, or a saved class."""
+"""What to search for, from the flags of ``segment``: labels with their supports, saved classes, or what a
+workspace has."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..atomic import sweep
+from ..batch.loop import Segment
+from ..batch.settings import Settings, common
+from ..devices import pick_device
 from ..errors import InputError
-from ..labels import Label, parse_label
+from ..images import read_image
+from ..labels import Label, label_key
 from ..marks import read_supports
 from ..predictor import Predictor
 from ..prepared import Prepared
+from ..storage.categories import Category
 from ..support import Support
+from ..workspace import DATABASE_NAME, Workspace
+from .labelled import LabelledFlags
 
-PRESET, METHOD = "mini", "lfss"  # where neither a flag nor a saved class says otherwise
+PRESET, METHOD = "mini", "lfss"
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class ClassRequest:
     """A class that has been asked for and read, but not yet prepared.
 
     Attributes:
@@ -44,71 +55,209 @@ class Wanted:
             return ["class", hashlib.sha256(self.source.read_bytes()).hexdigest()]
         return [_fingerprint(support) for support in self.supports]
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The pictures of its supports."""
+        return self.saved.digests if self.saved else tuple(s.image.digest for s in self.supports)
 
-def read_class(args: argparse.Namespace, *, kept: Sequence[Support] = ()) -> Wanted:
-    """Read the supports, or the saved class.
 
-    Args:
-        args: flags of ``segment``.
-        kept: supports of the workspace, for the label that comes without any.
+@dataclass(frozen=True, eq=False)
+class Request:
+    """All that a run searches for, and how.
+
+    Attributes:
+        classes: one or several.
+        preset, method: by name.
+        settings: threshold and so on.
+    """
+
+    classes: Sequence[ClassRequest]
+    preset: str
+    method: str
+    settings: Settings
+
+
+def read_request(args: argparse.Namespace) -> Request:
+    """Read labels, supports and saved classes, and what the workspace has where flags do not say.
 
     Raises:
-        InputError: a picture, a hint or the saved class cannot be used, or there is no support.
+        InputError: a picture, a mark or a saved class cannot be used, there is nothing to search for, or
+            two labels are the same.
     """
-    if args.class_file:
-        from ..devices import pick_device
-
-        saved = Prepared.load(args.class_file, device=pick_device(args.device))
-        return Wanted(saved.label, saved=saved, source=args.class_file)
-    label = parse_label(args.label, not_words=args.not_words)
-    if not args.support and kept:
-        return Wanted(label, kept)
-    if not args.support:
+    flags, found = LabelledFlags.of(args), _stored(args.workspace)
+    classes, going_on = [], []
+    if flags.labels or args.class_file:
+        for number, label in enumerate(flags.labels):
+            request, continued = _typed(args, flags, number, found.get(label_key(label.text)))
+            classes.append(request)
+            going_on += continued
+        classes += [_saved(file, args.device) for file in args.class_file]
+    else:
+        going_on = [one for one in found.values() if one.supports or one.class_file]
+        classes = [one.request(args.device) for one in going_on]
+    if not classes:
         raise InputError(
-            f"The workspace has no supports for '{label.text}'. Give at least one photo that shows the "
-            "object: --support PATH."
+            f"The workspace '{args.workspace}' has no label with supports to go on with. Say what to search "
+            "for: --label WORDS with --support PATH, or --class FILE."
         )
-    supports = read_supports(args.support, boxes=args.box, masks=args.mask, scribbles=args.scribble)
-    return Wanted(label, supports)
-
-
-def prepare(args: argparse.Namespace, wanted: Wanted) -> tuple[Any, Prepared]:
-    """Load the model and prepare the class; saves it where ``--save-class`` says.
-
-    Returns:
-        ``predict(prepared, query)`` with the options of the command line, and the prepared class.
-    """
-    saved = wanted.saved
-    preset, method = model_of(args, wanted)
-    predictor = Predictor.load(preset, method=method, device=args.device)
-    if saved:
-        for flag, made_by, given in (
-            ("preset", saved.preset, predictor.preset.name),
-            ("method", saved.method, method),
-        ):
-            if made_by != given:
-                raise InputError(
-                    f"The class in '{wanted.source}' was prepared with the {flag} '{made_by}', not with "
-                    f"'{given}'. Leave out --{flag}, or prepare the class again."
-                )
-    prepared = saved or predictor.prepare(wanted.label, wanted.supports)
-    if args.save_class:
-        _save(prepared, args.save_class)
-    return partial(predictor.predict, **options(args)), prepared
-
-
-def model_of(args: argparse.Namespace, wanted: Wanted) -> tuple[str, str]:
-    """Names of the preset and of the method: those of the flags, else those of the saved class."""
-    saved = wanted.saved
-    return (
-        args.preset or (saved.preset if saved else PRESET),
-        args.method or (saved.method if saved else METHOD),
+    _check_names(classes)
+    saved = [one.saved for one in classes if one.saved]
+    return Request(
+        classes,
+        _agreed(
+            args.preset,
+            [*(one.preset for one in saved), *(one.category.preset for one in going_on)],
+            "preset",
+            PRESET,
+        ),
+        _agreed(
+            args.method,
+            [*(one.method for one in saved), *(one.category.method for one in going_on)],
+            "method",
+            METHOD,
+        ),
+        _settings(args, going_on),
     )
 
 
-def options(args: argparse.Namespace) -> dict[str, Any]:
-    """Keyword arguments of ``Predictor.predict``."""
-    return {"threshold": args.threshold, "assume_present": args.assume_present, "snap": args.snap}
+def load(args: argparse.Namespace, request: Request) -> Segment:
+    """Load the model and prepare the classes; saves the one class where ``--save-class`` says."""
+    predictor = Predictor.load(request.preset, method=request.method, device=args.device)
+    for one in request.classes:
+        if one.saved is not None:
+            _check_made_with(one.saved, one.source, preset=predictor.preset.name, method=request.method)
+    new = [(one.label, one.supports) for one in request.classes if one.saved is None]
+    made = iter(predictor.prepare_classes(new) if new else [])
+    prepared = [one.saved or next(made) for one in request.classes]
+    if args.save_class:
+        _save(prepared[0], args.save_class)
+    return partial(predictor.iterate_classes, prepared, **request.settings.options)
+
+
+def keep_classes(workspace: Workspace, request: Request) -> None:
+    """Keep in the workspace all that the run searches for; what a person marked there stays."""
+    names = {label_key(category.name) for category in workspace.labels()}
+    for one in request.classes:
+        there = workspace.supports(one.label.text) if label_key(one.label.text) in names else []
+        marks: dict[str, npt.NDArray[np.int8] | None] = {}
+        if one.source is None:
+            marks |= {kept.picture.digest: kept.known for kept in there}
+        for support in one.supports:
+            workspace.add_image(support.image)
+            if support.known is not None or support.image.digest not in marks:
+                marks[support.image.digest] = support.known
+        workspace.put_class(
+            one.label,
+            marks,
+            method=request.method,
+            preset=request.preset,
+            settings=request.settings.stored(),
+            class_file=one.source,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """A class of a workspace."""
+
+    category: Category
+    supports: Sequence[tuple[Path, Any]]
+    class_file: Path | None
+
+    def request(self, device: str, label: Label | None = None) -> ClassRequest:
+        label = label or self.category.label
+        if self.class_file:
+            return replace(_saved(self.class_file, device), label=label)
+        return ClassRequest(
+            label,
+            [
+                Support(read_image(path), None if (known == -1).all() else known)
+                for path, known in self.supports
+            ],
+        )
+
+
+def _stored(folder: Path | None) -> dict[str, _Stored]:
+    """The classes of a workspace, if there is one, by the key of their label."""
+    if folder is None or not (folder / DATABASE_NAME).exists():
+        return {}
+    with Workspace.open(folder, create=False) as workspace:
+        return {
+            label_key(category.name): _Stored(
+                category,
+                [
+                    (workspace.image_path(kept.picture.digest), kept.known)
+                    for kept in workspace.supports(category.name)
+                ],
+                workspace.class_file(category.name),
+            )
+            for category in workspace.labels()
+        }
+
+
+def _typed(
+    args: argparse.Namespace, flags: LabelledFlags, number: int, stored: _Stored | None
+) -> tuple[ClassRequest, list[_Stored]]:
+    """The class of a label that was typed, and what of the workspace it goes on with."""
+    label = flags.labels[number]
+    if stored and not label.synonyms and not label.distractors:
+        label = replace(stored.category.label, text=stored.category.name)
+    paths = flags.supports[number]
+    if paths:
+        marks = flags.marks[number]
+        supports = read_supports(paths, boxes=marks["box"], masks=marks["mask"], scribbles=marks["scribble"])
+        return ClassRequest(label, supports), []
+    if stored and (stored.supports or stored.class_file):
+        return stored.request(args.device, label), [stored]
+    raise InputError(
+        f"There are no supports for '{label.text}'. Give at least one photo that shows the object: "
+        f"--support PATH for every label, or --support '{label.text}=PATH' for this one."
+    )
+
+
+def _saved(file: Path, device: str) -> ClassRequest:
+    saved = Prepared.load(file, device=pick_device(device))
+    return ClassRequest(saved.label, saved=saved, source=file)
+
+
+def _check_made_with(saved: Prepared, source: Path | None, **given: str) -> None:
+    """Raise an InputError unless a saved class was prepared with the preset and the method in use."""
+    for flag, name in given.items():
+        if getattr(saved, flag) != name:
+            raise InputError(
+                f"The class in '{source}' was prepared with the {flag} '{getattr(saved, flag)}', not with "
+                f"'{name}'. Leave out --{flag}, or prepare the class again."
+            )
+
+
+def _check_names(classes: Sequence[ClassRequest]) -> None:
+    seen: dict[str, str] = {}
+    for one in classes:
+        key = label_key(one.label.text)
+        if key in seen:
+            raise InputError(f"Two labels of this run are '{seen[key]}'. Leave one out, or rename it.")
+        seen[key] = one.label.text
+
+
+def _agreed(typed: str | None, known: Sequence[str], what: str, default: str) -> str:
+    """The preset or method that was typed, else the one that all classes were made with."""
+    found = list(dict.fromkeys(name for name in known if name))
+    if typed is None and len(found) > 1:
+        raise InputError(
+            f"The classes were made with different {what}s ({', '.join(found)}). Say which to use: --{what}."
+        )
+    return typed or (found[0] if found else default)
+
+
+def _settings(args: argparse.Namespace, going_on: Sequence[_Stored]) -> Settings:
+    """What was typed; the rest from the classes of the workspace that the run goes on with."""
+    stored = [one.category.settings for one in going_on if one.category.settings]
+    if args.threshold is not None:
+        stored = [{**settings, "threshold": f"{args.threshold:g}"} for settings in stored]
+    base = common(stored, [one.category.name for one in going_on])
+    typed = {name: getattr(args, name) for name in ("threshold", "assume_present", "snap")}
+    pairs = LabelledFlags.of(args).may_overlap or base.may_overlap
+    return replace(base, **{k: v for k, v in typed.items() if v is not None}, may_overlap=pairs)
 
 
 def _save(prepared: Prepared, file: Path) -> None:

@@ -3,102 +3,105 @@
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..batch import Outcome, earlier_outcomes, plan, run, save_outcomes
-from ..errors import LfssError, WeightsError
+from ..annotations.plan import safe_name, unique
+from ..batch.folder import FolderLabel, IntoFolder
+from ..batch.loop import Outcome, Query, here, run
+from ..batch.planning import plan
+from ..batch.record import RunRecord, earlier_records
+from ..errors import LfssError
 from ..lists import PathList
-from . import FAILED, NO_WEIGHTS, OK, STOPPED
-from .console import GOES_ON, print_json, print_summary, print_table, shown, with_progress
+from . import FAILED
+from .console import print_json, print_table, shown
+from .report import Report, carry_out, lost_text, one_or_all
 
-_SAVE_EVERY = 5.0  # seconds between two writings of the records
+if TYPE_CHECKING:
+    from .classes import Request
 
 
 def segment(args: argparse.Namespace) -> int:
-    """Prepare the class once, segment every query, write results, and report."""
+    """Prepare the classes once, segment every query, write results, and report."""
     jobs = (
         plan(args.query, args.out) if args.query else plan(list(PathList(args.list)), args.out, missing=True)
     )
 
-    from .classes import model_of, prepare, read_class  # brings torch, so the cheap checks come first
+    from .classes import load, read_request  # brings torch, so the cheap checks come first
 
-    wanted = read_class(args)
-    preset, method = model_of(args, wanted)
-    settings = {
-        "label": list(wanted.label.phrases),
-        "'not' words": list(wanted.label.distractors),
-        "preset": preset,
-        "method": method,
-        "threshold": args.threshold,
-        "--assume-present": args.assume_present,
-        "--snap": args.snap,
-        "choice of supports": wanted.fingerprint,
-    }
-    earlier = {} if args.overwrite else earlier_outcomes(args.out, settings, jobs)
-    predict, prepared = prepare(args, wanted)
-    outcomes = run(
-        jobs,
-        lambda query: predict(prepared, query),
-        supports=[support.image for support in wanted.supports],
-        stages=args.stages,
-        earlier=earlier,
+    request = read_request(args)
+    settings, labels = _settings(request), _labels(request)
+    earlier = RunRecord(settings, [])
+    if not args.overwrite:
+        earlier = earlier_records(args.out, settings, jobs, [label.folder for label in labels])
+    segment_picture = load(args, request)
+    provenance, seen = request.settings.provenance, list[Outcome]()
+    sink = IntoFolder(args.out, jobs, labels, earlier=earlier, provenance=provenance, stages=args.stages)
+    queries = (Query(job.image, job.image.name) for job in jobs)
+    report = carry_out(
+        run(queries, here(segment_picture, sink), sink, begin=sink.save), len(jobs), note=seen.append
     )
-    return _carry_out(args, outcomes, len(jobs), settings, earlier)
-
-
-def _carry_out(
-    args: argparse.Namespace,
-    outcomes: Iterator[Outcome],
-    total: int,
-    settings: dict[str, Any],
-    earlier: dict[str, Outcome],
-) -> int:
-    """Drain the run with its records kept on disk, however it ends, and report."""
-    records, seen, stop, code = dict(earlier), [], "", OK
-    started = saved = time.monotonic()
     try:
-        save_outcomes(args.out, settings, records.values())
-        for outcome in with_progress(outcomes, total):
-            seen.append(outcome)
-            records[outcome.image] = outcome
-            if time.monotonic() - saved > _SAVE_EVERY:
-                save_outcomes(args.out, settings, records.values())
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        stop, code = GOES_ON, STOPPED
+        sink.save()
     except LfssError as error:
-        stop, code = str(error), NO_WEIGHTS if isinstance(error, WeightsError) else FAILED
-    try:
-        save_outcomes(args.out, settings, records.values())
-    except LfssError as error:
-        stop, code = stop or str(error), code or FAILED
-    if any(outcome.status == "failed" for outcome in seen):
-        code = code or FAILED
-    _report(args, seen, settings, stop=stop, code=code, seconds=time.monotonic() - started)
-    return code
+        report.stop, report.code = report.stop or str(error), report.code or FAILED
+    _print(args, seen, settings, report)
+    return report.code
 
 
-def _report(
-    args: argparse.Namespace,
-    outcomes: Sequence[Outcome],
-    settings: dict[str, Any],
-    *,
-    stop: str,
-    code: int,
-    seconds: float,
+def _settings(request: Request) -> dict[str, Any]:
+    """What must be the same for a run to go on in a folder; of several labels a list for each."""
+    classes, settings = request.classes, request.settings
+    found: dict[str, Any] = {
+        "label": one_or_all(list(one.label.phrases) for one in classes),
+        "'not' words": one_or_all(list(one.label.distractors) for one in classes),
+        "preset": request.preset,
+        "method": request.method,
+        "threshold": settings.threshold,
+        "--assume-present": settings.assume_present,
+        "--snap": settings.snap,
+        "choice of supports": one_or_all(one.fingerprint for one in classes),
+    }
+    if settings.may_overlap:
+        found["--may-overlap"] = [list(pair) for pair in settings.may_overlap]
+    return found
+
+
+def _labels(request: Request) -> list[FolderLabel]:
+    """The labels, each with a folder of its own where there are several."""
+    names = [one.label.text for one in request.classes]
+    folders = [""]
+    if len(names) > 1:
+        folders = unique([safe_name(name) for name in names], [str(n + 1) for n in range(len(names))])
+    return [
+        FolderLabel(name, folder, [support.image for support in one.supports], one.digests)
+        for name, folder, one in zip(names, folders, request.classes)
+    ]
+
+
+def _print(
+    args: argparse.Namespace, outcomes: Sequence[Outcome], settings: dict[str, Any], report: Report
 ) -> None:
-    counts = {status: sum(o.status == status for o in outcomes) for status in ("done", "kept", "failed")}
     if args.json:
-        results = [asdict(outcome) for outcome in outcomes]
-        document = {"out": str(args.out), "settings": settings, "results": results, "counts": counts}
-        print_json({**document, "seconds": round(seconds, 3), "error": stop or None, "exit_code": code})
+        document = {"out": str(args.out), "settings": settings, "results": list(map(asdict, outcomes))}
+        print_json({**document, **report.as_json()})
         return
-    rows = [("picture", "mask", "present", "seconds", "status")]
+    several = len({outcome.label for outcome in outcomes}) > 1
+    lost = any(outcome.lost for outcome in outcomes)
+    rows = []
     for o in outcomes:
-        numbers = shown(o.area, ".1%"), shown(o.presence, ".0%"), shown(o.seconds, ".2f")
-        rows.append((o.image, *numbers, f"{o.status}: {o.message}" if o.message else o.status))
-    print_table(rows)
-    print_summary(counts, seconds, f"Results: {args.out}", stop=stop)
+        status = f"{o.status}: {o.message}" if o.message else o.status
+        columns = {
+            "picture": o.image,
+            "label": o.label if several else None,
+            "mask": shown(o.area, ".1%"),
+            "present": shown(o.presence, ".0%"),
+            "lost to": lost_text(o.lost) if lost else None,
+            "seconds": shown(o.seconds, ".2f"),
+            "status": status,
+        }
+        rows.append({name: value for name, value in columns.items() if value is not None})
+    heading = tuple(rows[0]) if rows else ("picture", "mask", "present", "seconds", "status")
+    print_table([heading, *(tuple(row.values()) for row in rows)])
+    report.print(f"Results: {args.out}")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..labels import parse_label
 from . import OK
 from .console import print_json
+from .labelled import LabelledFlags
 
 _EXAMPLES = """\
 what is known of a support, each flag as often as needed; IMAGE is the support's file name, or its path
@@ -18,16 +18,24 @@ as given to --support where two share a name:
   --mask dog1.jpg=dog1_mask.png    exactly the object, white (or not black) on black, same size
   --scribble dog1.jpg=strokes.png  green or white strokes on the object, red ones beside it, same size
 
+several labels: --label dog --label cat. What stands before "=" names the label that a value is for; without
+it, supports are for every label:
+  --support dog=dogs cat=cat1.jpg cat=cat2.jpg    --not dog=wolf,fox    --box cat=cat1.jpg=40,30,200,180
+Where two labels claim a pixel the more probable one gets it; --may-overlap rider,horse lets both have it.
+
 examples:
   lfss segment --label dog --support dog1.jpg dog2.jpg --query photos --out masks
+  lfss segment --label dog --label cat --support dog=dog1.jpg cat=cat1.jpg --query photos --workspace pets
+  lfss segment --workspace pets --list more.txt    (goes on with the labels that the workspace has)
   lfss segment --label "mug, cup" --not "plate, bowl" --support mug.jpg \\
       --box mug.jpg=120,80,340,310 --query kitchen garden/table.jpg --out masks --stages
   lfss segment --label dog --support dog1.jpg --list photos.txt --workspace dogs
   lfss segment --label dog --support dog1.jpg --save-class dog.safetensors
   lfss segment --class dog.safetensors --query photos --out masks
 
---out: files in the folders of the queries: NAME.mask.png (0 and 255), NAME.overlay.jpg, and with --stages
-NAME.stages.png and NAME.stages.npz. --workspace: drafts to review, correct and export. Either way the
+--out: files in the folders of the queries, of several labels below a folder for each: NAME.mask.png (0 and
+255), NAME.overlay.jpg, and with --stages NAME.stages.png and NAME.stages.npz; lfss import --format
+segment-out reads them. --workspace: drafts to review, correct and export. Either way the
 same command again goes on where it stopped.
 exit codes: 0 all done, 1 some failed, 2 bad input, 3 weights missing, 130 stopped by Ctrl-C.
 """
@@ -35,7 +43,7 @@ exit codes: 0 all done, 1 some failed, 2 bad input, 3 weights missing, 130 stopp
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of the command."""
-    parser.description = "Find one class of object in pictures, from its name and a few photos of it."
+    parser.description = "Find objects in pictures, from their names and a few photos of each."
     parser.epilog = _EXAMPLES
     _add_class_flags(parser)
     files: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "PATH"}
@@ -51,15 +59,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", help="the model, 'mini' or that of --class; see 'lfss models'")
     parser.add_argument("--method", metavar="NAME", help="how it segments: 'lfss', or that of --class")
-    parser.add_argument("--threshold", type=_share, default=0.5, help="score from which a pixel is object")
+    parser.add_argument(
+        "--threshold", type=_share, help="score from which a pixel is object; 0.5 if not given"
+    )
     parser.add_argument(
         "--snap",
         action=argparse.BooleanOptionalAction,
-        default=True,
+        default=None,
         help="move the mask's border to the picture's edges",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
-    parser.add_argument("--assume-present", action="store_true", help="the object is in every query")
+    parser.add_argument(
+        "--assume-present", action="store_true", default=None, help="the object is in every query"
+    )
     parser.add_argument("--stages", action="store_true", help="with --out: every intermediate result too")
     parser.add_argument(
         "--overwrite",
@@ -70,26 +82,38 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_class_flags(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--label", metavar="WORDS", help="name, then synonyms after commas")
-    what.add_argument(
-        "--class", dest="class_file", type=Path, metavar="FILE", help="a class that --save-class has saved"
-    )
+    words: dict[str, Any] = {"action": "append", "default": [], "metavar": "WORDS"}
+    parser.add_argument("--label", **words, help="name, then synonyms after commas; once for each label")
     parser.add_argument(
-        "--not", dest="not_words", default="", metavar="WORDS", help="what it is not, with commas"
+        "--class",
+        dest="class_file",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a class that --save-class has saved; as often as needed",
     )
+    parser.add_argument("--not", dest="not_words", **words, help="what it is not, with commas")
     parser.add_argument(
         "--support",
         nargs="+",
-        type=Path,
+        action="extend",
         metavar="PATH",
         default=[],
-        help="photos that show the object (files or folders); those of the workspace if not given",
+        help="photos that show the object (files or folders), LABEL=PATH for those of one label; those of "
+        "the workspace if not given",
     )
     for flag, value in (("box", "L,T,R,B"), ("mask", "PNG"), ("scribble", "PNG")):
         parser.add_argument(
             f"--{flag}", action="append", default=[], metavar=f"IMAGE={value}", help="see below"
         )
+    parser.add_argument(
+        "--may-overlap",
+        action="append",
+        default=[],
+        metavar="LABEL,LABEL",
+        help="two labels that may lie on each other, such as rider,horse; others take pixels from each other",
+    )
     parser.add_argument(
         "--save-class",
         type=Path,
@@ -126,8 +150,7 @@ def _add_engine_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare the class once, segment every query, keep the results, and report."""
     _check(args)
-    if args.label is not None:
-        parse_label(args.label, not_words=args.not_words)  # at once, before anything heavy is imported
+    LabelledFlags.of(args)  # at once, before anything heavy is imported
     if args.workspace:
         from .into_workspace import segment
     elif args.out:
@@ -149,13 +172,25 @@ def _check(args: argparse.Namespace) -> None:
         ),
         (target and not pictures, "Say which pictures to segment: --query with files or folders, or --list."),
         (
-            args.class_file and marks,
+            args.class_file and marks and not args.label,
             "A saved class has its label and supports already. Leave out --not, --support and what is "
             "known of supports, or give --label instead of --class.",
         ),
         (
-            args.label is not None and not args.support and not args.workspace,
+            marks and not args.label and not args.class_file,
+            "--support, --not and what is known of supports belong to a label: give it with --label WORDS.",
+        ),
+        (
+            not (args.label or args.class_file or args.workspace),
+            "Say what to search for: --label WORDS with --support PATH, or --class FILE.",
+        ),
+        (
+            args.label and not args.support and not args.workspace,
             "Give at least one photo that shows the object: --support PATH.",
+        ),
+        (
+            args.save_class and len(args.label) + len(args.class_file) != 1,
+            "--save-class saves one class. Run once for each label.",
         ),
         (
             args.workspace and args.stages,
@@ -178,9 +213,9 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _only_save(args: argparse.Namespace) -> int:
-    from .classes import prepare, read_class
+    from .classes import load, read_request
 
-    prepare(args, read_class(args))
+    load(args, read_request(args))
     if args.json:
         print_json({"class": str(args.save_class), "error": None, "exit_code": OK})
     else:

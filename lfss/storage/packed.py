@@ -25,6 +25,7 @@ class PackedDraft:
         digest, name: of the picture.
         size: (H, W) in pixels.
         label: its name.
+        area: share of the picture that the mask covers, in [0, 1].
         content: what the draft shows, masks packed.
         path: the picture's file.
         stamp: what that file looked like when it was read.
@@ -34,6 +35,7 @@ class PackedDraft:
     name: str
     size: tuple[int, int]
     label: str
+    area: float
     content: Content
     path: Path | None = None
     stamp: Stamp | None = None
@@ -72,6 +74,7 @@ def pack_draft(
         name=draft.image_name,
         size=draft.size,
         label=draft.label,
+        area=float(draft.mask.mean()),
         content=Content(
             mask, draft.status, draft.score, draft.presence, doubt, dict(draft.lost), draft.origin, run
         ),

@@ -10,7 +10,8 @@ from demo.classes_panel import class_choices
 from demo.run import run
 from demo.segment_tab import build_segment, stream, summary
 from demo.session import Settings
-from lfss.errors import InputError, LabelError
+from lfss.batch import loop
+from lfss.errors import InputError, LabelError, NoForeground
 
 
 @pytest.fixture
@@ -44,13 +45,50 @@ def test_what_is_typed_and_added_goes_to_the_chosen_label(two):
 
 def test_every_label_is_searched_for_in_every_picture(service, two):
     updates = list(run(service, two, Settings(), items=two.classes))
-    assert [u.item.name for u in updates if u.digest] == ["red", "red", "blue", "blue"]
+    assert [u.item.name for u in updates if u.digest] == ["red", "blue", "red", "blue"]
     assert (updates[-1].done, updates[-1].total) == (4, 4)
     for colour, other in (("red", "blue"), ("blue", "red")):
         drafts = {d.image_name: d.mask for d in two.workspace.drafts(colour)}
         assert drafts[f"q-{colour}.png"][60:180, 80:220].mean() > 0.9
         assert not drafts[f"q-{other}.png"].any()
     assert list(run(service, two, Settings(), items=two.classes)) == []
+
+
+def test_labels_compete_for_pixels_and_a_picture_is_read_and_encoded_once(service, two, monkeypatch):
+    two.classes.add().label = "crimson, red"
+    two.add_supports([two.queries[0].path])
+    list(run(service, two, Settings(), items=[two.classes.chosen], queries=two.queries[:1]))
+    read, encoded, encode = [], [], service.predictor().encode
+    monkeypatch.setattr(loop, "stamp_of", lambda path: read.append(path.name))
+    monkeypatch.setattr(
+        service.predictor(), "encode", lambda image: encoded.append(image.name) or encode(image)
+    )
+    updates = [u for u in run(service, two, Settings(), items=two.classes) if u.digest]
+    assert len(updates) == 6
+    assert [name for name in encoded if name.startswith("q-")] == ["q-red.png", "q-blue.png"]
+    assert len(read) == 2
+    digest = updates[0].digest
+    red, crimson = (two.workspace.draft(digest, label) for label in ("red", "crimson"))
+    assert (red.mask | crimson.mask)[60:180, 80:220].mean() > 0.9
+    assert not (red.mask & crimson.mask).any()
+    assert red.lost.get("crimson", 0) + crimson.lost.get("red", 0) > 0.9
+    assert updates[2].overlap == pytest.approx(crimson.mask.sum() / (red.mask | crimson.mask).sum(), abs=0.1)
+
+
+def test_a_label_whose_supports_show_nothing_is_left_out_and_the_others_go_on(service, two, monkeypatch):
+    iterate = service.predictor().iterate_classes
+
+    def without_blue(prepared, *args, **options):
+        if any(one.label.text == "blue" for one in prepared):
+            raise NoForeground("No support shows the object 'blue'.", label="blue")
+        return iterate(prepared, *args, **options)
+
+    monkeypatch.setattr(service.predictor(), "iterate_classes", without_blue)
+    updates = [u for u in run(service, two, Settings(), items=two.classes) if u.digest]
+    assert [(u.item.name, u.done, u.total) for u in updates] == [("red", 1, 2), ("red", 2, 2)]
+    assert two.failures == [("blue", "'blue': No support shows the object 'blue'.")]
+    with pytest.raises(NoForeground):
+        list(run(service, two, Settings(), items=[two.classes.numbered(1)]))
 
 
 def test_results_of_labels_on_the_same_picture_keep_apart(service, two):
@@ -78,10 +116,10 @@ def test_cancel_ends_the_whole_run_and_run_goes_on_with_the_rest(service, two):
     for update in run(service, two, Settings(), items=two.classes):
         if update.digest:
             two.cancel.set()
-    assert two.progress == (1, 4)
-    assert "Stopped. 1 of 4 masks" in summary(two, *two.progress, 1)
+    assert two.progress == (2, 4)
+    assert "Stopped. 2 of 4 masks" in summary(two, *two.progress, 1)
     rest = [(u.item.name, u.name) for u in run(service, two, Settings(), items=two.classes) if u.digest]
-    assert rest == [("red", "q-blue.png"), ("blue", "q-red.png"), ("blue", "q-blue.png")]
+    assert rest == [("red", "q-blue.png"), ("blue", "q-blue.png")]
 
 
 def test_a_label_that_cannot_be_found_is_told_and_the_others_go_on(service, two, photo):

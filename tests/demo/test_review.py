@@ -140,6 +140,27 @@ def test_what_was_taught_reaches_unchecked_drafts_alone(service, drafted):
     assert drafted.workspace.draft(digest, "red").status == "accepted"
 
 
+def test_a_draft_that_learned_still_competes_with_the_other_labels(service, session, photo):
+    session.label = "red"
+    session.add_supports([photo("s.png", seed=1)])
+    session.classes.add().label = "crimson, red"
+    session.add_supports([photo("t.png", seed=2)])
+    session.add_queries([photo("q.png", seed=3)])
+    list(run(service, session, Settings(), items=session.classes))
+    crimson = session.classes.chosen
+    session.add_supports([photo("u.png", seed=4)])
+    queries = review.unchecked(session, "crimson")
+    again = run(service, session, Settings(), items=session.classes, queries=queries, drafts_of=crimson)
+    assert [u.overlap is not None for u in again if u.digest] == [True, True]
+    (red,), (other,) = (list(session.workspace.drafts(label)) for label in ("red", "crimson"))
+    assert not (red.mask & other.mask).any()
+    assert len(other.origin.supports) == 2
+    session.classes.add().label = "blue"
+    session.add_supports([photo("v.png", "blue", seed=5)])
+    list(run(service, session, Settings(), items=session.classes, queries=queries, drafts_of=crimson))
+    assert "blue" not in session.workspace.stats().drafts or not session.workspace.drafts("blue")
+
+
 def test_neighbours_stop_at_the_ends(drafted):
     rows = review.listed(drafted, TODO)
     assert review.neighbour(rows, rows[0].digest, -1) == rows[0].digest

@@ -1,0 +1,90 @@
+"""What a person chooses for a run, and how a draft's provenance and a workspace spell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InputError
+
+_YES = {True: "yes", False: "no"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person chooses for a run.
+
+    Attributes:
+        threshold: score from which a pixel belongs to the mask, in [0, 1].
+        assume_present: every query is known to show the object.
+        snap: move the mask's border to the picture's edges.
+        may_overlap: pairs of labels that may lie on each other, such as ("rider", "horse").
+    """
+
+    threshold: float = 0.5
+    assume_present: bool = False
+    snap: bool = True
+    may_overlap: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of ``Predictor.predict_classes``."""
+        return {
+            "threshold": self.threshold,
+            "assume_present": self.assume_present,
+            "snap": self.snap,
+            "overlaps": self.may_overlap,
+        }
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """The settings of a draft beside its threshold, as ``Origin.settings`` has them."""
+        found = {"assume_present": _YES[self.assume_present], "snap": _YES[self.snap]}
+        if self.may_overlap:
+            found["may_overlap"] = "; ".join(", ".join(pair) for pair in self.may_overlap)
+        return found
+
+    def stored(self) -> dict[str, str]:
+        """All settings as a workspace keeps them with a class."""
+        return {"threshold": f"{self.threshold:g}", **self.provenance}
+
+    @classmethod
+    def read(cls, stored: Mapping[str, str]) -> Settings:
+        """What ``stored`` gave; what is missing or makes no sense is as by default."""
+        try:
+            threshold = float(stored.get("threshold", "0.5"))
+        except ValueError:
+            threshold = 0.5
+        pairs = [
+            tuple(name.strip() for name in p.split(",")) for p in stored.get("may_overlap", "").split(";")
+        ]
+        return cls(
+            threshold if 0 < threshold < 1 else 0.5,
+            stored.get("assume_present") == "yes",
+            stored.get("snap", "yes") == "yes",
+            tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2),
+        )
+
+
+def common(stored: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Settings:
+    """The settings that several classes of a workspace share.
+
+    Raises:
+        InputError: they were searched for with different thresholds.
+    """
+    found = [Settings.read(one) for one in stored]
+    thresholds = {one.threshold for one in found}
+    if len(thresholds) > 1:
+        each = ", ".join(f"'{label}' {one.threshold:g}" for label, one in zip(labels, found))
+        raise InputError(
+            f"The labels of the workspace were searched for with different thresholds ({each}). Say which "
+            "to use now: --threshold NUMBER."
+        )
+    pairs = dict.fromkeys(pair for one in found for pair in one.may_overlap)
+    return Settings(
+        thresholds.pop() if thresholds else 0.5,
+        bool(found) and all(one.assume_present for one in found),
+        all(one.snap for one in found),
+        tuple(pairs),
+    )
