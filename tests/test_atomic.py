@@ -108,7 +108,7 @@ def test_an_export_after_a_killed_one_works_and_leaves_nothing(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         from lfss.annotations import png
 
-        patch.setattr(png, "describe", killed)  # while the second format is written
+        patch.setattr(png, "_write_map", killed)  # while the second format is written
         with pytest.raises(SystemExit):
             export()
     assert export() == 0

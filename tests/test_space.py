@@ -34,7 +34,10 @@ def watch(event, args):
         path, mode, flags = args
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
         paths = [path] if writes and not isinstance(path, int) else []
-    elif event in ("os.mkdir", "os.remove", "os.rename", "os.link", "os.symlink", "sqlite3.connect"):
+    elif event == "os.remove":  # a name may be relative to an open folder
+        folder = os.readlink(f"/proc/self/fd/{args[1]}") if args[1] >= 0 else ""
+        paths = [os.path.join(folder, os.fsdecode(args[0]))]
+    elif event in ("os.mkdir", "os.rename", "os.link", "os.symlink", "sqlite3.connect"):
         paths = [path for path in args[: 2 if event in ("os.rename", "os.link") else 1]]
     elif event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] not in ("127.0.0.1", "::1"):
         note(f"network {args[1]}")
