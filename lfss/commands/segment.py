@@ -35,7 +35,7 @@ examples:
 
 --out: files in the folders of the queries, of several labels below a folder for each: NAME.mask.png (0 and
 255), NAME.overlay.jpg, and with --stages NAME.stages.png and NAME.stages.npz; lfss import --format
-segment-out reads them. --workspace: drafts to review, correct and export. Either way the
+png reads them. --workspace: drafts to review, correct and export. Either way the
 same command again goes on where it stopped.
 exit codes: 0 all done, 1 some failed, 2 bad input, 3 weights missing, 130 stopped by Ctrl-C.
 """
