@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,7 @@ from .loop import Answer, Done, Query, Segment, Sink, Step, Workers, segment_que
 QUEUED = 2  # pictures given to a worker at once: one it works on, one that waits
 MAX_DEATHS = 3  # workers that may die of one picture before it is left alone
 CONNECT_SECONDS = 5.0
-MAX_RESTARTS = 10  # times in a row that a worker may fail to come back before it is given up
+RESTART_SECONDS = 60.0  # how long a worker may take to come back before it is given up
 
 Load = Callable[[], Segment]  # runs on each worker, once
 
@@ -168,7 +168,7 @@ class _Schedule:
         self._free = deque(worker for _ in range(QUEUED) for worker in workers)
         self._calls: dict[Any, tuple[Any, _Job | None]] = {}  # in the order in which they were made
         self._again: deque[_Job] = deque()
-        self._restarts: Counter[Any] = Counter()  # times in a row that a worker did not come back
+        self._lost: dict[Any, float] = {}  # since when a worker is waited for
 
     def run(self) -> Iterator[Done | Answer]:
         while True:
@@ -206,7 +206,7 @@ class _Schedule:
             return
         _, job = self._calls.pop(call)
         if job is None:  # it came back, with its model loaded
-            del self._restarts[worker]
+            del self._lost[worker]
             self._free.extend([worker] * QUEUED)
         else:
             self._free.append(worker)
@@ -230,9 +230,10 @@ class _Schedule:
                     self._again.append(job)
                 else:
                     yield _given_up(job)
-        self._restarts[worker] += 1
-        if self._restarts[worker] <= MAX_RESTARTS:
-            time.sleep(0.1 * (self._restarts[worker] - 1))
+        if worker in self._lost:
+            time.sleep(0.1)  # Ray refuses calls at once while it starts the worker anew
+        waited = time.monotonic() - self._lost.setdefault(worker, time.monotonic())
+        if waited <= RESTART_SECONDS:
             self._calls[worker.ready.remote(self._model)] = (worker, None)
 
 

@@ -133,7 +133,7 @@ def test_a_worker_killed_half_way_costs_no_picture_and_none_is_stored_twice(ray,
     assert sorted(path for path, _ in filled) == sorted(photos)
     assert {o.status for _, o in filled} == {"done"}
     assert_each_once(workspace, photos)
-    assert count(notes, "loaded") == 3
+    assert count(notes, "loaded") in (2, 3), "the killed worker comes back, unless the other was done by then"
 
 
 @slow
