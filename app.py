@@ -51,6 +51,7 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME",
         help="which model; the About tab lists them (default: mini)",
     )
+    add("--method", default="lfss", metavar="NAME", help="how it segments (default: lfss)")
     add("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
     add("--models", type=Path, metavar="DIR", help="folder with weights that were put there by hand")
     add("--workspace", type=Path, metavar="DIR", help="keep drafts in this folder (default: a temporary one "
@@ -83,7 +84,7 @@ def serve(chosen: argparse.Namespace) -> int:
     """Build the page and serve it; what visitors sent is removed when that ends, however it ends."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     PICTURES.size = pictures_budget(chosen.memory)
-    service = Service(chosen.preset, device=chosen.device, models_dir=chosen.models)
+    service = Service(chosen.preset, method=chosen.method, device=chosen.device, models_dir=chosen.models)
     service.start()  # loads while the page is built
     try:
         sessions = Sessions(chosen.workspace)

@@ -43,6 +43,7 @@ class Service:
 
     Args:
         preset: a name of ``lfss.presets.PRESETS`` or ``module:function``.
+        method: a name of ``lfss.methods.METHODS``.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         models_dir: folder for weights put there by hand.
         cache_bytes: how much memory prepared classes may take in all.
@@ -52,11 +53,12 @@ class Service:
         self,
         preset: str = "mini",
         *,
+        method: str = "lfss",
         device: str = "auto",
         models_dir: Path | None = None,
         cache_bytes: int = CACHE_BYTES,
     ):
-        self.preset, self.device, self.models_dir = preset, device, models_dir
+        self.preset, self.method, self.device, self.models_dir = preset, method, device, models_dir
         self._cache_bytes = cache_bytes
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
         self._lock = threading.Lock()
@@ -75,7 +77,9 @@ class Service:
         try:
             from lfss.predictor import Predictor
 
-            predictor = Predictor.load(self.preset, device=self.device, models_dir=self.models_dir)
+            predictor = Predictor.load(
+                self.preset, method=self.method, device=self.device, models_dir=self.models_dir
+            )
             self._number = model.register(predictor)
             self._predictor = predictor
         except LfssError as error:
@@ -161,7 +165,7 @@ class Service:
         """A class that was saved to a file, read now or remembered.
 
         Raises:
-            InputError: the file is damaged, or was made with another preset.
+            InputError: the file is damaged, or was made with another preset or method.
         """
         from lfss.prepared import Prepared
 
@@ -171,11 +175,13 @@ class Service:
             prepared = self._prepared.get(key) or Prepared.load(
                 path, device=model.storage_device(self._number)
             )
-            if prepared.preset != predictor.preset.name:
-                raise InputError(
-                    f"This class was saved with the preset '{prepared.preset}', the app runs "
-                    f"'{predictor.preset.name}'. Start the app with that preset, or add the supports again."
-                )
+            here = {"preset": predictor.preset.name, "method": predictor.method.name}
+            for kind, name in here.items():
+                if getattr(prepared, kind) != name:
+                    raise InputError(
+                        f"This class was saved with the {kind} '{getattr(prepared, kind)}', the app runs "
+                        f"'{name}'. Start the app with that {kind}, or add the supports again."
+                    )
             self._remember(key, prepared)
         return prepared
 

@@ -30,9 +30,9 @@ class Served:
 
 
 @contextmanager
-def serving(root: Path, **options: Any) -> Iterator[Served]:
-    """Launch the app on the fake preset; ``options`` replace those of ``launch``."""
-    service, sessions = Service("tests.fakes:preset", device="cpu"), Sessions(root=root)
+def serving(root: Path, *, method: str = "lfss", **options: Any) -> Iterator[Served]:
+    """Launch the app on the fake preset with a method; ``options`` replace those of ``launch``."""
+    service, sessions = Service("tests.fakes:preset", method=method, device="cpu"), Sessions(root=root)
     page = build(service, sessions)
     page.queue(default_concurrency_limit=16)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **{**launch_options(), **options})

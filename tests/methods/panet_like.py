@@ -35,13 +35,14 @@ class PanetLike(Method):
         for one in episode.classes:
             support = concat_levels([f.flatten(0, 1) for f in one.supports.features])  # (B*K, C, h, w)
             b, k = one.known.shape[:2]
-            for side, found in ((one.known, objects), (1 - one.known - one.unknown, others)):
-                mean = masked_average(support, side.clamp_min(0).flatten(0, 1))  # (B*K, C)
+            inside = one.known + one.unknown  # (B, K, h, w), all of a box
+            for side, found in ((inside, objects), (1 - inside, others)):
+                mean = masked_average(support, side.flatten(0, 1))  # (B*K, C)
                 found.append(mean.unflatten(0, (b, k)).mean(1))  # (B, C)
         near = cosine_map(query, torch.stack(objects, 1))  # (B, N, h, w)
         ground = cosine_map(query, torch.stack(others, 1).mean(1))[:, None]  # (B, 1, h, w)
         rivals = [torch.cat((ground, near[:, :n], near[:, n + 1 :]), 1).amax(1) for n in range(near.shape[1])]
         logits = 20 * (near - torch.stack(rivals, 1))  # (B, N, h, w)
-        marks = tuple(one.known > 0.5 for one in episode.classes)
+        marks = tuple(one.known + one.unknown > 0.5 for one in episode.classes)
         yield Step("matching", {"near": near, "mask": logits > 0, "marks": marks})
         yield Step("prediction", {"logits": logits, "presence": logits.sigmoid().flatten(2).amax(2)})

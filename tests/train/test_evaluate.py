@@ -11,7 +11,9 @@ from PIL import Image
 from tiny_sets import CAT, block, write_animals, write_voc
 
 from lfss.errors import InputError
+from lfss.methods import METHODS
 from tests.fakes import scene
+from tests.methods.panet_like import PanetLike
 from train import evaluate as command
 from train.data import splits
 from train.data.datasets import open_data
@@ -197,3 +199,21 @@ def test_presence_needs_pictures_without_the_class(tmp_path: Path) -> None:
     (spec,) = sample_episodes(data, ["cat"], shots=1, count=1, seed=0).episodes
     with pytest.raises(InputError, match="Every picture of 'voc' shows cat"):
         scoring._picture_without(data, spec, scoring.Draws("x"))
+
+
+def test_another_method_is_measured_by_its_name(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(METHODS, "panet", PanetLike)
+    assert main(arguments(colours, tmp_path, "--method", "panet", "--kind", "mask", "--presence")) == 0
+    result = result_of(tmp_path)
+    assert result["settings"]["method"] == "panet"
+    assert "refined" not in result["mean"]  # it does not refine
+    assert result["mean"]["initial"]["miou"] > 0.9
+    assert result["mean"]["final"]["miou"] > 0.9
+    assert "panet on tests.fakes:preset" in capsys.readouterr().out
+    again = [*arguments(colours, tmp_path, "--kind", "mask", "--presence")]
+    assert main(again) == 2  # another method does not go on with these results
+    assert "other settings" in capsys.readouterr().err
+    assert main(arguments(colours, tmp_path / "x", "--method", "panet", "--decoder", "a=b")) == 2
+    assert "leave it out with --method" in capsys.readouterr().err
