@@ -102,3 +102,49 @@ def test_masks_are_not_changed_in_place():
         result = repair(mask)
         assert not np.shares_memory(result, mask)
     assert np.array_equal(mask, before)
+
+
+def test_the_larger_of_two_parts_stays_wherever_it_lies():
+    mask = drawn("#...##", "....##", "......")
+    assert np.array_equal(morphology.keep_largest(mask), drawn("....##", "....##", "......"))
+
+
+def test_specks_are_measured_by_the_largest_part_and_a_tenth_of_it_is_none():
+    mask = np.zeros((60, 60), bool)
+    mask[2:22, 2:22] = mask[30:40, 30:34] = mask[50, 50:55] = True  # 400, 40 and 5 pixels
+    cleaned = morphology.remove_specks(mask)
+    assert cleaned[2:22, 2:22].all()
+    assert cleaned[30:40, 30:34].all()
+    assert not cleaned[50].any()
+
+
+@pytest.mark.parametrize(
+    ("size", "cells"),
+    [((300, 400), (48, 64)), ((20, 30), (20, 30)), ((3, 5000), (1, 64)), ((5000, 3), (64, 1))],
+)
+def test_a_border_is_softened_to_64_cells_and_never_enlarged(monkeypatch, size, cells):
+    seen = []
+
+    def watched(logits, pixels):
+        seen.append(logits.shape)
+        return np.zeros(pixels.shape[:2], np.float32)
+
+    monkeypatch.setattr(morphology, "to_pixels", watched)
+    mask = np.zeros(size, bool)
+    mask[: size[0] // 2 + 1, : size[1] // 2] = True
+    morphology.snap_to_edges(mask, np.zeros((*size, 3), np.uint8))
+    assert seen == [cells]
+
+
+def test_a_border_moves_by_at_least_one_pixel_and_no_further_than_it_may(monkeypatch):
+    monkeypatch.setattr(morphology, "to_pixels", lambda logits, pixels: np.ones(pixels.shape[:2], np.float32))
+    mask = np.zeros((20, 20), bool)
+    mask[:, :10] = True
+    pixels = np.zeros((20, 20, 3), np.uint8)
+    for reach, wide in ((0.0, 1), (0.03, 1), (0.2, 4)):
+        assert morphology.snap_to_edges(mask, pixels, reach=reach)[5].sum() == 10 + wide
+
+
+def test_a_disc_is_round():
+    expected = drawn("..#..", ".###.", "#####", ".###.", "..#..")
+    assert np.array_equal(morphology._disc(2) > 0, expected)

@@ -100,3 +100,23 @@ def test_bytes_that_unpack_to_far_more_than_they_announce_take_no_memory():
 def test_a_map_is_not_taken_for_a_mask():
     with pytest.raises(WorkspaceError, match="stored mask"):
         packing.unpack_mask(packing.pack_scores(np.zeros((8, 8), np.float32)))
+
+
+@pytest.mark.parametrize("size", [(1500, 40), (40, 3000)])
+def test_a_kept_map_has_at_most_1024_pixels_a_side(size):
+    kept = packing.unpack_scores(packing.pack_scores(smooth_scores(*size)))
+    assert kept.shape == (min(1024, size[0]), min(1024, size[1]))
+
+
+def test_small_maps_are_kept_without_loss_and_larger_ones_are_not():
+    noise = (np.random.default_rng(0).integers(0, 256, (64, 64)) / 255).astype(np.float32)
+    assert np.array_equal(packing.unpack_scores(packing.pack_scores(noise)), noise)
+    wider = np.hstack([noise, noise[:, :1]])
+    assert not np.array_equal(packing.unpack_scores(packing.pack_scores(wider)), wider)
+
+
+def test_a_map_that_is_no_picture_or_another_picture_is_damaged():
+    picture = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+    for shape, payload in (((8, 8), b"no picture"), ((9, 8), picture), ((8, 8), b"")):
+        with pytest.raises(WorkspaceError, match="stored score map"):
+            packing.unpack_scores(packing._seal(b"s", shape, payload))
