@@ -109,6 +109,33 @@ def write_coco(root: Path, annotations: Sequence[dict], *, size: tuple[int, int]
     return root
 
 
+def write_coco_pairs(root: Path, names: Mapping[int, str], *, each: int = 3) -> Path:
+    """A COCO folder with lists train2017 and val2017: ``each`` pictures of every class in both."""
+    for folder in ("images", "annotations"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    images: list[dict] = []
+    annotations: list[dict] = []
+    for split in ("train2017", "val2017"):
+        for class_id in names:
+            for i in range(each):
+                number = len(images) + 1
+                top, left, bottom, right = block(8 + 3 * i, 10 + 4 * i)
+                picture({class_id: (top, left, bottom, right)}).save(
+                    root / "images" / f"{number}.jpg", quality=95
+                )
+                size = {"height": SIDE, "width": SIDE}
+                images.append({"id": number, "file_name": f"{number}.jpg", "split": split, **size})
+                outline = [[left, top, right, top, right, bottom, left, bottom]]
+                about = {"image_id": number, "category_id": class_id, "iscrowd": 0, "segmentation": outline}
+                annotations.append(about)
+    table = {
+        "images": images, "annotations": annotations,
+        "categories": [{"id": i, "name": name} for i, name in names.items()],
+    }  # fmt: skip
+    (root / "annotations" / "instances.json").write_text(json.dumps(table))
+    return root
+
+
 def write_fss(root: Path, classes: Mapping[str, int]) -> Path:
     """FSS-1000's folders: a number of pictures for each class."""
     for name, count in classes.items():

@@ -28,7 +28,10 @@ class Recipe:
 
     Attributes:
         decoder: ``portable`` reads stored maps, ``paper`` cached features of one backbone.
-        steps: of the optimiser.
+        steps: of the optimiser; not used where ``epochs`` is given.
+        epochs: passes over all pairs of a picture and a base class; 0 counts steps instead.
+        epoch_episodes: episodes of one epoch; 0 is one for each pair.
+        patience: validations without a better state after which training ends; 0 never ends early.
         batch: episodes a step.
         optimizer: ``adam`` or ``adamw``.
         rate: highest learning rate.
@@ -50,6 +53,9 @@ class Recipe:
 
     decoder: Literal["portable", "paper"] = "portable"
     steps: int = 400
+    epochs: int = 0
+    epoch_episodes: int = 0
+    patience: int = 0
     batch: int = 16
     optimizer: Literal["adam", "adamw"] = "adamw"
     rate: float = 2e-3

@@ -9,8 +9,9 @@ the text tower does not know the word.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -85,8 +86,8 @@ class Examples(Dataset[Example]):
         given = prepare_episode(
             self.predictor, self.sources[task.source], spec, task.kind, seed=spec.query, word=task.word
         )
-        truths = [_truth(p.mask, p.ignore, size) for p in given.supports]
-        target = _truth(given.query.mask, given.query.ignore, size)
+        truths = [truth_of(p.mask, p.ignore, size) for p in given.supports]
+        target = truth_of(given.query.mask, given.query.ignore, size)
         return Example(
             episode=given.encode(self.predictor),
             query=target[0][None],
@@ -109,7 +110,7 @@ def join(examples: Sequence[Example]) -> Example:
     )
 
 
-def _truth(mask: npt.NDArray, ignore: npt.NDArray, size: int) -> tuple[Tensor, Tensor]:
+def truth_of(mask: npt.NDArray, ignore: npt.NDArray, size: int) -> tuple[Tensor, Tensor]:
     """Target and validity, (S, S) in [0, 1]."""
     pair = (mask.astype(np.float32), (~ignore).astype(np.float32))
     target, valid = (
@@ -119,13 +120,34 @@ def _truth(mask: npt.NDArray, ignore: npt.NDArray, size: int) -> tuple[Tensor, T
 
 
 class PaperLearner(Learner):
-    """The method with the paper's decoder, which alone learns."""
+    """The method with the paper's decoder, which alone learns.
 
-    def __init__(self, recipe: Recipe, class_names: Sequence[str], channels: tuple[int, ...]):
+    Args:
+        recipe: how to train.
+        class_names: episodes carry indices into them.
+        channels: of each backbone level.
+        choices: of the method, other than the defaults.
+        encode: what turns a batch into an ``Example`` on the device, if batches are not encoded already.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        class_names: Sequence[str],
+        channels: tuple[int, ...],
+        *,
+        choices: Mapping[str, Any] | None = None,
+        encode: Callable[[Any], Example] | None = None,
+    ):
         super().__init__(recipe, class_names)
-        config = LfssConfig(decoder="paper", circle=recipe.circle)
-        self.method = Lfss(channels, config)
-        self.fixed = Lfss(channels, LfssConfig())
+        config = LfssConfig(**(choices or {}))
+        self.method = Lfss(channels, replace(config, decoder="paper", circle=recipe.circle))
+        self.fixed = Lfss(channels, config)
+        self.encode = encode
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Example:
+        """Encode what comes as pixels."""
+        return batch if self.encode is None else self.encode(batch)
 
     def transfer_batch_to_device(self, batch: Example, device: torch.device, dataloader_idx: int) -> Example:
         """An example is no plain collection, so Lightning is told how to move it."""
