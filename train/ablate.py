@@ -92,7 +92,7 @@ def variants(levels: int, full: LfssConfig) -> Iterator[Variant]:
 
 
 def rule_variants(full: LfssConfig) -> Iterator[Variant]:
-    """The constants of the fixed rule (``read_out``), to fit them to a preset's features."""
+    """The constants of the fixed rule (``training_free_logits``), to fit them to a preset's features."""
     for sharpness in (0.0, 8.0, 16.0, 24.0):
         for limit in (3.0, 6.0):
             for roi in (0.6, 2.0):

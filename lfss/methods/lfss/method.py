@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ...similarity import concat_levels, cosine_map, lengths, masked_average, resize_map
-from ..contract import Episode, EpisodeClass, Method, Needs, Pictures, Step
+from ..contract import Episode, EpisodeClass, Method, Needs, Step
+from .classes import ClassStep, each_alone, join_classes
 from .config import LfssConfig
 from .portable import MAP_NAMES, MAP_SIDE, portable_maps
 from .stages import STAGES
@@ -47,12 +48,13 @@ class PreparedSupports:
     settled: Tensor
 
 
-class _Made(NamedTuple):
-    """What one step makes for one class: of the query (B, ...), and of the supports (B, K, ...)."""
+class _Maps(NamedTuple):
+    """Maps of steps 3 and 4, (B, h, w) each; ``fcm`` is None where it is left out."""
 
-    key: str
-    query: dict[str, Tensor]
-    supports: dict[str, Tensor]
+    association: Tensor
+    rcm: Tensor
+    fcm: Tensor | None
+    background: Tensor
 
 
 class Lfss(Method):
@@ -125,13 +127,12 @@ class Lfss(Method):
         query = concat_levels(episode.query_features)  # (B, C, h, w)
         classes = [self._steps_of(one, query, episode) for one in episode.classes]
         for made in zip(*classes, strict=True):
-            yield _joined(made)
+            yield join_classes(made)
 
-    def _steps_of(self, one: EpisodeClass, query: Tensor, episode: Episode) -> Iterator[_Made]:
+    def _steps_of(self, one: EpisodeClass, query: Tensor, episode: Episode) -> Iterator[ClassStep]:
         """The five steps for one class; query: (B, C, h, w)."""
         assert one.query_logits is not None
         c = self.config
-        b, k = one.known.shape[:2]
         cells = (query.shape[-2], query.shape[-1])
         prepared: PreparedSupports = one.prepared or self.prepare(one).prepared
         shots = prepared.features  # (B, K, C, h, w)
@@ -145,7 +146,7 @@ class Lfss(Method):
             known_present=one.known_present,
         )
         sure = _presence(one, first)  # (B,)
-        yield _Made(
+        yield ClassStep(
             "initial_mask",
             {
                 "query_text": first.query_text,
@@ -161,10 +162,33 @@ class Lfss(Method):
         support_mask, query_mask = first.support_mask, first.query_mask  # (B, K, h, w), (B, h, w)
         if c.refine:
             support_mask, query_mask = self._refined(prepared, query, first)
-        yield _Made("refined_mask", {"query": query_mask}, {"support": support_mask})
+        yield ClassStep("refined_mask", {"query": query_mask}, {"support": support_mask})
 
         # Step 3: local prototypes of the supports and their map.
-        support, mask = shots.flatten(0, 1), support_mask.flatten(0, 1)  # (B*K, C, h, w), (B*K, h, w)
+        prototypes = self._prototypes(shots, support_mask, query, query_mask)
+        yield prototypes
+
+        # Step 4: the focused prototype and its two maps.
+        weight = attention(
+            query, query_mask, shots, support_mask, temperature=c.attention_temperature, queries=c.cells
+        )  # (B, K, h, w)
+        rcm, fcm = correlation_maps(query, query_mask, focused_prototype(shots, weight))  # (B, h, w)
+        behind = torch.stack((_mean_over_shots(shots, ~support_mask), masked_average(query, ~query_mask)), 1)
+        background = cosine_map(query, behind).mean(1)  # (B, h, w)
+        yield ClassStep(
+            "correlation", {"rcm": rcm, "fcm": fcm, "background": background}, {"attention": weight}
+        )
+
+        # Step 5: logits.
+        maps = _Maps(prototypes.query["association"], rcm, fcm if c.ccm else None, background)
+        logits, read = self._logits(one, prepared, episode, query, first, (query_mask, support_mask), maps)
+        yield ClassStep("prediction", {"logits": logits, "presence": sure, **read}, {})
+
+    def _prototypes(self, shots: Tensor, shots_mask: Tensor, query: Tensor, query_mask: Tensor) -> ClassStep:
+        """Step 3: shots (B, K, C, h, w) and query (B, C, h, w) with their masks."""
+        c = self.config
+        b, k = shots_mask.shape[:2]
+        support, mask = shots.flatten(0, 1), shots_mask.flatten(0, 1)  # (B*K, C, h, w), (B*K, h, w)
         query_object = masked_average(query, query_mask)  # (B, C)
         placed = place_seeds(mask, seed_count(mask, most=c.seeds), most=c.seeds)  # (B*K, P, 2)
         like_query = cosine_map(support, query_object.repeat_interleave(k, 0))  # (B*K, h, w)
@@ -175,11 +199,11 @@ class Lfss(Method):
             centres, valid = masked_average(support, mask)[:, None], mask.flatten(1).any(1)[:, None]
         centres = centres.unflatten(0, (b, k)).flatten(1, 2)  # (B, K*P, C)
         valid = valid.unflatten(0, (b, k)).flatten(1, 2)  # (B, K*P)
-        association = association_map(query if c.geometry == "query" else shots[:, 0], centres, valid)
+        where = query if c.geometry == "query" else shots[:, 0]  # (B, C, h, w)
         missing = ~shifted.valid[..., None]
-        yield _Made(
+        return ClassStep(
             "prototypes",
-            {"association": association},  # (B, h, w)
+            {"association": association_map(where, centres, valid)},  # (B, h, w)
             {
                 "seeds": placed.points.masked_fill(missing, -1).unflatten(0, (b, k)),  # (B, K, P, 2)
                 "shifted": shifted.points.masked_fill(missing, -1).unflatten(0, (b, k)),
@@ -187,49 +211,52 @@ class Lfss(Method):
             },
         )
 
-        # Step 4: the focused prototype and its two maps.
-        weight = attention(
-            query, query_mask, shots, support_mask, temperature=c.attention_temperature, queries=c.cells
-        )  # (B, K, h, w)
-        rcm, fcm = correlation_maps(query, query_mask, focused_prototype(shots, weight))  # (B, h, w)
-        behind = torch.stack((_mean_over_shots(shots, ~support_mask), masked_average(query, ~query_mask)), 1)
-        background = cosine_map(query, behind).mean(1)  # (B, h, w)
-        yield _Made("correlation", {"rcm": rcm, "fcm": fcm, "background": background}, {"attention": weight})
+    def _logits(
+        self,
+        one: EpisodeClass,
+        prepared: PreparedSupports,
+        episode: Episode,
+        query: Tensor,
+        first: InitialMasks,
+        refined: tuple[Tensor, Tensor],
+        maps: _Maps,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Step 5: logits (B, h, w), and what the portable decoder read of them, if it was made.
 
-        # Step 5: logits.
+        Args:
+            one, prepared, episode, query: as in the other steps.
+            first: step 1.
+            refined: step 2, the query's mask (B, h, w) and those of the supports (B, K, h, w).
+            maps: steps 3 and 4.
+        """
+        c, (query_mask, support_mask) = self.config, refined
+        fcm = maps.association if maps.fcm is None else maps.fcm
         logits = training_free_logits(
-            first.query.logit(1e-4),
-            query_mask,
-            association,
-            fcm if c.ccm else association,
-            background,
-            sharpness=c.sharpness,
-            text_limit=c.text_limit,
-            roi=c.roi,
-        )  # (B, h, w)
-        made: dict[str, Tensor] = {}
+            first.query.logit(1e-4), query_mask, maps.association, fcm, maps.background,
+            sharpness=c.sharpness, text_limit=c.text_limit, roi=c.roi,
+        )  # (B, h, w)  # fmt: skip
         if self.decoder is not None:
-            maps = torch.stack((association, rcm, fcm if c.ccm else rcm), 1)  # (B, 3, h, w)
-            logits = self.decoder(decoder_features(episode.query_features, cells), maps)  # (B, h, w)
-        elif c.keep_maps or (self.portable is not None and bool((one.text_trust > 0).any())):
-            made["maps"] = portable_maps(
-                first=first,
-                query=query,
-                query_mask=query_mask,
-                support=shots,
-                support_mask=support_mask,
-                association=association,
-                fcm=fcm if c.ccm else association,
-                query_levels=episode.query_features,
-                support_levels=one.supports.features,
-                text_trust=one.text_trust,
-                marked=one.marked.float().mean(1),
-                cells=c.cells,
-            )  # (B, M, 50, 50)
-            made["training_free"] = resize_map(logits, (MAP_SIDE, MAP_SIDE))  # (B, 50, 50)
-        if self.portable is not None:
-            logits = self.decode(logits, made, one.text_trust, episode.query_thumbnail)
-        yield _Made("prediction", {"logits": logits, "presence": sure, **made}, {})
+            stack = torch.stack((maps.association, maps.rcm, maps.rcm if maps.fcm is None else maps.fcm), 1)
+            cells = (query.shape[-2], query.shape[-1])
+            return self.decoder(decoder_features(episode.query_features, cells), stack), {}
+        if not c.keep_maps and (self.portable is None or not bool((one.text_trust > 0).any())):
+            return logits, {}
+        portable = portable_maps(
+            first=first,
+            query=query,
+            query_mask=query_mask,
+            support=prepared.features,
+            support_mask=support_mask,
+            association=maps.association,
+            fcm=fcm,
+            query_levels=episode.query_features,
+            support_levels=one.supports.features,
+            text_trust=one.text_trust,
+            marked=one.marked.float().mean(1),
+            cells=c.cells,
+        )  # (B, M, 50, 50)
+        read = {"maps": portable, "training_free": resize_map(logits, (MAP_SIDE, MAP_SIDE))}
+        return self.decode(logits, read, one.text_trust, episode.query_thumbnail), read
 
     def decode(
         self, logits: Tensor, made: dict[str, Tensor], text_trust: Tensor, thumbnail: Tensor | None
@@ -272,7 +299,7 @@ class Lfss(Method):
         """
         b, k = one.known.shape[:2]
         cells = (one.known.shape[-2], one.known.shape[-1])
-        alone = _each_alone(one)
+        alone = each_alone(one)
         (single,) = alone.classes
         alone = replace(alone, classes=(replace(single, prepared=self.prepare_supports(single)),))
         logits = resize_map(self(alone)[:, 0], cells).unflatten(0, (b, k))  # (B, K, h, w)
@@ -331,47 +358,3 @@ def _presence(one: EpisodeClass, first: InitialMasks) -> Tensor:
     if one.presence is None:
         return presence(first.query)
     return torch.where(one.presence.isnan(), presence(first.query), one.presence)
-
-
-def _each_alone(one: EpisodeClass) -> Episode:
-    """Every support as the query of an episode whose only support it is: B*K episodes of one class."""
-    k = one.known.shape[1]
-
-    def alone(tensor: Tensor) -> Tensor:
-        return tensor.flatten(0, 1)[:, None]  # (B, K, ...) -> (B*K, 1, ...)
-
-    pictures = one.supports
-    return Episode(
-        query_features=tuple(level.flatten(0, 1) for level in pictures.features),
-        query_thumbnail=None if pictures.thumbnails is None else pictures.thumbnails.flatten(0, 1),
-        classes=(
-            EpisodeClass(
-                supports=Pictures(tuple(map(alone, pictures.features)), alone(pictures.logits)),
-                known=alone(one.known),
-                unknown=alone(one.unknown),
-                phrase_roles=one.phrase_roles.repeat_interleave(k, 0),
-                text_trust=one.text_trust.repeat_interleave(k, 0),
-                known_present=torch.ones_like(one.known_present).repeat_interleave(k, 0),
-                query_logits=pictures.logits.flatten(0, 1),
-            ),
-        ),
-    )
-
-
-def _joined(made: Sequence[_Made]) -> Step:
-    """One step of N classes: queries stacked to (B, N, ...), supports as a tuple over the classes."""
-    tensors: dict[str, Tensor | tuple[Tensor, ...]] = {}
-    for name in made[0].query:
-        if all(name in one.query for one in made):
-            tensors[name] = _stacked([one.query[name] for one in made])
-    for name in made[0].supports:
-        tensors[name] = tuple(one.supports[name] for one in made)
-    return Step(made[0].key, tensors)
-
-
-def _stacked(maps: Sequence[Tensor]) -> Tensor:
-    """(B, ...) each -> (B, N, ...); where a decoder made some maps larger, the others are enlarged."""
-    if len({tuple(m.shape) for m in maps}) > 1:
-        size = max((m.shape[-2], m.shape[-1]) for m in maps)
-        maps = [resize_map(m, size) for m in maps]
-    return torch.stack(list(maps), 1)
