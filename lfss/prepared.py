@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from .atomic import write_atomically
+from .class_file import check_parts, read_parts
 from .errors import InputError
 from .images import resize_to
 from .labels import Label
 from .methods import THUMBNAIL_SIDE, EpisodeClass, Pictures, map_tensors
 from .phrases import Phrases
+from .text import escaped
 
 FORMAT = "lfss-class-2"
 FORMER = "lfss-class-1"  # without method, roles and auxiliary pictures; LFSS was the only method
@@ -123,19 +125,21 @@ class Prepared:
         Raises:
             InputError: the file is missing, damaged, or not a saved class.
         """
-        from safetensors import SafetensorError, safe_open
-
+        about, tensors = read_parts(path)
+        if about.get("format") not in (FORMAT, FORMER):
+            raise InputError(
+                f"'{path}' was not saved by this version of the program (its format is "
+                f"'{str(about.get('format'))[:40]}'; '{FORMAT}' was expected). Save the class again."
+            )
         try:
-            with safe_open(str(path), "pt", device=str(device)) as file:
-                about = json.loads((file.metadata() or {}).get("lfss", "{}"))
-                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
-            if not isinstance(about, dict) or about.get("format") not in (FORMAT, FORMER):
-                raise InputError(f"'{path}' is not a class saved by this program.")
-            return _read(_as_current(about), tensors)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"'{path}' cannot be read as a saved class: {error}.") from error
+            about = _as_current(about)
+            check_parts(about, tensors)
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise InputError(
+                f"'{path}' cannot be used as a saved class: {error}. It is damaged or was changed; save the "
+                "class again."
+            ) from error
+        return _read(about, {key: tensor.to(device) for key, tensor in tensors.items()})
 
 
 def small_pictures(thumbnails: tuple[npt.NDArray[np.uint8], ...], device: str | torch.device) -> Tensor:
@@ -187,7 +191,7 @@ def _read(about: dict[str, Any], tensors: dict[str, Tensor]) -> Prepared:
             known_present=torch.tensor([False], device=device),
             auxiliary=auxiliary,
         ),
-        names=tuple(about["names"]),
+        names=tuple(map(escaped, about["names"])),
         digests=tuple(about["digests"]),
         sizes=tuple((int(h), int(w)) for h, w in about["sizes"]),
         thumbnails=thumbnails,

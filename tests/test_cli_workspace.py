@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from fakes import preset as fake_preset
 from fakes import scene
 from samples import a_draft, digest_of, write_photo
 
@@ -22,6 +23,7 @@ from lfss.commands import export, report
 from lfss.drafts import STATUSES
 from lfss.errors import WorkspaceError
 from lfss.images import read_image
+from lfss.presets import PRESETS
 from lfss.workspace import Workspace
 
 
@@ -171,7 +173,7 @@ def bad_lines() -> dict[str, tuple[str, str]]:
         "class and supports": (base.replace("--label red", "--class c.safetensors"), "has its label"),
         "no such class": (
             base.replace("--label red --support s.png", "--class c.safetensors"),
-            "cannot be read as a saved class",
+            "There is no file 'c.safetensors'",
         ),
         "ray and a class": (
             base.replace("--label red --support s.png", "--class c.safetensors --engine ray"),
@@ -303,7 +305,13 @@ def test_what_a_label_lost_is_stored_told_and_not_taken_back(place, monkeypatch,
         assert not both.any()
 
 
-def test_a_command_without_a_label_goes_on_with_the_labels_of_the_workspace(place, capsys):
+@pytest.fixture
+def registered(monkeypatch) -> None:
+    """The fake preset is one of this program: a workspace may name it."""
+    monkeypatch.setitem(PRESETS, "tests.fakes:preset", fake_preset())
+
+
+def test_a_command_without_a_label_goes_on_with_the_labels_of_the_workspace(place, registered, capsys):
     two_scenes(place)
     assert segment("--query", "both/two.png", "--threshold", "0.4", what=BOTH) == 0
     assert segment("--query", "both/two.png", "--threshold", "0.4", what=BOTH) == 0
@@ -326,7 +334,7 @@ def test_a_command_without_a_label_goes_on_with_the_labels_of_the_workspace(plac
         assert workspace.labels()[0].label.distractors == ("yellow",)
 
 
-def test_different_thresholds_of_labels_must_be_settled(place, capsys):
+def test_different_thresholds_of_labels_must_be_settled(place, registered, capsys):
     assert segment("--threshold", "0.4") == 0
     assert segment("--threshold", "0.6", what="--label blue --support s.png") == 0
     line = "segment --workspace ws --query photos --device cpu"

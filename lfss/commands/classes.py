@@ -17,13 +17,17 @@ import numpy.typing as npt
 from ..atomic import sweep
 from ..batch.loop import Segment
 from ..batch.settings import Settings, common
+from ..class_file import MAX_BYTES
 from ..devices import pick_device
 from ..errors import InputError
+from ..files import read_bytes
 from ..images import read_image
 from ..labels import Label, label_key
 from ..marks import read_supports
+from ..methods import METHODS
 from ..predictor import Predictor
 from ..prepared import Prepared
+from ..presets import PRESETS
 from ..storage.categories import Category
 from ..support import Support
 from ..workspace import DATABASE_NAME, Workspace
@@ -52,7 +56,7 @@ class ClassRequest:
     def fingerprint(self) -> list[Any]:
         """Tells another choice of supports from this one."""
         if self.source is not None:
-            return ["class", hashlib.sha256(self.source.read_bytes()).hexdigest()]
+            return ["class", hashlib.sha256(read_bytes(self.source, most=MAX_BYTES)).hexdigest()]
         return [_fingerprint(support) for support in self.supports]
 
     @property
@@ -240,11 +244,21 @@ def _check_names(classes: Sequence[ClassRequest]) -> None:
 
 
 def _agreed(typed: str | None, known: Sequence[str], what: str, default: str) -> str:
-    """The preset or method that was typed, else the one that all classes were made with."""
+    """The preset or method that was typed, else the one that all classes were made with.
+
+    Files are believed only where they name one of this program: ``module:function`` would run code that
+    whoever made the file has chosen.
+    """
     found = list(dict.fromkeys(name for name in known if name))
     if typed is None and len(found) > 1:
         raise InputError(
             f"The classes were made with different {what}s ({', '.join(found)}). Say which to use: --{what}."
+        )
+    known_here = PRESETS if what == "preset" else METHODS
+    if typed is None and found and found[0] not in known_here:
+        raise InputError(
+            f"The class was made with the {what} '{found[0]}', which is none of this program "
+            f"({', '.join(known_here)}). If you know and trust it, name it yourself: --{what}."
         )
     return typed or (found[0] if found else default)
 
