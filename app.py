@@ -8,7 +8,6 @@ to the temporary folder too.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import logging
 import os
 import sys
@@ -62,14 +61,12 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         "pictures wait for each other, and what is larger is refused (default: %(default)g)")  # fmt: skip
     add("--share", action="store_true", help="also a public link through Gradio's servers")
     add("--mcp", action="store_true", help="also serve /prepare_class, /segment and /export as tools for "
-        "AI assistants (MCP); needs: pip install 'gradio[mcp]'")  # fmt: skip
+        "AI assistants (MCP)")  # fmt: skip
     chosen = parser.parse_args(typed)
     if chosen.port is not None and not 0 < chosen.port < 65536:
         parser.error(f"a port lies between 1 and 65535; {chosen.port} came.")
     if not LEAST_GB <= chosen.memory < 1e6:
         parser.error(f"--memory is a number of gigabytes from {LEAST_GB:g}; {chosen.memory:g} was given.")
-    if chosen.mcp and importlib.util.find_spec("mcp") is None:
-        parser.error("--mcp needs a package that is not installed. Install it: pip install 'gradio[mcp]'")
     return chosen
 
 
@@ -108,7 +105,7 @@ def launch(chosen: argparse.Namespace, service: Service, sessions: Sessions) -> 
     """Build the page and serve it until stopped."""
     from demo.page import build, launch_options
 
-    page = build(service, sessions)
+    page = build(service, sessions, mcp=chosen.mcp)
     page.queue(default_concurrency_limit=16, max_size=128)
     if LENT:
         service.wait()  # weights must be in place before a GPU is lent
@@ -116,7 +113,6 @@ def launch(chosen: argparse.Namespace, service: Service, sessions: Sessions) -> 
         server_name=chosen.host,
         server_port=chosen.port,
         share=chosen.share,
-        mcp_server=chosen.mcp,
         **launch_options(),
     )
 

@@ -67,7 +67,14 @@ def export(
         raise InputError("No draft matches this choice. Review some first, or tick more states.")
     out = session.folder / "exports" / f"lfss-export-{secrets.token_hex(3)}.zip"
     out.parent.mkdir(exist_ok=True)
-    return write_bundle(drafts, out, formats=list(formats), labels=list(labels), images=images)
+    return write_bundle(
+        drafts,
+        out,
+        formats=list(formats),
+        labels=list(labels),
+        images=images,
+        failed=session.failures,
+    )
 
 
 def build_export(sessions: Sessions, session_id: gr.State) -> None:

@@ -22,12 +22,20 @@ LIGHT: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 MODEL: dict[str, Any] = {**PRIVATE, "concurrency_id": "model", "concurrency_limit": 8}
 
 
-def told(error: Exception) -> gr.Error:
-    """An error for the page: ours word for word, any other as an apology, with the details in the log."""
+def told(error: Exception, *, page: bool = True) -> gr.Error:
+    """An error as people and programs see it: ours word for word, any other as an apology.
+
+    The details of others are in the log.
+
+    Args:
+        error: what was raised.
+        page: it is for the page, which shows it as HTML; programs get it as it is.
+    """
     if isinstance(error, gr.Error):
         return error
     if isinstance(error, LfssError):
-        return gr.Error(html.escape(str(error)), title="Please check", print_exception=False)
+        sentence = html.escape(str(error)) if page else str(error)
+        return gr.Error(sentence, title="Please check", print_exception=False)
     logger.error("fault of the app", exc_info=error)
     return gr.Error(
         "Something went wrong in the app; your work is kept. Try again, or reload the page.",
@@ -36,7 +44,12 @@ def told(error: Exception) -> gr.Error:
     )
 
 
-def guarded(handler: Callable) -> Callable:
+def guarded_plainly(handler: Callable) -> Callable:
+    """The handler of an endpoint for programs, with its errors told as plain text."""
+    return guarded(handler, page=False)
+
+
+def guarded(handler: Callable, *, page: bool = True) -> Callable:
     """The handler, plain or generator, with its errors told."""
     if inspect.isgeneratorfunction(handler):
 
@@ -45,7 +58,7 @@ def guarded(handler: Callable) -> Callable:
             try:
                 yield from handler(*args, **kwargs)
             except Exception as error:
-                raise told(error) from error
+                raise told(error, page=page) from error
 
         return stream
 
@@ -54,6 +67,6 @@ def guarded(handler: Callable) -> Callable:
         try:
             return handler(*args, **kwargs)
         except Exception as error:
-            raise told(error) from error
+            raise told(error, page=page) from error
 
     return call

@@ -16,10 +16,12 @@ from .api import build_api
 from .completion import COMPLETE, word_list
 from .export_tab import build_export
 from .handlers import LIGHT, MODEL, guarded
+from .mcp import McpServer
 from .resume import go_on
 from .review_tab import KEYS, build_review
 from .saved_class import show_saved_classes
 from .segment_tab import build_segment, first_look
+from .server import Page
 from .service import Service
 from .sessions import Sessions
 from .stages_tab import build_stages
@@ -84,14 +86,15 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def build(service: Service, sessions: Sessions) -> gr.Blocks:
+def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
     """The whole page.
 
     Args:
         service: owns the model.
         sessions: owns what visitors work on.
+        mcp: serve the endpoints as tools for AI assistants too.
     """
-    with gr.Blocks(title="LFSS Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with Page(title="LFSS Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         session_id = gr.State("")
         sent_id = gr.Textbox(visible=False)
         gr.HTML(
@@ -158,4 +161,7 @@ def build(service: Service, sessions: Sessions) -> gr.Blocks:
         looks = [segment.view.threshold, segment.view.opacity]
         first.select(come_back, [session_id, *looks], segment.outputs, **LIGHT)
         page.unload(leave)
+    page.room = sessions.room
+    if mcp:
+        page.routes = McpServer(service, sessions).routes()
     return page

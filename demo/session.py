@@ -88,8 +88,10 @@ class Session:
 
     def add_supports(self, files: Iterable[str | Path]) -> list[str]:
         """Copy and read supports; returns a sentence for each file that was refused."""
-        refused = []
-        for item in take(files, self.folder / "pictures"):
+        files, refused = list(files), []
+        if len(files) > MAX_SUPPORTS:  # also of the same one: each would be decoded
+            refused.append(f"At most {MAX_SUPPORTS} supports: {len(files) - MAX_SUPPORTS} were left out.")
+        for item in take(files[:MAX_SUPPORTS], self.folder / "pictures"):
             if isinstance(item, LfssError):
                 refused.append(str(item))
                 continue

@@ -8,17 +8,22 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from gradio.utils import get_upload_folder
 
 from lfss.atomic import owner_mark, sweep
 from lfss.errors import InputError
 from lfss.files import make_private
 from lfss.workspace import Workspace
 
+from .room import Room
 from .session import Session
 
 IDLE_SECONDS = 6 * 3600.0
-CALL, CALL_SECONDS = "call-", 3600.0  # folders for single calls of programs, and how long they stay
+CALL = "call-"  # folders for single calls of programs
 
 
 class Sessions:
@@ -37,6 +42,7 @@ class Sessions:
         place = root or Path(tempfile.gettempdir())
         sweep(place, "lfss-app-*")  # photos of visitors of an app that was killed
         self.root = Path(tempfile.mkdtemp(prefix=f"lfss-app-{owner_mark()}", dir=place))
+        self.room = Room(self.root)
         self._shared = Workspace.open(workspace) if workspace else None
         self._idle, self._lock = idle_seconds, threading.Lock()
         self._sessions: dict[str, Session] = {}
@@ -46,6 +52,11 @@ class Sessions:
     def uploads(self) -> Path:
         """Where the server keeps what visitors send until a session has taken it."""
         return make_private(self.root / "uploads")
+
+    @property
+    def served(self) -> Path:
+        """The folder from which the server hands out files."""
+        return Path(get_upload_folder())
 
     @property
     def shared(self) -> bool:
@@ -73,12 +84,23 @@ class Sessions:
                 self._pages[page] = session_id
         return session_id, session
 
-    def temporary(self) -> Session:
-        """A session for one call of a program, with a workspace of its own."""
+    @contextmanager
+    def call(self) -> Iterator[Session]:
+        """A session for one call of a program, with a workspace of its own; both are gone when it ends.
+
+        Raises:
+            InputError: the folder for files of visitors is full.
+        """
         with self._lock:
             self._sweep()
+        self.room.check()
         folder = Path(tempfile.mkdtemp(prefix=CALL, dir=self.root))
-        return Session(folder, Workspace.open(folder / "workspace"))
+        workspace = Workspace.open(folder / "workspace")
+        try:
+            yield Session(folder, workspace)
+        finally:
+            workspace.close()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def get(self, session_id: str) -> Session:
         """The session of an id.
@@ -122,6 +144,3 @@ class Sessions:
             if session.workspace is not self._shared:
                 session.workspace.close()
             shutil.rmtree(session.folder, ignore_errors=True)
-        for folder in self.root.glob(f"{CALL}*"):
-            if time.time() - folder.stat().st_mtime > CALL_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)

@@ -64,6 +64,26 @@ def take(paths: Iterable[str | Path], folder: Path) -> Iterator[Upload | LfssErr
             yield error
 
 
+def count_pictures(paths: Iterable[str | Path], *, most: int) -> int:
+    """How many pictures files and zips hold, as the zips say, before anything is unpacked.
+
+    Raises:
+        ImageError: more than ``most``.
+    """
+    count = 0
+    for path in map(Path, paths):
+        count += 1
+        if path.suffix.lower() == ".zip":
+            try:
+                with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
+                    count += sum(map(_wanted, archive.infolist())) - 1
+            except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+                continue  # ``take`` says what is wrong with it
+        if count > most:
+            raise ImageError(f"At most {most:,} pictures at once, those in zips too. Send them in parts.")
+    return count
+
+
 def shown_name(name: str) -> str:
     """A file name fit to be shown and written into an export: no control marks, at most 200 characters."""
     parts = [p for p in PurePosixPath(name.replace("\\", "/")).parts if p not in ("/", "..", ".")]

@@ -33,7 +33,7 @@ def owner_mark() -> str:
     return f"{_HOST}-{os.getpid()}-"
 
 
-def sweep(folder: Path, pattern: str = ".lfss-*.partial*") -> int:
+def sweep(folder: Path, pattern: str = ".lfss-*") -> int:
     """Remove what programs that are no longer running left behind in a folder; returns how many things.
 
     A program of this machine is asked for by its number. Of another machine's, and of those that left no

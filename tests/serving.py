@@ -30,10 +30,10 @@ class Served:
 
 
 @contextmanager
-def serving(root: Path, *, method: str = "lfss", **options: Any) -> Iterator[Served]:
+def serving(root: Path, *, method: str = "lfss", mcp: bool = False, **options: Any) -> Iterator[Served]:
     """Launch the app on the fake preset with a method; ``options`` replace those of ``launch``."""
     service, sessions = Service("tests.fakes:preset", method=method, device="cpu"), Sessions(root=root)
-    page = build(service, sessions)
+    page = build(service, sessions, mcp=mcp)
     page.queue(default_concurrency_limit=16)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **{**launch_options(), **options})
     yield Served(page, url, service, sessions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -26,13 +25,12 @@ def test_help_names_every_option_and_gives_examples(capsys):
     assert "python app.py --workspace dogs" in text
 
 
-def test_mcp_needs_a_package_which_is_told_in_one_sentence(capsys, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mcp" else find(name))
+@pytest.mark.parametrize("memory", ["0", "nan", "-3", "x"])
+def test_memory_that_cannot_be_is_refused(memory, capsys):
     with pytest.raises(SystemExit) as ended:
-        app.arguments(["--mcp"])
+        app.arguments(["--memory", memory])
     assert ended.value.code == 2
-    assert "--mcp needs a package that is not installed. Install it: pip install" in capsys.readouterr().err
+    assert "--memory" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("port", ["0", "70000", "x"])

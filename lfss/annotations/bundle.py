@@ -41,6 +41,7 @@ def write_bundle(
     options: Mapping[str, Any] | None = None,
     labels: Sequence[str] | None = None,
     images: bool = False,
+    failed: Sequence[tuple[str, str]] = (),
 ) -> Path:
     """Write a bundle.
 
@@ -51,6 +52,7 @@ def write_bundle(
         options: for ``write`` of the formats; each takes those that it knows.
         labels: all labels, the topmost last; without it, in order of appearance.
         images: add the pictures once, under ``images``.
+        failed: name and reason of pictures that have no draft, for the manifest.
 
     Returns:
         The zip file.
@@ -72,7 +74,7 @@ def write_bundle(
             if images:
                 copy_pictures(plan.pictures, work / "images")
             (work / "README.txt").write_text(_readme(chosen, images), encoding="utf-8", newline="\n")
-            _write_manifest(work, drafts, plan, chosen, settings)
+            _write_manifest(work, drafts, plan, chosen, settings, failed)
             _zip(work, partial)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -85,6 +87,7 @@ def _write_manifest(
     plan: ExportPlan,
     chosen: Sequence[Format],
     settings: Mapping[str, Any],
+    failed: Sequence[tuple[str, str]],
 ) -> None:
     files = {p.relative_to(work).as_posix(): p for p in sorted(work.rglob("*")) if p.is_file()}
     used = {f.name: {n: str(v) for n, v in settings.items() if n in f.options} for f in chosen}
@@ -92,6 +95,7 @@ def _write_manifest(
         "bundle": _VERSION,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": plan.labels,
+        "failed": [{"name": name, "why": why} for name, why in failed],
         "formats": used,
         "files": {n: {"sha256": _digest(p), "bytes": p.stat().st_size} for n, p in files.items()},
     }

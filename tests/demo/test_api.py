@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -22,9 +23,13 @@ from tests.fakes import scene
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory) -> Iterator[str]:
+def sessions(tmp_path_factory) -> Sessions:
+    return Sessions(root=tmp_path_factory.mktemp("sessions"))
+
+
+@pytest.fixture(scope="module")
+def url(sessions) -> Iterator[str]:
     service = Service("tests.fakes:preset", device="cpu")
-    sessions = Sessions(root=tmp_path_factory.mktemp("sessions"))
     page = build(service, sessions)
     page.queue(default_concurrency_limit=16)
     _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
@@ -161,3 +166,92 @@ def test_eight_clients_at_once_each_get_their_own_result(url, write):
         expected = np.zeros((240, 320), bool)
         expected[top:bottom, left:right] = True
         assert (found[i] & expected).sum() / (found[i] | expected).sum() > 0.9
+
+
+# Every refusal is plain text with what to do
+
+
+def answer(url: str, name: str, data: list) -> str:
+    """What a program without gradio_client gets: the text of the last event."""
+    called = httpx.post(f"{url}gradio_api/call/{name}", json={"data": data}, timeout=30)
+    return httpx.get(f"{url}gradio_api/call/{name}/{called.json()['event_id']}", timeout=60).text
+
+
+def sent(url: str, name: str, content: bytes) -> dict:
+    (path,) = httpx.post(f"{url}gradio_api/upload", files=[("files", (name, content))], timeout=30).json()
+    return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+
+WRONG = {
+    "nothing at all": ("prepare_class", [], "Type a label"),
+    "a number for a label": ("prepare_class", [5, "", None], "takes text; int was sent"),
+    "a list for a label": ("prepare_class", [["a"], "", None], "takes text; list was sent"),
+    "no supports": ("prepare_class", ["red"], "Add at least one support"),
+    "text for supports": ("prepare_class", ["red", "", "a.png"], "takes a list of files"),
+    "texts for supports": ("prepare_class", ["red", "", ["a.png"]], "use handle_file"),
+    "a path of the server": (
+        "prepare_class",
+        ["red", "", [{"path": "/etc/passwd"}]],
+        "not sent to this server",
+    ),
+    "an address": ("prepare_class", ["red", "", [{"path": "http://127.0.0.1:9/a.png"}]], "not sent to this"),
+    "5,000 references": (
+        "prepare_class",
+        ["red", "", ["FILE"] * 5000],
+        "at most 20 supports; 5,000 were sent",
+    ),
+    "no picture": ("segment", [None, "FILE", 0.5, False], "Send a picture"),
+    "no class": ("segment", ["FILE"], "Send a class file"),
+    "two pictures": ("segment", [["FILE", "FILE"], "FILE"], "takes one file; 2 were sent"),
+    "a picture for a class": ("segment", ["FILE", "FILE"], "not a class saved by this program"),
+    "threshold of text": ("segment", ["FILE", "FILE", "x"], "a number between 0 and 1; 'x' was given"),
+    "threshold of 7": ("segment", ["FILE", "FILE", 7], "between 0 and 1"),
+    "unknown format": ("export", [["FILE"], "FILE", "<b>'x'"], "There is no format '<b>'x''"),
+    "a format for experts": ("export", [["FILE"], "FILE", "coco-results"], "There is no format"),
+    "no pictures": ("export", [[], "FILE"], "Send the pictures"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_every_refusal_says_in_plain_text_what_to_do(url, case):
+    name, data, told = WRONG[case]
+    file = sent(url, "a.png", b"no picture")
+
+    def filled(value):
+        if isinstance(value, list):
+            return [filled(v) for v in value]
+        return file if value == "FILE" else value
+
+    text = answer(url, name, filled(data))
+    assert "event: error" in text
+    assert json.loads(text.split("data: ")[-1])["error"], text
+    assert told in json.loads(text.split("data: ")[-1])["error"]
+    assert "&#" not in text
+    assert "validation error" not in text
+
+
+def test_optional_inputs_may_be_left_out(client, write):
+    support, query = write("s.png", scene(seed=1)), write("q.png", scene(seed=2))
+    saved = client.predict(label="red", supports=[support], api_name="/prepare_class")
+    mask, _ = client.predict(image=query, class_file=handle_file(saved), api_name="/segment")
+    assert (np.asarray(PIL.Image.open(mask)) > 0).any()
+
+
+def test_one_damaged_picture_costs_that_picture(client, write):
+    saved = handle_file(a_class(client, write))
+    good, bad = write("q.png", scene(seed=2)), write("bad.png", b"no picture")
+    bundle = client.predict([bad, good], saved, "coco", 0.5, True, api_name="/export")
+    with zipfile.ZipFile(bundle) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    assert [p["original"] for p in manifest["pictures"]] == ["q.png"]
+    assert [(f["name"], "not a picture" in f["why"]) for f in manifest["failed"]] == [("bad.png", True)]
+    with pytest.raises(AppError, match="not a picture"):
+        client.predict([bad], saved, "coco", 0.5, True, api_name="/export")
+
+
+def test_a_call_leaves_nothing_behind_whether_it_ends_well_or_not(sessions, client, write):
+    saved = handle_file(a_class(client, write))
+    client.predict(write("q.png", scene(seed=2)), saved, 0.5, False, api_name="/segment")
+    with pytest.raises(AppError):
+        client.predict("red", "", [write("bad.png", b"no picture")], api_name="/prepare_class")
+    assert not list(sessions.root.glob("call-*"))
