@@ -54,6 +54,8 @@ class Draft:
         lost: the share of its own pixels that this label lost to each other label of the run, by name.
         image_path: where the picture lies, for exports that copy or name it.
         origin: who made it.
+        objects: (H, W) uint16 numbers from 1 of the objects in the mask, where a person or another tool has
+            said which is which; None: each connected part is one (see ``lfss.objects``).
 
     Raises:
         InputError: the mask is not a two-dimensional bool array, or a field is out of range.
@@ -70,6 +72,7 @@ class Draft:
     lost: Mapping[str, float] = field(default_factory=dict)
     image_path: Path | None = None
     origin: Origin = Origin()
+    objects: npt.NDArray[np.uint16] | None = None
 
     def __post_init__(self) -> None:
         mask = np.asarray(self.mask)
@@ -77,6 +80,11 @@ class Draft:
             raise InputError(
                 f"A draft's mask is a (rows, columns) array of true and false; "
                 f"'{self.image_name}' came with {mask.dtype} {mask.shape}."
+            )
+        if self.objects is not None and self.objects.shape != mask.shape:
+            raise InputError(
+                f"The numbers of a draft's objects are as large as its mask, {mask.shape}; "
+                f"'{self.image_name}' came with {self.objects.shape}."
             )
         if self.status not in STATUSES:
             raise InputError(f"'{self.status}' is no state of a draft. Known: {', '.join(STATUSES)}.")

@@ -28,7 +28,7 @@ MAX_PIXELS = 1 << 30  # a bound before memory is taken for what a damaged byte s
 
 _HEADER = struct.Struct(">cII")  # kind, rows, columns; then the pixels, then a checksum over both
 _CHECK = struct.Struct(">I")
-_KINDS = {b"m": "mask", b"s": "score map"}
+_KINDS = {b"m": "mask", b"s": "score map", b"o": "map of objects"}
 _WORD = 64  # rows are padded to whole words, so that differences run over words
 
 
@@ -55,6 +55,24 @@ def unpack_mask(data: bytes) -> npt.NDArray[np.bool_]:
     outline = np.frombuffer(raw, np.uint64).reshape(rows, words_across)
     words = np.bitwise_xor.accumulate(outline, axis=0)
     return np.unpackbits(words.view(np.uint8), axis=1, count=columns).view(np.bool_)
+
+
+def pack_objects(numbers: npt.NDArray[np.uint16]) -> bytes:
+    """(H, W) numbers of objects as bytes; ``unpack_objects`` returns them as they are."""
+    outline = numbers.astype("<u2")
+    outline[1:] ^= numbers[:-1].astype("<u2")
+    return _seal(b"o", (numbers.shape[0], numbers.shape[1]), zlib.compress(outline.tobytes(), 6))
+
+
+def unpack_objects(data: bytes) -> npt.NDArray[np.uint16]:
+    """The (H, W) numbers that ``pack_objects`` was given.
+
+    Raises:
+        WorkspaceError: these are not the bytes of such a map.
+    """
+    (rows, columns), deflated = _open(data, b"o")
+    outline = np.frombuffer(_inflate(deflated, rows * columns * 2), "<u2").reshape(rows, columns)
+    return np.bitwise_xor.accumulate(outline, axis=0).astype(np.uint16)
 
 
 def pack_scores(score: npt.NDArray[np.floating]) -> bytes:

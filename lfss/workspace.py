@@ -27,7 +27,8 @@ from .drafts import STATUSES, Draft, Status
 from .errors import UnknownName, WorkspaceError
 from .images import Image, read_image
 from .labels import Label, label_key
-from .packing import pack_mask
+from .objects import carry, numbered
+from .packing import pack_mask, pack_objects, unpack_mask, unpack_objects
 from .scoremap import ScoreMap
 from .storage import (
     categories,
@@ -416,6 +417,29 @@ class Workspace:
             _decide(connection, image_id, categories.number(connection, label), "edited", drawn)
         return self._known_draft(digest, label)
 
+    def set_objects(self, digest: str, label: str, objects: npt.NDArray[np.uint16] | None) -> Draft:
+        """Say which pixels of a draft are which object; the mask stays. A proposal becomes edited.
+
+        Args:
+            objects: (H, W) numbers from 1, from ``lfss.objects``; None: each connected part is one.
+
+        Raises:
+            InputError: the numbers have another size than the mask.
+            WorkspaceError: the picture has no draft of this label.
+        """
+        draft = self._known_draft(digest, label)
+        packed = None
+        if objects is not None:
+            packed = pack_objects(numbered(replace(draft, objects=objects).mask, objects))
+        with self._database.writing() as connection:
+            now = history.state(connection, self._draft_id(connection, digest, label))
+            assert now is not None
+            status = "edited" if now.content.status == "proposed" else now.content.status
+            after = replace(now.content, objects=packed, status=status)
+            if after != now.content:
+                history.record(connection, now.draft_id, "objects", after)
+        return self._known_draft(digest, label)
+
     def rethreshold(
         self,
         label: str,
@@ -529,6 +553,9 @@ def _decide(
     now = history.state(connection, history.find(connection, image_id, label_id))
     content = now.content if now else Content(mask or b"", status)
     after = replace(content, status=status, mask=mask or content.mask)
+    if content.objects and after.mask != content.mask:
+        kept = carry(unpack_objects(content.objects), unpack_mask(after.mask))
+        after = replace(after, objects=None if kept is None else pack_objects(kept))
     if now and now.content == after:
         return False
     draft_id = now.draft_id if now else history.begin(connection, image_id, label_id)

@@ -1,4 +1,4 @@
-"""COCO instances: one JSON file, an annotation for each draft.
+"""COCO instances: one JSON file, an annotation for each object.
 
 Polygons by default, for the tools that edit them; run lengths (``rle``) where every pixel counts.
 Both hold holes and several parts: polygons by way of keyhole cuts (see ``outlines``).
@@ -20,8 +20,9 @@ from ..drafts import Draft
 from .coco_reading import read as read
 from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, new_folder, placed, write_json
+from .pieces import How, check_how, pieces
 from .plan import Picture, plan_export
-from .provenance import describe, exported
+from .provenance import written
 from .raster import draw
 from .rle import Mask, bounds, coco_counts, to_string
 
@@ -35,6 +36,7 @@ def write(
     rle: bool = False,
     detail: float = DETAIL,
     min_part: int = 1,
+    objects: How = "parts",
     labels: Sequence[str] | None = None,
     images: bool = False,
 ) -> list[Path]:
@@ -46,6 +48,7 @@ def write(
         rle: run lengths instead of polygons.
         detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
         min_part: connected parts of fewer pixels are left out of polygons.
+        objects: an annotation for each object (``parts``, ``each``), or one for all; see ``pieces.pieces``.
         labels: all labels in the order of their numbers; without it, in order of appearance.
         images: copy the pictures to ``images/default``.
 
@@ -57,29 +60,33 @@ def write(
         InputError: detail or min_part is out of range.
     """
     check_settings(detail, min_part)
+    check_how(objects)
     plan = plan_export(drafts, labels)
-    written: list[list[str]] = [[] for _ in plan.pictures]
+    seals: list[list[str]] = [[] for _ in plan.pictures]
 
     def annotations() -> Iterator[dict[str, Any]]:
         number = 0
         for image, picture in enumerate(plan.pictures, start=1):
             for draft in (drafts[p] for p in picture.drafts):
-                if shape := run_lengths(draft) if rle else _polygons(draft, detail, min_part):
+                shapes = list(
+                    run_lengths(draft, objects) if rle else _polygons(draft, objects, detail, min_part)
+                )
+                seals[image - 1] += [str(s["attributes"]["exported"]) for s in shapes[:1]]
+                category = plan.labels.index(draft.label) + 1
+                for shape in shapes:
                     number += 1
-                    category = plan.labels.index(draft.label) + 1
-                    written[image - 1].append(str(shape["attributes"]["exported"]))
                     yield {"id": number, "image_id": image, "category_id": category, "iscrowd": 0} | shape
 
     with new_folder(out) as folder:
         (folder / "annotations").mkdir()
         write_json(
             folder / "annotations" / f"instances_{SUBSET}.json",
-            {"info": {"description": "LFSS Studio"}, "licenses": []},
+            {"info": {"description": f"LFSS Studio, objects: {objects}"}, "licenses": []},
             {
                 "categories": categories(plan.labels),
                 "annotations": annotations(),  # before the pictures, whose entries say what was written
                 "images": (
-                    image_entry(i, p, w) for i, (p, w) in enumerate(zip(plan.pictures, written), start=1)
+                    image_entry(i, p, s) for i, (p, s) in enumerate(zip(plan.pictures, seals), start=1)
                 ),
             },
         )
@@ -93,8 +100,8 @@ def categories(labels: Sequence[str]) -> list[dict[str, Any]]:
     return [{"id": i, "name": label, "supercategory": ""} for i, label in enumerate(labels, start=1)]
 
 
-def image_entry(number: int, picture: Picture, written: Sequence[str] = ()) -> dict[str, Any]:
-    """COCO's entry of a picture; ``written``: see ``provenance.exported``."""
+def image_entry(number: int, picture: Picture, seals: Sequence[str] = ()) -> dict[str, Any]:
+    """COCO's entry of a picture; ``seals``: what was written, from ``provenance.exported``."""
     entry: dict[str, Any] = {
         "id": number,
         "file_name": picture.name,
@@ -106,15 +113,17 @@ def image_entry(number: int, picture: Picture, written: Sequence[str] = ()) -> d
         "original": picture.original,
         "absent": list(picture.absent),
     }
-    facts["exported"] = list(written)
+    facts["exported"] = list(seals)
     return entry | {"lfss": {key: value for key, value in facts.items() if value}}
 
 
-def run_lengths(draft: Draft) -> dict[str, Any]:
-    """Segmentation, box, area, score and provenance of a draft, as run lengths."""
-    counts = coco_counts(draft.mask)
-    shape = {"segmentation": {"size": list(draft.size), "counts": to_string(counts)}}
-    return shape | measures(draft.mask) | _said(draft, draft.mask)
+def run_lengths(draft: Draft, how: How) -> Iterator[dict[str, Any]]:
+    """Segmentation, box, area, score and provenance of each object of a draft, as run lengths."""
+    masks = list(pieces(draft, how))
+    said = _said(draft, draft.mask, how, len(masks))
+    for mask in masks:
+        counts = to_string(coco_counts(mask))
+        yield {"segmentation": {"size": list(draft.size), "counts": counts}} | measures(mask) | said
 
 
 def measures(mask: Mask) -> dict[str, Any]:
@@ -126,17 +135,20 @@ def measures(mask: Mask) -> dict[str, Any]:
     }
 
 
-def _polygons(draft: Draft, detail: float, min_part: int) -> dict[str, Any] | None:
-    outline = trace(draft.mask, detail=detail, min_part=min_part)
-    if not outline.polygons:
-        return None
-    shape = {"segmentation": [p.reshape(-1).tolist() for p in outline.polygons]} | measures(draft.mask)
-    said = _said(draft, draw(outline.polygons, draft.size, "coco") > 0)
-    said["attributes"] |= {"outline_iou": round(outline.iou, 4), "outline_vertices": outline.vertices}
-    return shape | said
+def _polygons(draft: Draft, how: How, detail: float, min_part: int) -> Iterator[dict[str, Any]]:
+    """The same as polygons; an object of several parts has a polygon for each."""
+    outlined = [(mask, trace(mask, detail=detail, min_part=min_part)) for mask in pieces(draft, how)]
+    rings = [polygon for _, outline in outlined for polygon in outline.polygons]
+    shapes = sum(bool(outline.polygons) for _, outline in outlined)
+    said = _said(draft, draw(rings, draft.size, "coco") > 0, how, shapes)
+    for mask, outline in outlined:
+        if outline.polygons:
+            fit = {"outline_iou": round(outline.iou, 4), "outline_vertices": outline.vertices}
+            shape = {"segmentation": [p.reshape(-1).tolist() for p in outline.polygons]} | measures(mask)
+            yield shape | said | {"attributes": said["attributes"] | fit}
 
 
-def _said(draft: Draft, drawn: Mask) -> dict[str, Any]:
-    said = describe(draft) | {"exported": exported(draft, drawn)}
+def _said(draft: Draft, drawn: Mask, how: How, shapes: int) -> dict[str, Any]:
+    said = written(draft, drawn, how, shapes)
     score = {"score": said.pop("score")} if "score" in said else {}
     return score | {"attributes": said}

@@ -7,6 +7,7 @@ of one label the later one. A draft that is covered wholly is left out.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,25 @@ from .coco import SUBSET, categories, image_entry, measures
 from .coco_panoptic_reading import read as read
 from .output import copy_pictures, new_folder, placed, write_json, write_png
 from .palette import colour_of
+from .pieces import How, check_how, pieces
 from .plan import Picture, paint, plan_export
-from .provenance import describe, exported
+from .provenance import written
 
 
 def write(
-    drafts: Sequence[Draft], out: Path, *, labels: Sequence[str] | None = None, images: bool = False
+    drafts: Sequence[Draft],
+    out: Path,
+    *,
+    objects: How = "together",
+    labels: Sequence[str] | None = None,
+    images: bool = False,
 ) -> list[Path]:
     """Write ``annotations/panoptic_default.json`` and ``annotations/panoptic_default/*.png``.
 
     Args:
         drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
+        objects: a segment for each object (``parts``, ``each``), or one for all; see ``pieces.pieces``.
         labels: all labels, the topmost last; without it, in order of appearance.
         images: copy the pictures to ``images/default``.
 
@@ -40,23 +48,26 @@ def write(
     Raises:
         ExportError: the drafts cannot be exported, or the folder cannot be written.
     """
+    check_how(objects)
     plan = plan_export(drafts, labels)
     things = [c | {"isthing": 1, "color": colour_of(c["id"] - 1)} for c in categories(plan.labels)]
     with new_folder(out) as folder:
         maps = folder / "annotations" / f"panoptic_{SUBSET}"
         maps.mkdir(parents=True)
         annotations = [
-            _annotation(number, picture, [drafts[p] for p in picture.drafts], plan.labels, maps)
+            _annotation(number, picture, [drafts[p] for p in picture.drafts], plan.labels, maps, objects)
             for number, picture in enumerate(plan.pictures, start=1)
         ]
-        written = [[s["attributes"]["exported"] for s in a["segments_info"]] for a in annotations]
+        seals = [
+            list(dict.fromkeys(s["attributes"]["exported"] for s in a["segments_info"])) for a in annotations
+        ]
         write_json(
             maps.with_suffix(".json"),
             {"info": {"description": "LFSS Studio"}, "licenses": []},
             {
                 "categories": things,
                 "images": (
-                    image_entry(i, p, w) for i, (p, w) in enumerate(zip(plan.pictures, written), start=1)
+                    image_entry(i, p, s) for i, (p, s) in enumerate(zip(plan.pictures, seals), start=1)
                 ),
                 "annotations": annotations,
             },
@@ -67,17 +78,19 @@ def write(
 
 
 def _annotation(
-    number: int, picture: Picture, drafts: list[Draft], labels: Sequence[str], folder: Path
+    number: int, picture: Picture, drafts: list[Draft], labels: Sequence[str], folder: Path, how: How
 ) -> dict[str, Any]:
     """Write the map of one picture and list its segments."""
-    segments = paint(drafts, labels) if drafts else np.zeros(picture.size, np.int32)
-    infos = []
-    for segment in (np.flatnonzero(np.bincount(segments.reshape(-1))[1:]) + 1).tolist():
-        draft = drafts[segment - 1]
-        said = {"id": segment, "category_id": labels.index(draft.label) + 1, "iscrowd": 0}
-        shown = segments == segment
-        attributes = describe(draft) | {"exported": exported(draft, shown)}
-        infos.append(said | measures(shown) | {"attributes": attributes})
+    shown = [(draft, replace(draft, mask=m, objects=None)) for draft in drafts for m in pieces(draft, how)]
+    segments = paint([piece for _, piece in shown], labels) if shown else np.zeros(picture.size, np.int32)
+    there = (np.flatnonzero(np.bincount(segments.reshape(-1))[1:]) + 1).tolist()
+    infos: list[dict[str, Any]] = []
+    for draft in drafts:
+        own = [segment for segment in there if shown[segment - 1][0] is draft]
+        attributes = written(draft, np.isin(segments, own), how, len(own))
+        for segment in own:
+            said = {"id": segment, "category_id": labels.index(draft.label) + 1, "iscrowd": 0}
+            infos.append(said | measures(segments == segment) | {"attributes": attributes})
     name = f"{picture.stem}.png"
     write_png(folder / name, _as_colours(segments))
     return {"image_id": number, "file_name": name, "segments_info": infos}

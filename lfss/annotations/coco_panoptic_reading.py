@@ -13,8 +13,10 @@ from ..drafts import Draft, Status
 from ..errors import InputError
 from ..images import MAX_MEGAPIXELS
 from . import reading
-from .intake import Intake, Report, Sheet
+from .intake import Intake
 from .pictures import Pictures, parts_of
+from .report import Report
+from .sheets import Sheet
 
 
 def read(

@@ -12,10 +12,12 @@ import numpy as np
 from ..drafts import Draft, Status
 from ..errors import InputError
 from . import reading
-from .intake import Intake, Report, Sheet
+from .intake import Intake
 from .pictures import Pictures
 from .raster import Points, draw
+from .report import Report
 from .rle import Mask, from_coco_counts, from_string
+from .sheets import Sheet
 
 _KEYS = ("images", "annotations", "categories")
 

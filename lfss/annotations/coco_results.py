@@ -17,11 +17,17 @@ from ..errors import ExportError
 from . import reading
 from .coco import run_lengths
 from .output import new_folder, placed, write_json_list
+from .pieces import How, check_how
 from .plan import ExportPlan, plan_export
 
 
 def write(
-    drafts: Sequence[Draft], out: Path, *, match: Path | None = None, labels: Sequence[str] | None = None
+    drafts: Sequence[Draft],
+    out: Path,
+    *,
+    match: Path | None = None,
+    objects: How = "parts",
+    labels: Sequence[str] | None = None,
 ) -> list[Path]:
     """Write ``results.json``.
 
@@ -29,6 +35,7 @@ def write(
         drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
         match: a COCO ground truth whose numbers shall be used.
+        objects: a shape for each object (``parts``, ``each``), or one for all; see ``pieces.pieces``.
         labels: all labels in the order of their numbers; without it, in order of appearance.
 
     Returns:
@@ -39,16 +46,18 @@ def write(
             labels, or the folder cannot be written.
         InputError: the ground truth cannot be read.
     """
+    check_how(objects)
     plan = plan_export(drafts, labels)
     images, categories = _numbers(plan, match)
 
     def results() -> Iterator[dict[str, Any]]:
         for picture in plan.pictures:
             for draft in (drafts[p] for p in picture.drafts):
-                # Without its box: readers that find one take it for a box result.
-                shape = {k: v for k, v in run_lengths(draft).items() if k not in ("bbox", "area")}
                 ids = {"image_id": images[picture.name], "category_id": categories[draft.label]}
-                yield ids | {"score": 1.0} | shape
+                for shape in run_lengths(draft, objects):
+                    # Without its box: readers that find one take it for a box result.
+                    kept = {k: v for k, v in shape.items() if k not in ("bbox", "area")}
+                    yield ids | {"score": 1.0} | kept
 
     with new_folder(out) as folder:
         write_json_list(folder / "results.json", results())

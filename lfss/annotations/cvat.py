@@ -7,7 +7,7 @@ rest of the provenance are attributes, which CVAT keeps where the task's labels 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 from xml.sax.saxutils import escape, quoteattr
@@ -16,21 +16,28 @@ from ..drafts import Draft
 from .cvat_reading import read as read
 from .output import copy_pictures, new_folder, placed
 from .palette import colour_of, hexadecimal
+from .pieces import How, check_how, pieces
 from .plan import ExportPlan, plan_export
-from .provenance import describe, exported
-from .rle import crop_counts
+from .provenance import Value, written
+from .rle import Mask, crop_counts
 
-ATTRIBUTES = ("status", "model", "method", "prompt", "threshold", "score", "presence", "exported")
+ATTRIBUTES = ("status", "model", "method", "prompt", "threshold", "score", "presence", "exported", "objects")
 
 
 def write(
-    drafts: Sequence[Draft], out: Path, *, labels: Sequence[str] | None = None, images: bool = False
+    drafts: Sequence[Draft],
+    out: Path,
+    *,
+    objects: How = "parts",
+    labels: Sequence[str] | None = None,
+    images: bool = False,
 ) -> list[Path]:
     """Write ``annotations.xml``.
 
     Args:
         drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
+        objects: a mask for each object (``parts``, ``each``), or one for all; see ``pieces.pieces``.
         labels: all labels, the topmost last; without it, in order of appearance.
         images: copy the pictures to ``images``.
 
@@ -40,6 +47,7 @@ def write(
     Raises:
         ExportError: the drafts cannot be exported, or the folder cannot be written.
     """
+    check_how(objects)
     plan = plan_export(drafts, labels)
     with new_folder(out) as folder:
         with (folder / "annotations.xml").open("w", encoding="utf-8", newline="\n") as file:
@@ -50,7 +58,11 @@ def write(
                 name = quoteattr(picture.name)
                 file.write(f'<image id="{number}" name={name} width="{width}" height="{height}">\n')
                 for place in picture.drafts:
-                    _write_mask(file, drafts[place], plan.labels.index(drafts[place].label))
+                    draft = drafts[place]
+                    masks = list(pieces(draft, objects))
+                    said = written(draft, draft.mask, objects, len(masks))
+                    for mask in masks:
+                        _write_mask(file, draft, mask, said, plan.labels.index(draft.label))
                 file.write("</image>\n")
             file.write("</annotations>\n")
         if images:
@@ -74,8 +86,8 @@ def _write_meta(file: TextIO, plan: ExportPlan) -> None:
     file.write("</labels></task></meta>\n")
 
 
-def _write_mask(file: TextIO, draft: Draft, order: int) -> None:
-    counts, (top, left, height, width) = crop_counts(draft.mask)
+def _write_mask(file: TextIO, draft: Draft, mask: Mask, said: Mapping[str, Value], order: int) -> None:
+    counts, (top, left, height, width) = crop_counts(mask)
     if draft.origin.model == "person":
         source = "manual"
     else:
@@ -85,7 +97,6 @@ def _write_mask(file: TextIO, draft: Draft, order: int) -> None:
         f'rle="{",".join(map(str, counts.tolist()))}" left="{left}" top="{top}" width="{width}" '
         f'height="{height}" z_order="{order}">'
     )
-    said = describe(draft) | {"exported": exported(draft)}
     for name in ATTRIBUTES:
         if name in said:
             file.write(f'<attribute name="{name}">{escape(str(said[name]))}</attribute>')

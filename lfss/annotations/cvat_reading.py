@@ -12,9 +12,10 @@ import numpy as np
 from ..drafts import Draft, Status
 from ..errors import InputError
 from . import reading
-from .intake import Intake, Report
+from .intake import Intake
 from .pictures import Pictures
 from .raster import draw, ellipse, rotated
+from .report import Report
 from .rle import Mask, from_runs
 
 _SHAPES = ("mask", "polygon", "box", "ellipse")

@@ -11,7 +11,6 @@ import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,84 +18,55 @@ import numpy as np
 from .. import decode
 from ..drafts import Draft, Status
 from ..errors import InputError
-from ..images import MAX_MEGAPIXELS, read_image
+from ..images import read_image
 from ..labels import checked_name, label_key
+from ..objects import MOST, Numbers, parts, same
 from . import reading
-from .pictures import Known, Match, Pictures, ambiguous, parts_of
-from .provenance import Exported, corrected, exported_of, fingerprint, restore
+from .pictures import Known, Match, Pictures, parts_of
+from .provenance import corrected, exported_of, fingerprint, restore
+from .report import Entry, Report
 from .rle import Mask
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A draft as it was read, and what is known of its way here.
-
-    Attributes:
-        draft: one picture and label.
-        shapes: how many shapes were joined in it.
-        foreign: no shape says that this program wrote it.
-        exported: what this program wrote for this picture and label, if the file still says so.
-        changed: whether it differs from that; None where the file does not tell.
-    """
-
-    draft: Draft
-    shapes: int = 1
-    foreign: bool = True
-    exported: Exported | None = None
-    changed: bool | None = None
-
-
-@dataclass
-class Report:
-    """What a reader found besides drafts.
-
-    Attributes:
-        entries: the drafts with what is known of them.
-        left_out: a sentence for each thing that was not read.
-        notes: sentences on what was read another way than it was written.
-        unlisted: digests of pictures whose file does not say which labels were exported, each with the
-            labels that came back; for files that this program wrote only.
-        embedded: name and bytes of pictures that were found inside the files only, by digest.
-    """
-
-    entries: list[Entry] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    unlisted: dict[str, set[str]] = field(default_factory=dict)
-    embedded: dict[str, tuple[str, bytes]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Sheet:
-    """A picture that shapes are drawn on.
-
-    Attributes:
-        sought: its name in the file.
-        facts: the fields of a Draft that say which picture it is.
-        size: (H, W) in which the file gives coordinates.
-        orientation: the EXIF orientation by which masks must be turned; 1: they are upright.
-        exported: what this program wrote for the picture, by label.
-        own: the file says that this program wrote the picture's entry.
-        match: how the picture was found.
-    """
-
-    sought: str
-    facts: dict[str, Any]
-    size: tuple[int, int]
-    orientation: int = 1
-    exported: dict[str, Exported] = field(default_factory=dict)
-    own: bool = False
-    match: Match = field(default_factory=Match)
+from .sheets import Sheet, chosen, facts_of, turned_size
 
 
 @dataclass
 class _Gathered:
-    """The shapes of one label on one picture."""
+    """The shapes of one label on one picture.
+
+    Attributes:
+        mask: (H, W) all of them.
+        said: what the file says of each.
+        groups: the number of each object, by its group.
+        numbers: (H, W) number of the object at each pixel; None while there is one.
+        as_one: the file does not tell objects apart.
+    """
 
     sheet: Sheet
     label: str
     mask: Mask
-    said: list[Mapping[str, Any]]
+    said: list[Mapping[str, Any]] = field(default_factory=list)
+    groups: dict[object, int] = field(default_factory=dict)
+    numbers: Numbers | None = None
+    as_one: bool = False
+
+    def add(self, mask: Mask, said: Mapping[str, Any], group: object) -> None:
+        """Add one shape; where shapes overlap, the earlier object keeps the pixels."""
+        key = ("shape", len(self.said)) if group is None else ("group", group)
+        number = self.groups.setdefault(key, min(len(self.groups) + 1, MOST))
+        if self.numbers is None and len(self.groups) > 1:
+            self.numbers = self.mask.astype(np.uint16)
+        if self.numbers is not None:
+            np.copyto(self.numbers, np.uint16(number), where=mask & (self.numbers == 0))
+        np.logical_or(self.mask, mask, out=self.mask)
+        self.said.append(said)
+        self.as_one = self.as_one or said.get("objects") == "together"
+
+    def objects(self) -> Numbers | None:
+        """Numbers of the objects; None where each connected part is one, or the file does not tell."""
+        if self.as_one:
+            return None
+        numbers = self.mask.astype(np.uint16) if self.numbers is None else self.numbers
+        return None if same(numbers, parts(self.mask)) else numbers
 
 
 class Intake:
@@ -177,12 +147,12 @@ class Intake:
         if key not in self._sheets:
             said = digest if isinstance(digest, str) and reading.is_digest(digest) else ""
             match = self.pictures.find(name, also, stem=stem) if self.pictures else Match()
-            found = _chosen(name, match, said)
+            found = chosen(name, match, said)
             if found is None and self.pictures:
                 found = self.pictures.with_digest(said)
             if found is None and embedded:
                 found = self._embedded(name, embedded)
-            facts, size, orientation = _facts(found, name, size, said, self.pictures)
+            facts, size, orientation = facts_of(found, name, size, said, self.pictures)
             listed = {label_key(e.label): e for e in map(exported_of, reading.strings(exported)) if e}
             self._sheets[key] = Sheet(name, facts, size, orientation, listed, own, match)
         return self._sheets[key]
@@ -203,6 +173,7 @@ class Intake:
         said: Mapping[str, Any] | None = None,
         *,
         group: object = None,
+        as_one: bool = False,
     ) -> None:
         """Add one shape.
 
@@ -211,7 +182,8 @@ class Intake:
             label: as the file gives it.
             mask: (H, W) bool, in the frame of the sheet.
             said: what the file says about its origin, for ``provenance.restore``.
-            group: shapes of a group are one object.
+            group: shapes of a group are one object; without one, each shape is.
+            as_one: the format does not tell the objects of a label apart.
 
         Raises:
             InputError: the label is blank, or the mask covers no pixel.
@@ -224,11 +196,10 @@ class Intake:
             raise InputError("It covers no pixel of its picture. Draw it again, or remove it.")
         if sheet.orientation != 1:
             mask = np.ascontiguousarray(decode.turned(mask, sheet.orientation))
-        place = self._gathered.setdefault(
-            (sheet.sought, label_key(name)), _Gathered(sheet, name, np.zeros_like(mask), [])
-        )
-        np.logical_or(place.mask, mask, out=place.mask)
-        place.said.append(said or {})
+        key = (sheet.sought, label_key(name))
+        if key not in self._gathered:
+            self._gathered[key] = _Gathered(sheet, name, np.zeros_like(mask), as_one=as_one)
+        self._gathered[key].add(mask, said or {}, group)
 
     def absent(self, sheet: Sheet, labels: object) -> None:
         """Note labels that the file says are not in the picture."""
@@ -269,12 +240,14 @@ class Intake:
         foreign = not any(s.get("model") for s in said) and not exported
         changed = None
         if exported:
-            same = label_key(exported.label) == label_key(gathered.label)
-            changed = not (same and fingerprint(gathered.mask) == exported.drawn)
+            alike = label_key(exported.label) == label_key(gathered.label)
+            as_many = exported.shapes in (0, len(gathered.groups))
+            changed = not (alike and as_many and fingerprint(gathered.mask) == exported.drawn)
         elif sheet.exported:
             changed = not foreign  # a label that was not exported: another one was renamed to it
         facts = _joined([restore(s, status="accepted") for s in said])
-        draft = Draft(label=gathered.label, mask=gathered.mask, **sheet.facts, **facts)
+        facts |= sheet.facts | {"objects": gathered.objects()}
+        draft = Draft(label=gathered.label, mask=gathered.mask, **facts)
         draft = corrected(draft) if changed else draft
         draft = replace(draft, status=self.status) if self.status else draft
         return Entry(draft, len(said), foreign, exported, changed)
@@ -318,11 +291,6 @@ class Intake:
             )
 
 
-def turned_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """(H, W) after a picture was turned by its EXIF orientation."""
-    return (size[1], size[0]) if orientation in (5, 6, 7, 8) else size
-
-
 def _joined(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The facts of several shapes as those of one draft: the least checked state and the lowest score."""
     caution: tuple[Status, ...] = ("proposed", "edited", "accepted", "rejected", "absent")
@@ -330,68 +298,3 @@ def _joined(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     scores = [f["score"] for f in facts]
     lowest = min(scores) if all(s is not None for s in scores) else None
     return facts[0] | {"status": status, "score": lowest}
-
-
-def _chosen(name: str, match: Match, digest: str) -> Known | None:
-    """The picture that is meant, by its digest where several have the name.
-
-    Raises:
-        InputError: several have the name.
-    """
-    found = match.pictures
-    if len(found) > 1 and digest:
-        found = tuple(p for p in found if digest == (p.digest or (p.path and read_image(p.path).digest)))
-    if len(found) > 1 or (match.pictures and not found):
-        raise ambiguous(name, found or match.pictures)
-    return found[0] if found else None
-
-
-def _facts(
-    found: Known | None,
-    name: str,
-    size: tuple[int, int] | None,
-    digest: str,
-    pictures: Pictures | None,
-) -> tuple[dict[str, Any], tuple[int, int], int]:
-    """Fields of a Draft, the size in which the file gives coordinates, and how masks must be turned."""
-    base = parts_of(name)[-1]
-    if found is None:
-        if size is None:
-            lacking = pictures.lacking(name) if pictures else "Name the folder of the pictures."
-            raise InputError(
-                f"The file does not give the size of '{base}', so its picture is needed. {lacking}"
-            )
-        return {"image_name": base, "image_digest": digest, "image_path": None}, size, 1
-    facts: dict[str, Any] = {"image_name": found.name, "image_path": found.path}
-    upright = found.size
-    if not found.digest or upright is None:
-        assert found.path is not None
-        image = read_image(found.path)
-        facts["image_digest"], upright = image.digest, image.size
-    else:
-        facts["image_digest"] = found.digest
-    orientation = 1
-    if size is not None and size != upright:
-        orientation = _orientation(found.path)
-        if turned_size(size, orientation) != upright or orientation == 1:
-            raise _other_size(found.name, upright, size)
-    return facts, size or upright, orientation
-
-
-def _orientation(path: Path | None) -> int:
-    """By which EXIF orientation a stored picture is turned; 1 where it is not, or not known."""
-    if path is None or not path.is_file():
-        return 1
-    with decode.opened(path, path.name, MAX_MEGAPIXELS) as picture:
-        return decode.orientation_of(picture)
-
-
-def _other_size(name: str, picture: tuple[int, int], given: tuple[int, int]) -> InputError:
-    ratio = abs(picture[0] * given[1] - picture[1] * given[0]) / (picture[0] * given[1])
-    why = (
-        "One of the two was scaled: give the picture" if ratio < 0.02 else "Choose the folder of the pictures"
-    )
-    return InputError(
-        f"The picture '{name}' is {picture[0]} x {picture[1]} (rows x columns), its masks are "
-        f"{given[0]} x {given[1]}. {why} that was annotated."
-    )

@@ -1,4 +1,4 @@
-"""labelme: a JSON file for each picture, a shape for each draft.
+"""labelme: a JSON file for each picture, a shape for each object.
 
 Shapes are masks by default, which keep every pixel. As polygons, every connected part is a shape of
 its own, all with the same group number, and holes are cut open to the outside (see ``outlines``).
@@ -8,7 +8,7 @@ Each shape says in its note, and in full in ``lfss``, who made it.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,9 +19,10 @@ from ..errors import UnknownName
 from .labelme_reading import read as read
 from .outlines import DETAIL, check_settings, trace
 from .output import as_png, copy_pictures, new_folder, placed, write_json
+from .pieces import How, check_how, pieces
 from .plan import plan_export
-from .provenance import describe, exported, sentence
-from .raster import draw
+from .provenance import sentence, written
+from .raster import Points, draw
 from .rle import Mask, bounds
 
 Shapes = Literal["mask", "polygon"]
@@ -35,6 +36,7 @@ def write(
     shapes: Shapes = "mask",
     detail: float = DETAIL,
     min_part: int = 1,
+    objects: How = "parts",
     labels: Sequence[str] | None = None,
     images: bool = False,
 ) -> list[Path]:
@@ -46,6 +48,8 @@ def write(
         shapes: ``mask`` or ``polygon``.
         detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
         min_part: connected parts of fewer pixels are left out of polygons.
+        objects: a group of shapes for each object (``parts``, ``each``), or one for all; see
+            ``pieces.pieces``.
         labels: all labels, the topmost last; without it, in order of appearance.
         images: copy the pictures beside the files.
 
@@ -60,20 +64,21 @@ def write(
     check_settings(detail, min_part)
     if shapes not in get_args(Shapes):
         raise UnknownName("kind of shapes", shapes, get_args(Shapes))
+    check_how(objects)
     plan = plan_export(drafts, labels)
     with new_folder(out) as folder:
         for picture in plan.pictures:
             places = sorted(picture.drafts, key=lambda p: plan.labels.index(drafts[p].label))
-            written: list[dict[str, Any]] = []
+            listed: list[dict[str, Any]] = []
             seals = []
-            for number, draft in enumerate((drafts[p] for p in places), start=1):
-                if shapes == "mask":
-                    found, drawn = [_mask_shape(draft)], draft.mask
-                else:
-                    found, drawn = _polygon_shapes(draft, number, detail, min_part)
-                if found:
-                    seals.append(exported(draft, drawn))
-                written += [shape | {"lfss": describe(draft) | {"exported": seals[-1]}} for shape in found]
+            for draft in (drafts[p] for p in places):
+                found, drawn = [_mask_shape(draft, m) for m in pieces(draft, objects)], draft.mask
+                if shapes == "polygon":
+                    group = 1 + max((s["group_id"] or 0 for s in listed), default=0)
+                    found, drawn = _polygon_shapes(draft, objects, group, detail, min_part)
+                made = written(draft, drawn, objects, _object_count(found))
+                seals += [made["exported"]] if found else []
+                listed += [shape | {"lfss": made} for shape in found]
             own: dict[str, Any] = {"digest": picture.digest, "original": picture.original}
             own |= {"absent": list(picture.absent), "exported": seals}
             head = {
@@ -85,10 +90,15 @@ def write(
                 "imageWidth": picture.size[1],
                 "lfss": {key: value for key, value in own.items() if value},
             }
-            write_json(folder / f"{picture.stem}.json", head, {"shapes": written})
+            write_json(folder / f"{picture.stem}.json", head, {"shapes": listed})
         if images:
             copy_pictures(plan.pictures, folder)
         return placed(folder, out)
+
+
+def _object_count(shapes: Sequence[Mapping[str, Any]]) -> int:
+    groups = [shape["group_id"] for shape in shapes]
+    return groups.count(None) + len({group for group in groups if group is not None})
 
 
 def _shape(draft: Draft, kind: Shapes, points: list[list[float]], group: int | None) -> dict[str, Any]:
@@ -102,18 +112,27 @@ def _shape(draft: Draft, kind: Shapes, points: list[list[float]], group: int | N
     }
 
 
-def _mask_shape(draft: Draft) -> dict[str, Any]:
-    top, left, height, width = bounds(draft.mask)
-    crop = draft.mask[top : top + height, left : left + width].view(np.uint8) * np.uint8(255)
+def _mask_shape(draft: Draft, mask: Mask) -> dict[str, Any]:
+    top, left, height, width = bounds(mask)
+    crop = mask[top : top + height, left : left + width].view(np.uint8) * np.uint8(255)
     box = [[float(left), float(top)], [float(left + width - 1), float(top + height - 1)]]
     return _shape(draft, "mask", box, None) | {"mask": base64.b64encode(as_png(crop)).decode("ascii")}
 
 
 def _polygon_shapes(
-    draft: Draft, group: int, detail: float, min_part: int
+    draft: Draft, how: How, group: int, detail: float, min_part: int
 ) -> tuple[list[dict[str, Any]], Mask]:
-    """A shape for each connected part, and the mask as readers draw them."""
-    polygons = trace(draft.mask, target="pillow", detail=detail, min_part=min_part).polygons
-    tied = group if len(polygons) > 1 else None
-    shapes = [_shape(draft, "polygon", polygon.tolist(), tied) for polygon in polygons]
-    return shapes, draw(polygons, draft.size, "pillow") > 0
+    """A shape for each connected part of each object, and all of them as readers draw them.
+
+    Args:
+        group: the first free number; it ties the parts of one object.
+    """
+    shapes: list[dict[str, Any]] = []
+    rings: list[Points] = []
+    for mask in pieces(draft, how):
+        polygons = trace(mask, target="pillow", detail=detail, min_part=min_part).polygons
+        tied = group if len(polygons) > 1 else None
+        group += len(polygons) > 1
+        shapes += [_shape(draft, "polygon", polygon.tolist(), tied) for polygon in polygons]
+        rings += polygons
+    return shapes, draw(rings, draft.size, "pillow") > 0

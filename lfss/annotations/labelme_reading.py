@@ -15,9 +15,10 @@ import PIL.ImageDraw
 from ..drafts import Draft, Status
 from ..errors import InputError
 from . import reading
-from .intake import Intake, Report
+from .intake import Intake
 from .pictures import Pictures
 from .raster import draw
+from .report import Report
 from .rle import Mask
 
 

@@ -1,8 +1,9 @@
 """Label Studio: one JSON file of tasks, and the labelling configuration that fits it.
 
-Masks are brush strokes (run lengths, every pixel kept) or polygons (a region for each connected part,
-in percent of the picture; holes are cut open to the outside). A machine's drafts come as predictions
-of its model, with their score; what a person accepted or changed comes as an annotation.
+Masks are brush strokes (run lengths, every pixel kept) or polygons, a region for each object. Polygons are
+in percent of the picture; the parts of one object are tied by a line without width, and holes are cut open
+to the outside. A machine's drafts come as predictions of its model, with their score; what a person
+accepted or changed comes as an annotation.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from .labelstudio_reading import read as read
 from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, new_folder, placed, write_json_list
 from .palette import colour_of, hexadecimal
+from .pieces import How, check_how, pieces
 from .plan import ExportPlan, Picture, plan_export
-from .provenance import describe, exported, sentence
+from .provenance import sentence, written
 from .raster import draw
+from .rings import bridged
 from .rle import Mask, brush
 
 Shapes = Literal["brush", "polygon"]
@@ -41,6 +44,7 @@ def write(
     shapes: Shapes = "brush",
     detail: float = DETAIL,
     min_part: int = 1,
+    objects: How = "parts",
     prefix: str = PREFIX,
     labels: Sequence[str] | None = None,
     images: bool = False,
@@ -53,6 +57,7 @@ def write(
         shapes: ``brush`` or ``polygon``.
         detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
         min_part: connected parts of fewer pixels are left out of polygons.
+        objects: a region for each object (``parts``, ``each``), or one for all; see ``pieces.pieces``.
         prefix: what stands before the file name in a task: where Label Studio finds the picture. The
             default fits a local storage whose folder is the document root; add the folder to it.
         labels: all labels; without it, in order of appearance.
@@ -69,14 +74,16 @@ def write(
     check_settings(detail, min_part)
     if shapes not in _TAGS:
         raise UnknownName("kind of shapes", shapes, get_args(Shapes))
+    check_how(objects)
     plan = plan_export(drafts, labels)
 
     def regions(place: int) -> list[dict[str, Any]]:
         draft = drafts[place]
-        values, drawn = [_brush(draft)], draft.mask
         if shapes == "polygon":
-            values, drawn = _polygons(draft, detail, min_part)
-        made = describe(draft) | {"exported": exported(draft, drawn)}
+            values, drawn = _polygons(draft, objects, detail, min_part)
+        else:
+            values, drawn = [_brush(mask) for mask in pieces(draft, objects)], draft.mask
+        made = written(draft, drawn, objects, len(values))
         return [_region(draft, shapes, f"d{place}p{n}", value, made) for n, value in enumerate(values)]
 
     with new_folder(out) as folder:
@@ -150,16 +157,17 @@ def _region(
     return region | ({"score": draft.score} if draft.score is not None else {})
 
 
-def _brush(draft: Draft) -> dict[str, Any]:
-    return {"format": "rle", "rle": brush(draft.mask)}
+def _brush(mask: Mask) -> dict[str, Any]:
+    return {"format": "rle", "rle": brush(mask)}
 
 
-def _polygons(draft: Draft, detail: float, min_part: int) -> tuple[list[dict[str, Any]], Mask]:
-    """A region for each connected part, and the mask as readers draw them."""
+def _polygons(draft: Draft, how: How, detail: float, min_part: int) -> tuple[list[dict[str, Any]], Mask]:
+    """A region for each object, and all of them as readers draw them."""
     height, width = draft.size
     scale = np.array((100 / width, 100 / height))
     regions, drawn = [], []
-    for polygon in trace(draft.mask, detail=detail, min_part=min_part).polygons:
+    outlines = (trace(mask, detail=detail, min_part=min_part) for mask in pieces(draft, how))
+    for polygon in (bridged(outline.polygons) for outline in outlines if outline.polygons):
         percent = np.minimum((polygon.astype(np.float64) + _INWARDS) * scale, 100).round(6)
         regions.append({"points": percent.tolist(), "closed": True})
         drawn.append((percent / scale).astype(np.float32))

@@ -14,10 +14,12 @@ from ..drafts import Draft, Status
 from ..errors import InputError
 from ..images import SUFFIXES
 from . import reading
-from .intake import Intake, Report, Sheet
+from .intake import Intake
 from .pictures import Pictures
 from .raster import draw, ellipse, rotated
+from .report import Report
 from .rle import Mask, from_brush
+from .sheets import Sheet
 
 _KINDS = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels")
 

@@ -15,9 +15,10 @@ from ..drafts import Draft, Status
 from ..errors import InputError
 from ..images import MAX_MEGAPIXELS, SUFFIXES
 from . import reading
-from .intake import Intake, Report
+from .intake import Intake
 from .pictures import Pictures
 from .plan import safe_name
+from .report import Report
 
 LEGEND = "legend.json"
 _RESULT = ".mask.png"  # the ending of masks that ``segment --out`` writes
@@ -68,7 +69,7 @@ def read(
             mask = _levels(file) > 0
             sheet = intake.picture(str(PurePosixPath(name).with_suffix("")), mask.shape, stem=True)
             if mask.any():
-                intake.add(sheet, label, mask)
+                intake.add(sheet, label, mask, as_one=True)
             else:
                 intake.absent(sheet, [label])
     return intake.drafts()
@@ -125,7 +126,7 @@ def _add(file: Path, intake: Intake, sheet: Any, shown: dict[str, Any], value: i
     if mask.shape != sheet.size:
         raise InputError(f"The mask '{file.name}' has another size than its picture.")
     if mask.any():  # else other labels cover it, or it was deleted: then the list of what was exported tells
-        intake.add(sheet, shown["label"], mask, shown)
+        intake.add(sheet, shown["label"], mask, shown, as_one=True)
 
 
 def _levels(file: Path) -> npt.NDArray[np.integer]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..drafts import Draft, Origin, Status
 from ..text import escaped
+from .pieces import How
 from .rle import Mask, bounds
 
 Value = str | float
@@ -28,12 +29,14 @@ class Exported:
         status: the draft's state.
         mask: fingerprint of the draft's mask.
         drawn: fingerprint of the mask as a reader draws it from the file: polygons cost some pixels.
+        shapes: how many objects were written; 0 where the format does not tell them apart.
     """
 
     label: str
     status: str
     mask: str
     drawn: str
+    shapes: int
 
 
 def fingerprint(mask: Mask) -> str:
@@ -43,21 +46,24 @@ def fingerprint(mask: Mask) -> str:
     return hashlib.sha256(repr(box).encode() + crop.tobytes()).hexdigest()[:_DIGITS]
 
 
-def exported(draft: Draft, drawn: Mask | None = None) -> str:
+def exported(draft: Draft, drawn: Mask, shapes: int) -> str:
     """What ``exported_of`` reads again.
 
     Args:
         draft: as it is written.
         drawn: (H, W) the mask as readers draw it; the draft's own where every pixel is kept.
+        shapes: how many objects were written; 0 where the format does not tell them apart.
     """
     mask = fingerprint(draft.mask)
-    return f"{draft.status} {mask} {mask if drawn is None else fingerprint(drawn)} {draft.label}"
+    shown = mask if drawn is draft.mask else fingerprint(drawn)
+    return f"{draft.status} {mask} {shown} {shapes} {draft.label}"
 
 
 def exported_of(text: object) -> Exported | None:
     """What was exported, from the text in a file; None where it makes no sense."""
-    found = re.fullmatch(r"(\w+) ([0-9a-f]{16}) ([0-9a-f]{16}) (.+)", text) if isinstance(text, str) else None
-    return Exported(found[4], found[1], found[2], found[3]) if found else None
+    pattern = r"(\w+) ([0-9a-f]{16}) ([0-9a-f]{16}) (\d{1,9}) (.+)"
+    found = re.fullmatch(pattern, text) if isinstance(text, str) else None
+    return Exported(found[5], found[1], found[2], found[3], int(found[4])) if found else None
 
 
 def corrected(draft: Draft) -> Draft:
@@ -83,6 +89,19 @@ def describe(draft: Draft) -> dict[str, Value]:
         "settings": json.dumps(origin.settings, ensure_ascii=False) if origin.settings else None,
     }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def written(draft: Draft, drawn: Mask, how: How, shapes: int) -> dict[str, Value]:
+    """What a file says beside the shapes of a draft.
+
+    Args:
+        draft: as it is written.
+        drawn: (H, W) all its shapes as readers draw them.
+        how: one shape for all objects (``together``), or one for each.
+        shapes: how many objects were written; 0 where the format does not tell them apart.
+    """
+    said = describe(draft) | {"exported": exported(draft, drawn, shapes)}
+    return said | {"objects": how} if how == "together" else said
 
 
 def sentence(draft: Draft) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -9,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .raster import Points, Target, following
+
+_CHUNK = 1024  # points compared at once
 
 
 class Part(NamedTuple):
@@ -150,6 +153,33 @@ def _seen_to_the_left(
 def _code(points: npt.NDArray[np.floating], wide: int) -> npt.NDArray[np.int64]:
     doubled = (2 * points).astype(np.int64)
     return doubled[:, 1] * wide + doubled[:, 0]
+
+
+def bridged(polygons: Sequence[Points]) -> Points:
+    """Several polygons as one: each is tied to the others by a line without width, there and back.
+
+    Args:
+        polygons: (N, 2) x, y each, at least one. The nearest one is tied first, at its nearest points.
+    """
+    walk, rest = polygons[0], list(polygons[1:])
+    while rest:
+        near = [_nearest_points(walk, polygon) for polygon in rest]
+        place = min(range(len(rest)), key=lambda p: near[p][0])
+        _, here, there = near[place]
+        loop = _from(rest.pop(place), there)
+        walk = np.concatenate((walk[: here + 1], loop, loop[:1], walk[here:]))
+    return walk
+
+
+def _nearest_points(one: Points, other: Points) -> tuple[float, int, int]:
+    """The smallest squared distance between points of two polygons, and their places."""
+    best = (np.inf, 0, 0)
+    for start in range(0, len(one), _CHUNK):
+        away = one[start : start + _CHUNK, None] - other[None]
+        squared = (away * away).sum(axis=2)
+        here, there = np.unravel_index(int(squared.argmin()), squared.shape)
+        best = min(best, (float(squared[here, there]), start + int(here), int(there)))
+    return best
 
 
 def simplify(part: Part, detail: float) -> Points:

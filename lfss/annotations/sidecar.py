@@ -14,8 +14,9 @@ from typing import Any
 from ..drafts import Draft
 from . import reading
 from .output import write_json
+from .pieces import How
 from .plan import Picture
-from .provenance import describe, exported
+from .provenance import written
 from .rle import Mask
 
 FILE = "lfss.json"
@@ -43,22 +44,31 @@ class Note:
 NOTHING = Note()
 
 
-def entry(picture: Picture, shown: Sequence[Draft], drawn: Mapping[str, Mask]) -> dict[str, Any]:
+def entry(
+    picture: Picture,
+    shown: Sequence[Draft],
+    drawn: Mapping[str, Mask],
+    how: How = "together",
+    shapes: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
     """What the file says about a picture.
 
     Args:
         picture: as it is written.
         shown: its drafts.
         drawn: for each label, (H, W) the mask as readers draw it.
+        how: one shape for all objects of a draft, or one for each.
+        shapes: for each label, how many objects were written; None where the format does not tell.
     """
+    made = {d.label: written(d, drawn[d.label], how, (shapes or {}).get(d.label, 0)) for d in shown}
     return {
         "name": picture.name,
         "original": picture.original,
         "size": list(picture.size),
         "digest": picture.digest,
         "absent": list(picture.absent),
-        "drafts": [{"label": d.label, **describe(d)} for d in shown],
-        "exported": [exported(d, drawn[d.label]) for d in shown if drawn[d.label].any()],
+        "drafts": [{"label": label, **said} for label, said in made.items()],
+        "exported": [said["exported"] for label, said in made.items() if drawn[label].any()],
     }
 
 

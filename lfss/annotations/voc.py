@@ -8,6 +8,7 @@ mask, and its score, cannot be held.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..errors import ExportError
 from . import sidecar
 from .output import copy_pictures, new_folder, placed, write_index_png
 from .palette import colours
+from .pieces import How, check_how, pieces
 from .plan import Picture, fold, paint, plan_export
 from .voc_reading import BACKGROUND
 from .voc_reading import read as read
@@ -26,13 +28,19 @@ _HEAD = "# label:color_rgb:parts:actions\n"
 
 
 def write(
-    drafts: Sequence[Draft], out: Path, *, labels: Sequence[str] | None = None, images: bool = False
+    drafts: Sequence[Draft],
+    out: Path,
+    *,
+    objects: How = "together",
+    labels: Sequence[str] | None = None,
+    images: bool = False,
 ) -> list[Path]:
     """Write ``labelmap.txt``, ``ImageSets``, ``SegmentationClass`` and ``SegmentationObject``.
 
     Args:
         drafts: what to export; see ``plan_export``.
         out: a folder that does not exist yet, or is empty.
+        objects: how ``SegmentationObject`` numbers them; see ``pieces.pieces``.
         labels: all labels, the topmost last; without it, in order of appearance.
         images: copy the pictures to ``JPEGImages``.
 
@@ -43,8 +51,9 @@ def write(
         ExportError: the drafts cannot be exported, there are too many labels or objects for one byte,
             a label cannot stand in a labelmap, or the folder cannot be written.
     """
+    check_how(objects)
     plan = plan_export(drafts, labels)
-    _check(plan.labels, plan.pictures)
+    _check_labels(plan.labels)
     table = colours()
     with new_folder(out) as folder:
         for name in ("ImageSets/Segmentation", "SegmentationClass", "SegmentationObject"):
@@ -60,20 +69,22 @@ def write(
         notes = []
         for picture in plan.pictures:
             shown = [drafts[p] for p in picture.drafts]
-            objects = paint(shown, plan.labels) if shown else np.zeros(picture.size, np.int32)
-            classes = np.array([0, *(plan.labels.index(d.label) + 1 for d in shown)], np.uint8)[objects]
+            found = [replace(d, mask=m, objects=None) for d in shown for m in pieces(d, objects)]
+            _check_count(picture, len(found))
+            numbers = paint(found, plan.labels) if found else np.zeros(picture.size, np.int32)
+            classes = np.array([0, *(plan.labels.index(d.label) + 1 for d in found)], np.uint8)[numbers]
             file = f"{picture.stem}.png"
             write_index_png(folder / "SegmentationClass" / file, classes, table)
-            write_index_png(folder / "SegmentationObject" / file, objects.astype(np.uint8), table)
+            write_index_png(folder / "SegmentationObject" / file, numbers.astype(np.uint8), table)
             drawn = {d.label: classes == plan.labels.index(d.label) + 1 for d in shown}
-            notes.append(sidecar.entry(picture, shown, drawn))
+            notes.append(sidecar.entry(picture, shown, drawn, objects))
         sidecar.write(folder, notes)
         if images:
             copy_pictures(plan.pictures, folder / "JPEGImages")
         return placed(folder, out)
 
 
-def _check(labels: Sequence[str], pictures: Sequence[Picture]) -> None:
+def _check_labels(labels: Sequence[str]) -> None:
     if len(labels) > MAX_LABELS:
         raise ExportError(f"This format holds {MAX_LABELS} labels; there are {len(labels)}. Export fewer.")
     for label in labels:
@@ -82,9 +93,11 @@ def _check(labels: Sequence[str], pictures: Sequence[Picture]) -> None:
                 f"The label '{label}' cannot stand in a labelmap: '#' at the start, ':', and the name "
                 f"'{BACKGROUND}' have a meaning there. Rename it, or choose another format."
             )
-    for picture in pictures:
-        if len(picture.drafts) > MAX_LABELS:
-            raise ExportError(
-                f"This format holds {MAX_LABELS} objects in a picture; '{picture.original}' has "
-                f"{len(picture.drafts)}. Choose another format."
-            )
+
+
+def _check_count(picture: Picture, count: int) -> None:
+    if count > MAX_LABELS:
+        raise ExportError(
+            f"This format holds {MAX_LABELS} objects in a picture; '{picture.original}' has {count}. Choose "
+            "another format."
+        )

@@ -12,9 +12,10 @@ from ..drafts import Draft, Status
 from ..errors import InputError
 from ..images import MAX_MEGAPIXELS
 from . import reading, sidecar
-from .intake import Intake, Report
+from .intake import Intake
 from .palette import Colour
 from .pictures import Pictures
+from .report import Report
 
 BACKGROUND = "background"
 _OPEN = (224, 224, 192)  # the colour of pixels about which VOC's own files say nothing
@@ -64,8 +65,8 @@ def read(
                         raise InputError(
                             f"Its colour #{code:06x} is not in labelmap.txt. Add the label there."
                         )
-                    if table[code] != BACKGROUND:
-                        intake.add(sheet, table[code], codes == code, note.said.get(table[code]))
+                    if (label := table[code]) != BACKGROUND:
+                        intake.add(sheet, label, codes == code, note.said.get(label), as_one=True)
     return intake.drafts()
 
 

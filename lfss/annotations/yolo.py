@@ -1,7 +1,8 @@
-"""YOLO segmentation: a text file for each picture, a line for each connected part.
+"""YOLO segmentation: a text file for each picture, a line for each object.
 
-One part is one object there: a draft of several parts becomes several objects. Holes are cut open to
-the outside (see ``outlines``). Scores and who made a mask cannot be held.
+A line holds one polygon: the parts of one object are tied by a line without width, there and back, and
+holes are cut open to the outside (see ``outlines``). Scores and who made a mask stand in a file beside
+the others (see ``sidecar``).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from ..drafts import Draft
 from . import sidecar
 from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, dumps, new_folder, placed
+from .pieces import How, check_how, pieces
 from .plan import Picture, plan_export
 from .raster import Points, draw
+from .rings import bridged
 from .rle import Mask
 from .yolo_reading import read as read
 
@@ -27,6 +30,7 @@ def write(
     *,
     detail: float = DETAIL,
     min_part: int = 1,
+    objects: How = "parts",
     labels: Sequence[str] | None = None,
     images: bool = False,
 ) -> list[Path]:
@@ -37,6 +41,7 @@ def write(
         out: a folder that does not exist yet, or is empty.
         detail: how far polygons may leave the mask, in pixels; see ``outlines.trace``.
         min_part: connected parts of fewer pixels are left out.
+        objects: a line for each object (``parts``, ``each``), or one for all; see ``pieces.pieces``.
         labels: all labels in the order of their numbers; without it, in order of appearance.
         images: copy the pictures to ``images/train``, where training looks for them.
 
@@ -48,6 +53,7 @@ def write(
         InputError: detail or min_part is out of range.
     """
     check_settings(detail, min_part)
+    check_how(objects)
     plan = plan_export(drafts, labels)
     with new_folder(out) as folder:
         (folder / "labels" / "train").mkdir(parents=True)
@@ -57,12 +63,21 @@ def write(
         for picture in plan.pictures:
             lines: list[str] = []
             drawn: dict[str, Mask] = {}
+            counts: dict[str, int] = {}
             shown = [drafts[p] for p in picture.drafts]
             for draft in shown:
-                polygons = trace(draft.mask, target="opencv", detail=detail, min_part=min_part).polygons
+                polygons = [
+                    bridged(outline.polygons)
+                    for outline in (
+                        trace(mask, target="opencv", detail=detail, min_part=min_part)
+                        for mask in pieces(draft, objects)
+                    )
+                    if outline.polygons
+                ]
                 lines += _lines(plan.labels.index(draft.label), polygons, picture)
+                counts[draft.label] = len(polygons)
                 drawn[draft.label] = draw(polygons, draft.size, "opencv") > 0
-            notes.append(sidecar.entry(picture, shown, drawn))
+            notes.append(sidecar.entry(picture, shown, drawn, objects, counts))
             file = folder / "labels" / "train" / f"{picture.stem}.txt"
             file.write_text("".join(lines), encoding="utf-8", newline="\n")
         sidecar.write(folder, notes)

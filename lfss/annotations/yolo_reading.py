@@ -11,10 +11,12 @@ import numpy as np
 from ..drafts import Draft, Status
 from ..errors import InputError
 from . import reading, sidecar
-from .intake import Intake, Report, Sheet
+from .intake import Intake
 from .pictures import Pictures
 from .raster import draw
+from .report import Report
 from .rle import Mask
+from .sheets import Sheet
 
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml")
 _SPILL = 0.05  # how far beyond the picture's border a share may lie: tools round

@@ -15,6 +15,7 @@ from ..annotations import FORMATS, Format, format_of
 from ..annotations.bundle import write_bundle
 from ..annotations.outlines import trace
 from ..annotations.output import new_folder
+from ..annotations.pieces import pieces
 from ..annotations.raster import Target
 from ..drafts import STATUSES, Draft, Status
 from ..errors import InputError
@@ -30,6 +31,8 @@ _HELP = {
     "rle": "every pixel as run lengths, no polygons",
     "shapes": "'polygon', or the format's exact masks: 'mask' in labelme, 'brush' in labelstudio",
     "detail": "how far polygons may leave the mask, in pixels; 0.5 if not given, more for fewer points",
+    "objects": "'parts': a shape for each object, as a person split and joined them, or for each connected "
+    "part; 'each': parts that touch by a narrow neck are cut apart as well; 'together': one shape for all",
     "min_part": "leave out parts of fewer pixels",
     "prefix": "what stands before the names of pictures, such as /data/local-files/?d=my-folder/",
     "separate": "a black and white mask for each label",
@@ -102,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
                 "format": form.name,
                 "files": count,
                 "drafts": len(drafts),
+                "objects": _objects(drafts, form, options),
                 "outlines": _measure(drafts, form, options),
             }
             for form, count in zip(forms, written)
@@ -112,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
         return OK
     for form, facts in zip(forms, report):
         print(f"{form.title}: {counted(facts['files'], 'file')} from {counted(len(drafts), 'draft')}")
+        if objects := facts["objects"]:
+            print(f"    objects: {objects['count']} ({objects['how']})")
         if told := facts["outlines"]:
             print(
                 f"    outlines: {told['points']:.0f} points on average, IoU with the mask {told['iou']:.4f}, "
@@ -187,6 +193,18 @@ def _write(
 
 def _zip_name(out: Path) -> Path:
     return out if out.suffix.lower() == ".zip" else out.with_name(f"{out.name}.zip")
+
+
+def _objects(drafts: Sequence[Draft], form: Format, options: dict[str, Any]) -> dict[str, Any] | None:
+    """How many shapes were written, and by which rule; None where the format does not tell objects apart."""
+    chosen = {name: option.default for name, option in form.options.items()} | form.accepted(options)
+    if "objects" not in chosen:
+        return None
+    smallest = chosen.get("min_part", 1)
+    shown = (draft for draft in drafts if not draft.empty)
+    masks = (mask for draft in shown for mask in pieces(draft, chosen["objects"]))
+    count = sum(np.count_nonzero(mask) >= smallest for mask in masks)
+    return {"how": chosen["objects"], "count": count}
 
 
 def _measure(drafts: Sequence[Draft], form: Format, options: dict[str, Any]) -> dict[str, float] | None:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from ..annotations import FORMATS, format_of
-from ..annotations.intake import Entry, Report
 from ..annotations.pictures import Known, Pictures
 from ..annotations.provenance import corrected, fingerprint
+from ..annotations.report import Entry, Report
 from ..drafts import STATUSES, Draft
 from ..errors import InputError, WorkspaceError
 from ..images import read_image
 from ..labels import find_label, label_key
+from ..objects import count
 from ..workspace import DATABASE_NAME, Workspace
 from . import FAILED, OK
 from .console import counted, print_json
@@ -77,14 +78,22 @@ def run(args: argparse.Namespace) -> int:
             report.left_out += _store(workspace, found, args, report, counts)
             report.notes += _not_in_file(workspace, report)
     joined = sum(max(entry.shapes - 1, 0) for entry in found)
+    shown = sum(count(entry.draft) for entry in found)
     code = FAILED if report.left_out else OK
     if args.json:
-        facts: dict[str, Any] = {"workspace": str(args.workspace), **counts, "joined": joined}
+        facts: dict[str, Any] = {
+            "workspace": str(args.workspace),
+            **counts,
+            "joined": joined,
+            "objects": shown,
+        }
         facts |= {"problems": report.left_out, "notes": report.notes}
         print_json({**facts, "error": None, "exit_code": code})
         return code
     what = "support" if args.as_supports else "draft"
     print(f"{counted(counts['stored'], what)} imported, {counts['kept']} already there and left as they are.")
+    if found:
+        print(f"The file shows {counted(shown, 'object')}.")
     if counts["unchanged"]:
         print(f"{counted(counts['unchanged'], 'draft')} came back unchanged.")
     if joined:

@@ -55,6 +55,7 @@ class Content:
     Attributes:
         mask: packed.
         status, score, presence, doubt, lost, origin: as in ``Draft``.
+        objects: packed numbers of the objects; None: each connected part is one.
         run: what the model said, or the number of a run of this draft that is kept already; None for a
             mask that no model made.
     """
@@ -67,6 +68,7 @@ class Content:
     lost: Mapping[str, float] = field(default_factory=dict)
     origin: Origin = field(default_factory=Origin)
     run: ScoreMap | int | None = None
+    objects: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,18 @@ def find(connection: sqlite3.Connection, image_id: int, label_id: int) -> int | 
 def state(connection: sqlite3.Connection, draft_id: int | None) -> State | None:
     """A draft as it is now; None if it has been removed, or never was (no number)."""
     row = connection.execute(
-        "SELECT r.id, m.data, r.status, r.score, r.presence, r.doubt, r.lost, o.data, r.run_id"
+        "SELECT r.id, m.data, r.status, r.score, r.presence, r.doubt, r.lost, o.data, r.run_id,"
+        " r.objects"
         " FROM drafts d JOIN revisions r ON r.id = d.revision_id JOIN origins o ON o.id = r.origin_id"
         " JOIN masks m ON m.id = r.mask_id WHERE d.id=?",
         (draft_id,),
     ).fetchone()
     if draft_id is None or row is None:
         return None
-    revision, mask, status, score, presence, doubt, lost, origin, run_id = row
-    content = Content(mask, status, score, presence, doubt, json.loads(lost), read_origin(origin), run_id)
+    revision, mask, status, score, presence, doubt, lost, origin, run_id, objects = row
+    content = Content(
+        mask, status, score, presence, doubt, json.loads(lost), read_origin(origin), run_id, objects
+    )
     return State(draft_id, revision, content)
 
 
@@ -137,7 +142,7 @@ def record(connection: sqlite3.Connection, draft_id: int, action: str, content: 
         run_id = _add_run(connection, draft_id, mask_id, run_id)
     revision = connection.execute(
         "INSERT INTO revisions (draft_id, action, status, score, presence, doubt, lost, origin_id, mask_id,"
-        " run_id, made) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        " run_id, made, objects) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             draft_id,
             action,
@@ -150,6 +155,7 @@ def record(connection: sqlite3.Connection, draft_id: int, action: str, content: 
             mask_id,
             run_id,
             now(),
+            content.objects,
         ),
     ).fetchone()[0]
     connection.execute("UPDATE drafts SET revision_id=? WHERE id=?", (revision, draft_id))
@@ -213,7 +219,8 @@ def _origin_id(connection: sqlite3.Connection, origin: Origin) -> int:
 
 def _forget_the_oldest(connection: sqlite3.Connection, draft_id: int) -> None:
     rows = connection.execute(
-        "SELECT r.id, r.mask_id, length(m.data) FROM revisions r JOIN masks m ON m.id = r.mask_id"
+        "SELECT r.id, r.mask_id, length(m.data) + coalesce(length(r.objects), 0)"
+        " FROM revisions r JOIN masks m ON m.id = r.mask_id"
         " WHERE r.draft_id=? ORDER BY r.id DESC",
         (draft_id,),
     ).fetchall()

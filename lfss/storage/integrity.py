@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import WorkspaceError
-from ..packing import unpack_marks, unpack_mask, unpack_scores
+from ..packing import unpack_marks, unpack_mask, unpack_objects, unpack_scores
 from .database import Database
 
 _PAGE = 64
@@ -40,6 +40,7 @@ _PACKED: tuple[tuple[str, str, str], ...] = (
     ("mask", "masks", "data"),
     ("score map", "runs", "scores"),
     ("support", "supports", "known"),
+    ("map of objects", "revisions", "objects"),
 )
 
 
@@ -70,7 +71,8 @@ def _packed(database: Database, table: str, column: str) -> Iterator[tuple[str, 
         with database.reading() as connection:
             rows = connection.execute(
                 f"SELECT t.rowid, i.name, i.height, i.width, t.{column} FROM {table} t"
-                f" JOIN images i ON i.id = {through} WHERE t.rowid > ? ORDER BY t.rowid LIMIT {_PAGE}",
+                f" JOIN images i ON i.id = {through} WHERE t.rowid > ? AND t.{column} NOT NULL"
+                f" ORDER BY t.rowid LIMIT {_PAGE}",
                 (after,),
             ).fetchall()
         if not rows:
@@ -85,7 +87,8 @@ def _fault(what: str, data: bytes, size: tuple[int, int]) -> str:
         if what == "score map":
             unpack_scores(data)
             return ""
-        shape = (unpack_mask if what == "mask" else unpack_marks)(data).shape
+        unpack = {"mask": unpack_mask, "map of objects": unpack_objects}.get(what, unpack_marks)
+        shape = unpack(data).shape
     except WorkspaceError:
         return "is damaged"
     return "" if shape == size else f"is {shape[0]} x {shape[1]}, the picture {size[0]} x {size[1]}"

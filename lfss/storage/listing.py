@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args, overload
 
 from ..drafts import STATUSES, Draft, Status
 from ..errors import UnknownName, WorkspaceError
-from ..packing import unpack_mask
+from ..packing import unpack_mask, unpack_objects
 from . import categories, pictures
 from .database import Database
 from .history import read_origin
@@ -106,7 +106,7 @@ class Drafts(Sequence[Draft]):
         with self._database.reading() as connection:
             rows = connection.execute(
                 "SELECT d.id, i.name, i.digest, l.name, r.status, r.score, r.presence, r.doubt, r.lost,"
-                " o.data, m.data,"
+                " o.data, m.data, r.objects,"
                 f" {pictures.LATEST_PATH}{_TABLES}"
                 " JOIN origins o ON o.id = r.origin_id JOIN masks m ON m.id = r.mask_id"
                 f" WHERE d.id IN ({marks})",
@@ -219,6 +219,7 @@ def _draft(
     lost: str,
     origin: str,
     mask: bytes,
+    objects: bytes | None,
     path: bytes | None,
 ) -> Draft:
     return Draft(
@@ -233,4 +234,5 @@ def _draft(
         lost=json.loads(lost),
         image_path=pictures.located(folder, path),
         origin=read_origin(origin),
+        objects=None if objects is None else unpack_objects(objects),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..drafts import Draft
-from ..packing import pack_mask, unpack_mask
+from ..packing import pack_mask, pack_objects, unpack_mask, unpack_objects
 from ..scoremap import keep_scores
 from . import categories, failures, history, pictures
 from .history import Content
@@ -55,6 +55,7 @@ class PackedDraft:
             lost=content.lost,
             image_path=self.path,
             origin=content.origin,
+            objects=None if content.objects is None else unpack_objects(content.objects),
         )
 
 
@@ -69,6 +70,7 @@ def pack_draft(
         threshold = draft.origin.threshold
         run = keep_scores(draft.mask, scores, threshold=threshold, score=draft.score, doubt=doubt)
     mask = run.mask if run else pack_mask(draft.mask)
+    objects = None if draft.objects is None else pack_objects(draft.objects)
     return PackedDraft(
         digest=draft.image_digest,
         name=draft.image_name,
@@ -76,7 +78,15 @@ def pack_draft(
         label=draft.label,
         area=float(draft.mask.mean()),
         content=Content(
-            mask, draft.status, draft.score, draft.presence, doubt, dict(draft.lost), draft.origin, run
+            mask,
+            draft.status,
+            draft.score,
+            draft.presence,
+            doubt,
+            dict(draft.lost),
+            draft.origin,
+            run,
+            objects,
         ),
         path=path,
         stamp=stamp or (pictures.stamp_of(path) if path else None),

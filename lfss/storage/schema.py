@@ -121,5 +121,9 @@ MIGRATIONS: tuple[Migration, ...] = (
         """ALTER TABLE revisions ADD COLUMN lost TEXT NOT NULL DEFAULT '{}'""",
         _rewrite_label_keys,
     ),
+    (
+        # Which pixels of a mask are which object, where a person or another tool has said so.
+        """ALTER TABLE revisions ADD COLUMN objects BLOB""",
+    ),
 )
 VERSION = len(MIGRATIONS)

@@ -51,7 +51,9 @@ def _recut(content: Content, run: ScoreMap, threshold: float, presence: float | 
         present = content.presence >= presence
     mask, score, doubt = run.cut(threshold, present=present, presence=content.presence)
     origin = replace(content.origin, threshold=threshold)
-    return replace(content, mask=pack_mask(mask), score=score, doubt=doubt, origin=origin)
+    packed = pack_mask(mask)
+    objects = content.objects if packed == content.mask else None
+    return replace(content, mask=packed, score=score, doubt=doubt, origin=origin, objects=objects)
 
 
 def _proposal(connection: sqlite3.Connection, draft_id: int) -> tuple[State, ScoreMap] | None:

@@ -11,7 +11,7 @@ import pytest
 from drawn import blob
 
 from lfss.annotations import FORMATS
-from lfss.annotations.intake import Report
+from lfss.annotations.report import Report
 from lfss.annotations.rle import brush, from_brush
 from lfss.drafts import Draft
 from lfss.errors import InputError

@@ -13,7 +13,7 @@ import pytest
 from drawn import png_bytes
 
 from lfss.annotations import FORMATS, coco, labelme, png, voc
-from lfss.annotations.intake import Report
+from lfss.annotations.report import Report
 from lfss.drafts import Draft
 from lfss.errors import InputError
 

@@ -12,8 +12,8 @@ import pytest
 
 from lfss.__main__ import main
 from lfss.annotations import FORMATS, coco, labelme
-from lfss.annotations.intake import Report
 from lfss.annotations.pictures import Pictures
+from lfss.annotations.report import Report
 from lfss.drafts import Draft
 from lfss.images import read_image
 from lfss.workspace import Workspace

@@ -55,7 +55,7 @@ def instances(folder: Path, **options) -> dict:
 
 @pytest.mark.parametrize("rle", [False, True])
 def test_coco_measures_are_those_of_the_mask_whatever_the_outline(tmp_path: Path, rle: bool) -> None:
-    data = instances(tmp_path, rle=rle)
+    data = instances(tmp_path, rle=rle, objects="together")
     first = data["annotations"][0]
     assert (first["area"], first["bbox"], first["iscrowd"], first["score"]) == (13, [1, 1, 10, 4], 0, 0.75)
     assert [a["id"] for a in data["annotations"]] == [1, 2, 3]
@@ -65,7 +65,7 @@ def test_coco_measures_are_those_of_the_mask_whatever_the_outline(tmp_path: Path
 
 
 def test_coco_says_who_made_a_mask_and_how_well_its_outline_fits(tmp_path: Path) -> None:
-    said = [a["attributes"] for a in instances(tmp_path)["annotations"]]
+    said = [a["attributes"] for a in instances(tmp_path, objects="together")["annotations"]]
     assert [s["status"] for s in said] == ["proposed", "edited", "accepted"]
     assert said[0]["model"] == "mini 0.1.0"
     assert said[0]["prompt"] == "dog, puppy"
@@ -90,7 +90,7 @@ def test_results_take_their_numbers_from_the_ground_truth(tmp_path: Path) -> Non
         "categories": [{"id": 8, "name": ODD}, {"id": 5, "name": "dog"}],
     }
     (tmp_path / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
-    coco_results.write(scene(), tmp_path / "out", match=tmp_path / "truth.json")
+    coco_results.write(scene(), tmp_path / "out", match=tmp_path / "truth.json", objects="together")
     results = load(tmp_path / "out/results.json")
     assert [(r["image_id"], r["category_id"], r["score"]) for r in results] == [
         (71, 5, 0.75),
@@ -139,7 +139,7 @@ def test_panoptic_numbers_above_255_use_the_other_channels(tmp_path: Path) -> No
 
 
 def test_cvat_declares_labels_and_tells_who_made_a_mask(tmp_path: Path) -> None:
-    cvat.write(scene(), tmp_path / "out")
+    cvat.write(scene(), tmp_path / "out", objects="together")
     root = ElementTree.parse(tmp_path / "out/annotations.xml").getroot()
     assert [e.text for e in root.findall("meta/task/labels/label/name")] == ["dog", ODD]
     images = root.findall("image")
@@ -254,7 +254,7 @@ def test_label_studio_polygons_stay_within_the_percent_that_it_takes(tmp_path: P
 
 
 def test_labelme_masks_are_crops_with_inclusive_boxes(tmp_path: Path) -> None:
-    labelme.write(scene(), tmp_path / "out")
+    labelme.write(scene(), tmp_path / "out", objects="together")
     data = load(tmp_path / "out/1.json")
     assert (data["imagePath"], data["imageHeight"], data["imageWidth"]) == ("1.jpg", 10, 12)
     assert data["shapes"][0]["points"] == [[1, 1], [10, 4]]
@@ -264,7 +264,7 @@ def test_labelme_masks_are_crops_with_inclusive_boxes(tmp_path: Path) -> None:
 
 
 def test_labelme_polygons_of_one_object_share_a_group(tmp_path: Path) -> None:
-    labelme.write(scene(), tmp_path / "out", shapes="polygon")
+    labelme.write(scene(), tmp_path / "out", shapes="polygon", objects="together")
     assert [s["group_id"] for s in load(tmp_path / "out/1.json")["shapes"]] == [1, 1, 2, 2]
     assert [s["group_id"] for s in load(tmp_path / "out/4.json")["shapes"]] == [None]
 
