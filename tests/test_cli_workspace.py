@@ -456,7 +456,8 @@ def test_checked_drafts_are_exported_and_the_rest_is_told(place, capsys):
     (annotation,) = document["annotations"]
     assert lfss("export --workspace ws --format coco --out all --status proposed --rle --json") == 0
     (facts,) = json.loads(capsys.readouterr().out)["written"]
-    assert facts == {"format": "coco", "files": 1, "drafts": 1, "outlines": None}
+    objects = {"how": "parts", "count": 1}
+    assert facts == {"format": "coco", "files": 1, "drafts": 1, "objects": objects, "outlines": None}
     assert annotation["attributes"]["outline_iou"] > 0.98
 
 

@@ -99,7 +99,7 @@ def test_a_process_that_lives_acknowledges_everything(nursery, tmp_path):
 @forks
 def test_killed_inside_a_statement_it_loses_at_most_the_change_under_way(nursery, tmp_path):
     rng = np.random.default_rng(0)
-    points = {int(p) for p in np.concatenate([rng.integers(1, 1500, 24), rng.integers(1500, 15_000, 28)])}
+    points = {int(p) for p in np.concatenate([rng.integers(1, 1500, 48), rng.integers(1500, 15_000, 28)])}
     reached = set()
     for point in sorted(points):
         acknowledged = fill_and_die(nursery, tmp_path / f"ws{point}", "ticks", point)

@@ -1,16 +1,21 @@
 """YOLO segmentation: a text file for each picture, a line for each object.
 
-A line holds one polygon: the parts of one object are tied by a line without width, there and back, and
-holes are cut open to the outside (see ``outlines``). Scores and who made a mask stand in a file beside
-the others (see ``sidecar``).
+A line holds one polygon: the parts of one object are tied by a line, there and back, and holes are cut open
+to the outside (see ``outlines``). Crumbs (see ``lfss.objects``) are left out. Scores and who made
+a mask stand in a file beside the others (see ``sidecar``).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
+
 from ..drafts import Draft
+from ..objects import CRUMB
 from . import sidecar
 from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, dumps, new_folder, placed
@@ -66,10 +71,11 @@ def write(
             counts: dict[str, int] = {}
             shown = [drafts[p] for p in picture.drafts]
             for draft in shown:
+                smallest = max(min_part, _smallest(draft))
                 polygons = [
                     bridged(outline.polygons)
                     for outline in (
-                        trace(mask, target="opencv", detail=detail, min_part=min_part)
+                        trace(mask, target="opencv", detail=detail, min_part=smallest)
                         for mask in pieces(draft, objects)
                     )
                     if outline.polygons
@@ -84,6 +90,14 @@ def write(
         if images:
             copy_pictures(plan.pictures, folder / "images" / "train")
         return placed(folder, out)
+
+
+def _smallest(draft: Draft) -> int:
+    """Pixels below which a part is a crumb: tied to its object, it would draw a line through the picture."""
+    if draft.objects is not None:  # a person, or another tool, has said what belongs together
+        return 1
+    stats = cv2.connectedComponentsWithStats(draft.mask.view(np.uint8), connectivity=8)[2]
+    return math.ceil(CRUMB * stats[1:, cv2.CC_STAT_AREA].max(initial=1))
 
 
 def _settings(labels: Sequence[str]) -> str:

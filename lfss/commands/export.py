@@ -203,7 +203,7 @@ def _objects(drafts: Sequence[Draft], form: Format, options: dict[str, Any]) -> 
     smallest = chosen.get("min_part", 1)
     shown = (draft for draft in drafts if not draft.empty)
     masks = (mask for draft in shown for mask in pieces(draft, chosen["objects"]))
-    count = sum(np.count_nonzero(mask) >= smallest for mask in masks)
+    count = sum(int(np.count_nonzero(mask)) >= smallest for mask in masks)
     return {"how": chosen["objects"], "count": count}
 
 

@@ -12,20 +12,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
 from scenes import MACHINE, ODD, Found, hard_scene, masks, random_scene
+from test_polygon_formats import POLYGONS
 
 from lfss.annotations import FORMATS, coco
 from lfss.annotations.palette import colours
+from lfss.annotations.pieces import pieces
 from lfss.annotations.plan import plan_export
 from lfss.drafts import Draft
 
+ONE = {"objects": "together"}  # so that each mask can be compared with what comes back
 # format, options of write, reader, arguments of the reader, whether it tells names without extension
 EXACT = [
-    ("coco", {"rle": True}, "pycocotools_instances", {}, False),
-    ("coco", {"rle": True}, "datumaro", {"layout": "coco"}, True),
-    ("coco", {"rle": True}, "supervision_coco", {"images": "images/default"}, False),
-    ("cvat", {}, "datumaro", {"layout": "cvat"}, True),
-    ("labelstudio", {"shapes": "brush", "prefix": ""}, "label_studio", {}, False),
-    ("labelme", {"shapes": "mask"}, "labelme", {}, False),
+    ("coco", {"rle": True} | ONE, "pycocotools_instances", {}, False),
+    ("coco", {"rle": True} | ONE, "datumaro", {"layout": "coco"}, True),
+    ("coco", {"rle": True} | ONE, "supervision_coco", {"images": "images/default"}, False),
+    ("cvat", ONE, "datumaro", {"layout": "cvat"}, True),
+    ("labelstudio", {"shapes": "brush", "prefix": ""} | ONE, "label_studio", {}, False),
+    ("labelme", {"shapes": "mask"} | ONE, "labelme", {}, False),
 ]
 FLAT = [
     ("coco-panoptic", "datumaro", {"layout": "coco_panoptic"}),
@@ -118,10 +121,29 @@ def test_random_masks_come_back_from_flat_formats(readers, name: str, check: str
     holds()
 
 
+@pytest.mark.parametrize("how", ["parts", "each"])
+def test_every_reader_counts_the_same_objects(readers, tmp_path: Path, how: str) -> None:
+    drafts = hard_scene(tmp_path / "photos")
+    wanted = sum(len(list(pieces(draft, how))) for draft in drafts if not draft.empty)
+    counts = {}
+    for name, options, check, arguments, _ in EXACT + POLYGONS:
+        if check == "label_studio_coco":  # a converter, not a reader
+            continue
+        out = tmp_path / f"{name}-{check}-{len(counts)}"
+        FORMATS[name].write(drafts, out, images=True, **options | {"objects": how})
+        where = {k: str(out / v) if k == "images" else v for k, v in arguments.items()}
+        found = [f for f in readers.open(check, out, **where) if f.mask is not None]
+        groups = [f.facts.get("group") for f in found]
+        counts[name, check, str(options)] = groups.count(None) + len(
+            {(f.facts["picture"], f.facts["group"]) for f in found if f.facts.get("group") is not None}
+        )
+    assert set(counts.values()) == {wanted}, counts
+
+
 def test_results_are_taken_for_perfect_by_the_official_measure(readers, tmp_path: Path) -> None:
     drafts = hard_scene(tmp_path / "photos")
-    coco.write(drafts, tmp_path / "truth", rle=True)
-    FORMATS["coco-results"].write(drafts, tmp_path / "out")
+    coco.write(drafts, tmp_path / "truth", rle=True, **ONE)
+    FORMATS["coco-results"].write(drafts, tmp_path / "out", **ONE)
     found = readers.open("pycocotools_results", tmp_path / "out", truth=str(tmp_path / "truth"))
     assert found[0].facts["average_precision"] == pytest.approx(1.0)
     assert_each_comes_back(drafts, found[1:], stems=False)
@@ -167,7 +189,7 @@ def test_label_studio_takes_proposals_as_predictions_and_the_rest_as_annotations
     readers, tmp_path: Path
 ) -> None:
     drafts = hard_scene(tmp_path / "photos")
-    FORMATS["labelstudio"].write(drafts, tmp_path / "out", prefix="")
+    FORMATS["labelstudio"].write(drafts, tmp_path / "out", prefix="", **ONE)
     found = [f.facts for f in readers.open("label_studio", tmp_path / "out")]
     assert all(f["errors"] == [] for f in found if "errors" in f)
     kinds = [f["kind"] for f in found if "kind" in f]
@@ -196,7 +218,7 @@ def site_packages() -> str:
 
 def test_torchvision_loads_coco_with_its_pictures(readers, tmp_path: Path) -> None:
     drafts = hard_scene(tmp_path / "photos")
-    FORMATS["coco"].write(drafts, tmp_path / "out", images=True, rle=True)
+    FORMATS["coco"].write(drafts, tmp_path / "out", images=True, rle=True, **ONE)
     found = readers.open("torchvision_coco", tmp_path / "out", site=site_packages())
     assert_each_comes_back(drafts, found, stems=False)
     assert all(f.facts["size"] == [96, 128] for f in found if "listed" in f.facts)

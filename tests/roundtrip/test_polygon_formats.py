@@ -16,6 +16,7 @@ from scenes import Found, hard_scene, iou, large_parts, masks, random_scene
 from lfss.annotations import FORMATS
 from lfss.annotations.plan import plan_export
 from lfss.drafts import Draft
+from lfss.objects import CRUMB
 
 # format, options of write, reader, arguments of the reader, whether it tells names without extension
 POLYGONS = [
@@ -88,6 +89,15 @@ def test_random_parts_above_100_pixels_come_back_at_half_a_pixel(
     holds()
 
 
+def without_crumbs(draft: Draft) -> np.ndarray:
+    """What a format with one polygon for each object keeps: parts of at least 1 % of the largest."""
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(draft.mask.astype(np.uint8), connectivity=8)
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    large = sizes >= CRUMB * sizes[1:].max()
+    large[0] = False
+    return large[numbers]
+
+
 def test_full_detail_is_exact_in_every_reader_of_polygons(readers, tmp_path: Path) -> None:
     drafts = hard_scene(tmp_path / "photos")
     for name, options, check, arguments, stems in POLYGONS:
@@ -98,12 +108,13 @@ def test_full_detail_is_exact_in_every_reader_of_polygons(readers, tmp_path: Pat
         for picture in pictures:
             for draft in (drafts[p] for p in picture.drafts):
                 key = (picture.stem if stems else picture.name, draft.label)
-                np.testing.assert_array_equal(got[key], draft.mask, err_msg=f"{check} {key}")
+                wanted = without_crumbs(draft) if name == "yolo" else draft.mask
+                np.testing.assert_array_equal(got[key], wanted, err_msg=f"{check} {key}")
 
 
-def test_yolo_parts_are_objects_of_their_own(readers, tmp_path: Path) -> None:
+def test_yolo_has_a_line_for_each_object(readers, tmp_path: Path) -> None:
     drafts = hard_scene(tmp_path / "photos")
     FORMATS["yolo"].write(drafts, tmp_path / "out", images=True)
     found = [f for f in readers.open("supervision_yolo", tmp_path / "out") if f.mask is not None]
     turned = [f for f in found if f.facts["picture"] == "turned.jpg"]
-    assert len(turned) == 3, "ring, rectangle and single pixel"
+    assert len(turned) == 2, "ring and rectangle; the single pixel belongs to the nearest"
