@@ -1,10 +1,10 @@
-"""Development equipment: frozen networks from outside the project, behind the two contracts.
-
-The folder that holds them (``teachers.py`` and its weight files) is named by the environment variable
-``LFSS_SHARED``, or is ``../shared`` beside the repository. The product never needs it. It lets the
-method run on real photographs where neither CLIP nor an ImageNet backbone can be downloaded::
+"""Presets of frozen ImageNet networks, with which most tables in docs/measured.md were made.
 
     python -m lfss segment --preset train.teachers:vit --label dog --support a.jpg --query photos --out out
+
+They let the method run on real photographs without CLIP. ViT-Ti is timm's, from the hub or from the models
+folder; MobileNetV2 and ResNet-50 v2 lie in ``frozen`` of the models folder (see ``train.frozen.files``).
+Which files were read is printed with their SHA-256.
 
 Text evidence comes from ImageNet classifiers: the dense class scores of all ImageNet classes that a
 label covers, spread along the ViT's self-similarity. They know names, not language: a label outside
@@ -13,19 +13,19 @@ their list has familiarity 0.
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lfss.errors import WeightsUnavailable
 from lfss.presets import Encoders, Preset
+
+from .frozen.mobilenet import MobileNet, load_mobilenet
+from .frozen.resnet import ResNet, load_resnet
+from .frozen.vit import Vit, load_vit
+from .mini.concepts import imagenet_names
 
 # Names of the label sets that the classifiers can be asked for, beside the 1,000 ImageNet names.
 SPELLINGS = {
@@ -35,29 +35,29 @@ SPELLINGS = {
 }  # fmt: skip
 
 
-def shared_folder() -> Path:
-    """Where the frozen networks lie; raises WeightsUnavailable with the places tried."""
-    tried = [Path(os.environ["LFSS_SHARED"])] if "LFSS_SHARED" in os.environ else []
-    tried.append(Path(__file__).resolve().parents[2] / "shared")
-    for folder in tried:
-        if (folder / "weights" / "teachers.py").is_file():
-            return folder
-    raise WeightsUnavailable(
-        f"The development networks are not here (looked in {', '.join(map(str, tried))}). "
-        "Set LFSS_SHARED to the folder that holds weights/teachers.py, or use another preset."
-    )
+# Numbers of the ImageNet classes that show what a VOC label names; few for "person" and "cow".
+SHOWN_BY = {
+    "aeroplane": "404 895", "bicycle": "444 671", "bird": "7-24 80-100 127-146",
+    "boat": "472 484 510 554 576 625 628 724 780 814 871 914", "bottle": "440 720 737 898 907",
+    "bus": "654 779 874", "car": "407 436 468 511 609 627 656 661 717 734 751 817", "cat": "281-285",
+    "chair": "423 559 765 857", "cow": "345-347", "dining table": "532", "dog": "151-268", "horse": "339",
+    "motorbike": "665 670", "person": "981-983", "potted plant": "738", "sheep": "348-349", "sofa": "831",
+    "train": "466 547 705 820 829", "tv monitor": "527 664 782 851",
+}  # fmt: skip
 
 
-@cache
-def teachers_module() -> ModuleType:
-    """The loader module that lies beside the weights."""
-    path = shared_folder() / "weights" / "teachers.py"
-    spec = importlib.util.spec_from_file_location("lfss_teachers", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+Load = Callable[[Path | None], Vit | MobileNet | ResNet]
+
+
+def class_groups(names: Sequence[str]) -> dict[str, list[int]]:
+    """ImageNet class numbers by label: those of ``SHOWN_BY``, and every class under its own name."""
+    groups: dict[str, list[int]] = {}
+    for label, numbers in SHOWN_BY.items():
+        bounds = [tuple(map(int, part.split("-"))) for part in numbers.split()]
+        groups[label] = [number for pair in bounds for number in range(pair[0], pair[-1] + 1)]
+    for number, name in enumerate(names):
+        groups.setdefault(name.casefold(), []).append(number)
+    return groups
 
 
 class ClassifierText(nn.Module):
@@ -70,17 +70,11 @@ class ClassifierText(nn.Module):
 
     logit_scale = 6.0
 
-    def __init__(self, *, spread: bool = True) -> None:
+    def __init__(self, vit: Vit, mobilenet: MobileNet, *, spread: bool = True) -> None:
         super().__init__()
-        self.spread = spread
+        self.vit, self.mobilenet, self.spread = vit, mobilenet, spread
         self.name = "imagenet-classifiers" if spread else "imagenet-classifiers-raw"
-        t = teachers_module()
-        self.vit = t.load_teacher("vit_tiny16")
-        self.mobilenet = t.load_teacher("mobilenetv2", output_stride=16)
-        names = t.imagenet_classes()
-        groups = dict(t.VOC_TO_IMAGENET)
-        for i, name in enumerate(names):
-            groups.setdefault(name.casefold(), []).append(i)
+        groups = class_groups(imagenet_names())
         self.merged = [classes for classes in groups.values() if len(classes) > 1]
         order = [c for c in groups.values() if len(c) > 1] + [c for c in groups.values() if len(c) == 1]
         self.single = [c[0] for c in order[len(self.merged) :]]
@@ -116,15 +110,14 @@ class ClassifierText(nn.Module):
     @torch.no_grad()
     def encode_dense(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, D, 28, 28) for square pictures."""
-        t = teachers_module()
-        score = self.vit.class_scores(t.resize_longest(pixels, 224))
+        score = self.vit.class_scores(resize_longest(pixels, 224))
         # log odds of the chosen classes against all others
         chosen = self._gather(score, torch.logsumexp)
         a = -(score.logsumexp(1, keepdim=True) - chosen).expm1().clamp_min(1e-6).log()
-        logits = self.mobilenet.class_scores(t.resize_longest(pixels, 320))
+        logits = self.mobilenet.class_scores(resize_longest(pixels, 320))
         b = self._gather(logits, torch.amax)
-        features = self.vit.features(t.resize_longest(pixels, 448))["block8"]
-        size = features.shape[-2:]
+        features = self.vit.features(resize_longest(pixels, 448))["block8"]
+        size = (features.shape[-2], features.shape[-1])
         seed = _unit_range(_enlarge(a, size)) + _unit_range(_enlarge(b, size))
         refined = _spread(_unit_range(seed), features) if self.spread else seed
         return 2 * _unit_range(refined) - 1
@@ -138,20 +131,25 @@ class ClassifierText(nn.Module):
 class TeacherBackbone(nn.Module):
     """Chosen levels of a frozen teacher, as a Backbone."""
 
-    def __init__(self, name: str, levels: tuple[str, ...]):
+    def __init__(self, network: Vit | MobileNet | ResNet, name: str):
         super().__init__()
-        self.name, self.levels = name, levels
-        self.net = teachers_module().load_teacher(name)
-        with torch.no_grad():
-            probe = self.net.features(torch.zeros(1, 3, 64, 64))
-        self.channels = tuple(probe[level].shape[1] for level in levels)
-        self.strides = tuple(64 // probe[level].shape[-1] for level in levels)
+        self.net, self.name = network, name
+        self.channels = tuple(channels for channels, _ in network.levels.values())
+        self.strides = tuple(stride for _, stride in network.levels.values())
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) in [0, 1] -> one (B, C_i, h_i, w_i) for each level."""
         features = self.net.features(pixels)
-        return tuple(features[level] for level in self.levels)
+        return tuple(features[level] for level in self.net.levels)
+
+
+def resize_longest(pixels: Tensor, side: int) -> Tensor:
+    """(B, 3, H, W) with its longer side near ``side``; both sides become multiples of 32."""
+    scale = side / max(pixels.shape[-2:])
+    height, width = (max(1, round(n * scale / 32)) * 32 for n in pixels.shape[-2:])
+    made = F.interpolate(pixels, (height, width), mode="bicubic", align_corners=False, antialias=True)
+    return made.clamp(0, 1)
 
 
 def _enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -175,40 +173,37 @@ def _spread(maps: Tensor, features: Tensor, power: float = 4, steps: int = 2) ->
     return x.transpose(1, 2).unflatten(2, features.shape[-2:])
 
 
-def _preset(name: str, backbone: str, levels: tuple[str, ...], *, spread: bool = True) -> Preset:
+def _preset(name: str, load_backbone: Load, backbone: str, *, spread: bool = True) -> Preset:
     def load(device: str, models_dir: Path | None) -> Encoders:
-        text = ClassifierText(spread=spread).to(device)
-        return Encoders(text, TeacherBackbone(backbone, levels).eval().to(device))
+        text = ClassifierText(load_vit(models_dir), load_mobilenet(models_dir, stride=16), spread=spread)
+        network = TeacherBackbone(load_backbone(models_dir), backbone)
+        return Encoders(text.to(device), network.eval().to(device))
 
     return Preset(
         name=name,
-        summary=f"development: ImageNet classifiers as text, {backbone} as backbone",
-        licence="see the weights' own folder",
+        summary=f"for measuring: ImageNet classifiers as text, {backbone} as backbone",
+        licence="Apache-2.0",
         size=400,
         load=load,
+        weights="ViT-Ti from the hub; the others are put into the models folder by hand",
     )
 
 
 def vit() -> Preset:
-    """ViT-Ti/16 tokens: the best matcher among the teachers."""
-    return _preset("teachers-vit", "vit_tiny16", ("block8", "block11"))
+    """ViT-Ti/16 tokens: the best matcher among them."""
+    return _preset("teachers-vit", load_vit, "vit_tiny16")
 
 
 def vit_raw() -> Preset:
     """As ``vit``, the text evidence as rough as the classifiers give it, like MaskCLIP's."""
-    return _preset("teachers-vit-raw", "vit_tiny16", ("block8", "block11"), spread=False)
+    return _preset("teachers-vit-raw", load_vit, "vit_tiny16", spread=False)
 
 
 def resnet50() -> Preset:
     """ResNet-50 v2, layers 2 and 3."""
-    return _preset("teachers-resnet50", "resnet50v2_l3", ("layer2", "layer3"))
+    return _preset("teachers-resnet50", load_resnet, "resnet50v2_l3")
 
 
 def mobilenet() -> Preset:
     """MobileNetV2, blocks 5 and 12."""
-    return _preset("teachers-mobilenet", "mobilenetv2", ("block5", "block12"))
-
-
-def squeezenet() -> Preset:
-    """SqueezeNet 1.1, fire5 and fire9."""
-    return _preset("teachers-squeezenet", "squeezenet11", ("fire5", "fire9"))
+    return _preset("teachers-mobilenet", load_mobilenet, "mobilenetv2")
