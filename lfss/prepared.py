@@ -135,9 +135,10 @@ class Prepared:
             about = _as_current(about)
             check_parts(about, tensors)
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            problem = f"it has no {error}" if isinstance(error, KeyError) else error
             raise InputError(
-                f"'{path}' cannot be used as a saved class: {error}. It is damaged or was changed; save the "
-                "class again."
+                f"'{path}' cannot be used as a saved class: {problem}. It is damaged or was changed; save "
+                "the class again."
             ) from error
         return _read(about, {key: tensor.to(device) for key, tensor in tensors.items()})
 

@@ -494,7 +494,9 @@ def test_a_damaged_file_is_told_in_a_sentence(red, tmp_path, kind):
     path = tmp_path / "red.safetensors"
     good = red.save(path).read_bytes()
     path.write_bytes(damaged(kind, good))
-    with pytest.raises(InputError, match=r"red\.safetensors.*cannot be read as a saved class"):
+    with pytest.raises(
+        InputError, match=r"red\.safetensors.*is not a class saved by this program, or it is damaged"
+    ):
         Prepared.load(path)
 
 
@@ -519,7 +521,9 @@ def test_a_class_file_that_lacks_a_tensor_is_refused(red, tmp_path, missing):
         about = file.metadata()
         tensors = {k: file.get_tensor(k) for k in file.keys() if k != missing}  # noqa: SIM118
     save_file(tensors, path, metadata=about)
-    with pytest.raises(InputError, match="cannot be read as a saved class"):
+    with pytest.raises(
+        InputError, match=rf"cannot be used as a saved class: it has no .*{missing.split('.')[0]}"
+    ):
         Prepared.load(path)
 
 

@@ -72,7 +72,10 @@ def test_the_app_opens_on_what_another_session_left(service, shared, worked):
 def test_a_command_goes_on_with_what_the_app_left(worked, tmp_path, photo, capsys):
     query = photo("new.png", "red", seed=20)
     line = f"segment --workspace {tmp_path / 'work'} --query {query} --device cpu"
-    assert main(line.split()) == 0
+    # The workspace names a preset by module and function: that is imported only where a person names it.
+    assert main(line.split()) == 2
+    assert "name it yourself: --preset" in capsys.readouterr().err
+    assert main([*line.split(), "--preset", "tests.fakes:preset"]) == 0
     with Workspace.open(tmp_path / "work") as workspace:
         old, new = workspace.drafts("red")[0], workspace.drafts("red")[2]
         assert (new.image_name, new.origin) == ("new.png", old.origin)

@@ -121,5 +121,5 @@ def test_a_saved_class_is_used_again(service, tmp_path):
 def test_a_file_that_is_no_class_is_refused(service, tmp_path):
     path = tmp_path / "x.safetensors"
     path.write_bytes(b"not a class")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not a class saved by this program"):
         service.load_class(path)
