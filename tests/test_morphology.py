@@ -148,3 +148,9 @@ def test_a_border_moves_by_at_least_one_pixel_and_no_further_than_it_may(monkeyp
 def test_a_disc_is_round():
     expected = drawn("..#..", ".###.", "#####", ".###.", "..#..")
     assert np.array_equal(morphology._disc(2) > 0, expected)
+
+
+def test_a_speck_beside_one_part_goes():
+    mask = np.zeros((30, 30), bool)
+    mask[2:22, 2:22] = mask[28, 28] = True
+    assert np.array_equal(morphology.remove_specks(mask), mask & (np.arange(30) < 25))

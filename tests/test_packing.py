@@ -120,3 +120,11 @@ def test_a_map_that_is_no_picture_or_another_picture_is_damaged():
     for shape, payload in (((8, 8), b"no picture"), ((9, 8), picture), ((8, 8), b"")):
         with pytest.raises(WorkspaceError, match="stored score map"):
             packing.unpack_scores(packing._seal(b"s", shape, payload))
+
+
+def test_more_pixels_than_any_picture_has_are_refused_before_they_are_read():
+    most = packing._HEADER.pack(b"m", 1 << 15, 1 << 15) + bytes(4)
+    assert packing._read_header(most, b"m") == (1 << 15, 1 << 15)
+    for kind, rows, columns in ((b"m", 1 << 15, (1 << 15) + 1), (b"s", 8, 8), (b"m", 0, 8)):
+        with pytest.raises(WorkspaceError):
+            packing._read_header(packing._HEADER.pack(kind, rows, columns) + bytes(4), b"m")

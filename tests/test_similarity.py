@@ -199,11 +199,11 @@ def test_a_map_that_has_the_size_already_is_not_copied(shape):
 
 
 def test_concatenated_levels_have_equal_weight_and_unit_length():
-    levels = (100 * noise(1, 6, H, W), 0.01 * noise(1, 4, 4, 5))
+    levels = (100 * noise(1, 7, H, W), 0.01 * noise(1, 4, 4, 5))
     made = concat_levels(levels)
-    assert made.shape == (1, 10, H, W)
+    assert made.shape == (1, 11, H, W)
     torch.testing.assert_close(made.norm(dim=1), torch.ones(1, H, W))
-    torch.testing.assert_close(made[:, :6].norm(dim=1), torch.full((1, H, W), 0.5**0.5))
+    torch.testing.assert_close(made[:, :7].norm(dim=1), torch.full((1, H, W), 0.5**0.5))
     one = concat_levels(levels[:1])
     torch.testing.assert_close(one.norm(dim=1), torch.ones(1, H, W))
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from samples import a_draft, digest_of, smooth_scores
+from samples import ORIGIN, a_draft, digest_of, smooth_scores
 
+from lfss.packing import pack_scores
 from lfss.storage import thresholds
 from lfss.workspace import Workspace
 
@@ -89,3 +93,22 @@ def test_drafts_without_a_map_are_passed_over(workspace):
     workspace.put_draft(a_draft(7, size=(8, 8)))
     assert workspace.rethreshold("dog", 0.7) == 1
     assert workspace.draft(digest_of(7), "dog").origin.threshold == 0.5
+
+
+def test_a_draft_that_is_not_there_is_passed_over(workspace):
+    add(workspace, 1)
+    ids = array("q", [999])
+    assert thresholds.change(workspace._database, ids, 0.7, presence=None, on_progress=None) == 0
+
+
+def test_the_last_score_map_is_given_and_the_last_one_without_a_setting(workspace):
+    first, second = smooth_scores(8, 8, 1), smooth_scores(8, 8, 2)
+    workspace.put_draft(a_draft(0, size=(8, 8)), first)
+    later = replace(ORIGIN, settings={"pass": "2"})
+    workspace.put_draft(a_draft(0, size=(8, 8), mask=second >= 0.5, origin=later), second)
+    digest = digest_of(0)
+    kept = [workspace.score_map(digest, "dog"), workspace.score_map(digest, "dog", without="pass")]
+    expected = [pack_scores(second), pack_scores(first)]
+    assert [m.scores for m in kept if m is not None] == expected
+    workspace.put_draft(a_draft(3, size=(8, 8), origin=later), first)
+    assert workspace.score_map(digest_of(3), "dog", without="pass") is None
