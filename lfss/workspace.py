@@ -65,6 +65,8 @@ class Workspace:
     ) -> Self:
         """Open a workspace; an older one is brought up to date, its content unchanged.
 
+        One that cannot be written, as on a read-only disk, can be read where ``create`` is False.
+
         Args:
             folder: on a disk of this machine, since network folders cannot be shared safely.
             create: make the folder and the workspace if they are not there.
@@ -160,7 +162,7 @@ class Workspace:
             name = pictures.get(connection, self.folder, digest).name
             files = pictures.files_of(connection, self.folder, digest)
         path, stamp = pictures.locate(digest, name, files)
-        if stamp is not None:
+        if stamp is not None and not self._database.read_only:
             with self._database.writing() as connection:
                 pictures.note_file(connection, self.folder, pictures.number(connection, digest), path, stamp)
         return path

@@ -16,14 +16,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from ..errors import WorkspaceError
+from ..files import why_not
 from .schema import MIGRATIONS, VERSION
 
 APPLICATION_ID = 0x4C465353  # "LFSS" in the file's header: tells a workspace from any other database
@@ -54,12 +57,12 @@ class Database:
         self.path, self.busy_seconds = path, busy_seconds
         self._idle: list[sqlite3.Connection] = []  # append and pop are atomic: no lock needed
         self._closed = False
-        if not create and not path.is_file():
-            raise WorkspaceError(f"There is no workspace in '{path.parent}'. Check the folder's name.")
+        _check_place(path, create=create)
+        self.read_only = not create and not _may_write(path)
         with self._sentences():
             connection = self._connect()
             try:
-                _prepare(connection, path, busy_seconds)
+                _prepare(connection, path, busy_seconds, read_only=self.read_only)
             except BaseException:
                 connection.close()
                 raise
@@ -75,6 +78,11 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A connection whose changes reach the disk together on leaving, or not at all."""
+        if self.read_only:
+            raise WorkspaceError(
+                f"The workspace '{self.path.parent}' can be read only, so nothing was changed. Allow writing "
+                "there, or copy it to a folder of your own."
+            )
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
@@ -116,8 +124,9 @@ class Database:
             self.close_idle()
 
     def _connect(self) -> sqlite3.Connection:
+        where, uri = (_read_only_address(self.path), True) if self.read_only else (str(self.path), False)
         connection = sqlite3.connect(
-            self.path, timeout=self.busy_seconds, isolation_level=None, check_same_thread=False
+            where, timeout=self.busy_seconds, isolation_level=None, check_same_thread=False, uri=uri
         )
         for pragma in ("foreign_keys=ON", "synchronous=FULL", "trusted_schema=OFF", "cell_size_check=ON"):
             connection.execute(f"PRAGMA {pragma}")
@@ -145,9 +154,53 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_close_all_idle)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, busy_seconds: float) -> None:
+def _check_place(path: Path, *, create: bool) -> None:
+    """Refuse what is no file of a workspace before SQLite touches it."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not create:
+            raise WorkspaceError(
+                f"There is no workspace in '{path.parent}'. Check the folder's name."
+            ) from error
+        return
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(why_not(path, error)) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise WorkspaceError(f"'{path}' is not an ordinary file, so not a workspace. Choose another folder.")
+    if not create and found.st_size == 0:
+        raise WorkspaceError(
+            f"The file '{path}' is empty (0 bytes), so it is not a workspace any more. Put a copy of it from "
+            "before in its place."
+        )
+
+
+def _may_write(path: Path) -> bool:
+    """Whether SQLite can write: it needs the file, and the folder for its log."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _read_only_address(path: Path) -> str:
+    """How SQLite opens a file that cannot be written.
+
+    Without a log it is told that nobody changes the file, or it would want to make one. With a log it must
+    read that too, which works where the log's memory is there already.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    unchanged = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    return f"file:{quote(str(path))}?mode=ro{unchanged}"
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, busy_seconds: float, *, read_only: bool) -> None:
     """Check whose file this is, and bring it to this program's version in one transaction."""
     version = _version(connection, path)
+    if read_only:
+        if version != VERSION:
+            raise WorkspaceError(
+                f"The workspace '{path.parent}' is of an earlier version of this program and can be read "
+                "only, so it cannot be brought up to date. Copy it to a folder of your own."
+            )
+        return
     _use_log(connection, busy_seconds)
     if version == VERSION:
         return

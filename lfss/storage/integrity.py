@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..drafts import STATUSES
 from ..errors import WorkspaceError
 from ..packing import unpack_marks, unpack_mask, unpack_objects, unpack_scores
 from .database import Database
+from .history import read_origin
 
 _PAGE = 64
 
@@ -55,6 +57,8 @@ def problems(database: Database) -> Iterator[str]:
     with database.reading() as connection:
         loose = [table for table, *_ in connection.execute("PRAGMA foreign_key_check")]
         counts = [(connection.execute(query).fetchone()[0], what) for what, query in _RULES]
+    yield from _foreign(database)
+    yield from _contents(database)
     yield from (f"A row of '{table}' refers to something that is not there." for table in loose)
     yield from (f"{count} {what}." for count, what in counts if count)
     for what, table, column in _PACKED:
@@ -62,6 +66,52 @@ def problems(database: Database) -> Iterator[str]:
             fault = _fault(what, data, size)
             if fault:
                 yield f"The {what} for '{name}' {fault}."
+
+
+def _foreign(database: Database) -> Iterator[str]:
+    """What this program never puts into a file, and what would run or hide things in it."""
+    with database.reading() as connection:
+        found = connection.execute(
+            "SELECT type, name FROM sqlite_schema WHERE type IN ('trigger', 'view')"
+        ).fetchall()
+    for kind, name in found:
+        yield f"The file has a {kind} '{name}' that is not of this program. Use a copy from before."
+
+
+def _contents(database: Database) -> Iterator[str]:
+    """Every change of every draft: states, numbers and who made it, told by draft."""
+    after = 0
+    while True:
+        with database.reading() as connection:
+            rows = connection.execute(
+                "SELECT r.id, i.name, l.name, r.status, r.score, r.presence, o.data FROM revisions r"
+                " JOIN drafts d ON d.id = r.draft_id JOIN images i ON i.id = d.image_id"
+                " JOIN labels l ON l.id = d.label_id LEFT JOIN origins o ON o.id = r.origin_id"
+                f" WHERE r.id > ? ORDER BY r.id LIMIT {_PAGE}",
+                (after,),
+            ).fetchall()
+        if not rows:
+            return
+        after = rows[-1][0]
+        for _, name, label, status, score, presence, origin in rows:
+            if why := _wrong(status, score, presence, origin):
+                yield f"The draft of '{label}' on '{name}' {why}."
+
+
+def _wrong(status: object, score: object, presence: object, origin: object) -> str:
+    if status not in STATUSES:
+        return f"has the unknown state '{status}'"
+    for what, value in (("score", score), ("presence", presence)):
+        if value is not None and not (isinstance(value, float) and 0 <= value <= 1):
+            return f"has a {what} that is no number from 0 to 1"
+    try:
+        made = read_origin(origin)  # type: ignore[arg-type]
+        texts = (made.model, made.label, *made.supports, *made.settings, *made.settings.values())
+        if not all(isinstance(text, str) for text in texts) or not 0 <= made.threshold <= 1:
+            return "has damaged records of who made it"
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return "has damaged records of who made it"
+    return ""
 
 
 def _packed(database: Database, table: str, column: str) -> Iterator[tuple[str, tuple[int, int], bytes]]:
