@@ -40,7 +40,7 @@ from .data.splits import Fold, Rule, coco_fold, pascal_fold
 from .measure import report
 from .measure.metrics import PROTOCOLS
 from .measure.scoring import Settings, evaluate, growth, presence_auc, tally
-from .mini.photos import held_out
+from .mini.photos import held_out, never_trained
 
 # How episodes are drawn under each protocol, by layout.
 _SAMPLING = {"native": "balanced", "hsnet": "hsnet", "panet": "panet"}
@@ -177,6 +177,8 @@ def _data(options: argparse.Namespace) -> tuple[DataSet, tuple[str, ...], str]:
     data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
     if options.held_out:
         data = held_out(data)
+    if options.never_trained:
+        data = never_trained(data)
     if options.fold is not None:
         if options.layout not in ("voc", "coco"):
             raise InputError(f"The layout {options.layout} has no folds; give --classes.")
@@ -216,6 +218,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scheme", choices=("interleaved", "contiguous"), default="interleaved")
     parser.add_argument(
         "--held-out", action="store_true", help="only training pictures that mini was kept from, to choose by"
+    )
+    parser.add_argument(
+        "--never-trained", action="store_true", help="of COCO, only pictures that mini was never trained on"
     )
     parser.add_argument("--rule", choices=("area", "grid"), default="area", help="see train.splits")
     parser.add_argument("--shots", type=int, default=1)

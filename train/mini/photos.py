@@ -73,6 +73,23 @@ def held_out(data: DataSet) -> DataSet:
     return replace(data, samples=chosen, split=f"{data.split}, kept from mini")
 
 
+def never_trained(data: DataSet) -> DataSet:
+    """Only the COCO photos that mini was kept from, to measure on: those of the part "test".
+
+    Raises:
+        InputError: another data set; VOC's official val was never trained on, so it needs no choice.
+    """
+    if data.layout != "coco":
+        raise InputError(
+            "Only the layout coco mixes pictures that mini has seen and others (--never-trained)."
+        )
+    rule = split_rule()
+    hidden = {n for n, name in data.classes.items() if name in rule["coco_classes_without_masks"]}
+    share = kept_share("coco")
+    chosen = tuple(s for s in data.samples if fraction(s.image.stem) < share or hidden & set(s.areas))
+    return replace(data, samples=chosen, split=f"{data.split or 'all'}, never trained on")
+
+
 def list_photos(data: Path) -> list[Photo]:
     """All photos of a data folder, in an order that mixes the sets but never changes.
 

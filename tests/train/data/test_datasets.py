@@ -6,6 +6,7 @@ import csv
 import json
 import pickle
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from lfss.annotations.rle import coco_counts, to_string
 from lfss.errors import InputError, UnknownName
 from train.data.datasets import check_counts, open_data
 from train.data.splits import MIN_AREA, OFFICIAL, Official, pascal_fold
-from train.mini.photos import fraction, held_out
+from train.mini.photos import fraction, held_out, never_trained, split_rule
 
 
 def test_voc_gives_pictures_classes_and_unknown_pixels(tmp_path: Path) -> None:
@@ -357,3 +358,19 @@ def test_only_training_pictures_that_mini_was_kept_from_choose(tmp_path):
     assert 0 < len(kept) < 15
     with pytest.raises(InputError, match="Only VOC"):
         held_out(open_data(root, "voc", split="val", cache=tmp_path / "cache"))
+
+
+def test_only_coco_pictures_that_mini_never_saw_measure(tmp_path: Path) -> None:
+    root = write_coco(tmp_path / "coco", [{"category_id": 17, "segmentation": polygon(0, 0, 50, 50)}])
+    data = open_data(root, "coco", cache=tmp_path / "cache")
+    (sample,) = data.samples
+    share, hidden = split_rule()["share"]["coco"], split_rule()["coco_classes_without_masks"][0]
+    names = [next(str(i) for i in range(99) if (fraction(str(i)) < share) == low) for low in (True, False)]
+    samples = tuple(replace(sample, id=n, image=sample.image.with_stem(n)) for n in names)
+    both = replace(data, samples=samples)
+    assert [s.id for s in never_trained(both).samples] == names[:1]
+    shown = replace(both, classes={**data.classes, 17: hidden})  # every picture shows a class kept out
+    assert [s.id for s in never_trained(shown).samples] == names
+    voc = write_voc(tmp_path / "voc", {"val": [{CAT: block(8, 20)}] * 3})
+    with pytest.raises(InputError, match="layout coco"):
+        never_trained(open_data(voc, "voc", split="val", cache=tmp_path / "cache"))
