@@ -587,6 +587,35 @@ def test_an_export_comes_back_into_another_workspace(place, capsys):
             np.testing.assert_array_equal(again.mask, draft.mask)
 
 
+@pytest.mark.parametrize("what", ["--label red --support s.png", BOTH])
+def test_a_folder_of_results_comes_into_a_workspace_as_if_made_there(place, what, capsys):
+    two_scenes(place)
+    line = ("--query", "both", "photos/a.png", "--threshold", "0.4")
+    assert segment(*line, what=what) == 0
+    assert segment(*line, what=what, to="--out out") == 0
+    assert lfss("import --workspace other --format png out --images .") == 0
+    with Workspace.open("ws", create=False) as one, Workspace.open("other") as two:
+        assert len(one.drafts()) == len(two.drafts()) > 2
+        for draft in one.drafts():
+            again = two.draft(draft.image_digest, draft.label)
+            np.testing.assert_array_equal(again.mask, draft.mask)
+            for name in ("status", "score", "presence", "doubt", "lost", "origin", "image_path"):
+                assert getattr(again, name) == getattr(draft, name), name
+    capsys.readouterr()
+    assert lfss("import --workspace other --format png out --images .") == 0
+    assert "0 drafts imported" in capsys.readouterr().out
+
+
+def test_a_record_that_names_a_file_elsewhere_is_not_followed(place, capsys):
+    assert segment("--query", "photos/a.png", to="--out out") == 0
+    file = Path("out/lfss-run.json")
+    document = json.loads(file.read_text())
+    document["results"][0]["file"] = "../photos/b.png"
+    file.write_text(json.dumps(document))
+    assert lfss("import --workspace other --format png out --images photos") == 1
+    assert "does not lie in the folder of the run" in capsys.readouterr().out
+
+
 def coco_file(*shapes: tuple[str, str], path: str = "found.json") -> str:
     """A COCO file of another program: a square for each (picture, label), each further to the right."""
     pictures, labels = (list(dict.fromkeys(column)) for column in zip(*shapes))

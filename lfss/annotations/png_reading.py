@@ -14,7 +14,7 @@ from ..batch.record import RUN_FILE
 from ..drafts import Draft, Status
 from ..errors import InputError
 from ..images import MAX_MEGAPIXELS, SUFFIXES
-from . import reading
+from . import reading, run_folder
 from .intake import Intake
 from .pictures import Pictures
 from .plan import safe_name
@@ -56,6 +56,8 @@ def read(
         with reading.about_file(path / LEGEND):
             _read_with_legend(path, intake)
         return intake.drafts()
+    if label is None and run_folder.holds_masks(path):
+        return run_folder.read(path, Intake(Pictures.of(images), status=status, report=report))
     label = label or _label_of_run(path)
     if label is None:
         raise InputError(f"'{path.name}' has no {LEGEND} to say what its masks show. Give their label.")
