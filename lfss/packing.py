@@ -4,10 +4,7 @@ A mask is kept bit for bit: eight pixels to a byte, each row as its difference f
 (only the outline is left), then deflate. One megapixel takes 2 to 4 kB and 0.3 ms to read.
 
 A score map is kept to answer one question later: what is the mask at another threshold? For that it is
-reduced to at most 1,024 pixels a side, the size at which it is made, and kept as a grey JPEG. At thresholds
-0.3, 0.5 and 0.7 masks from the kept map overlap those from the full map by 0.977 (IoU) on average on photos
-of 2,000 pixels, at 41 kB a map; with 640 pixels it was 0.967 and 21 kB. ``python -m train.bench_workspace
---maps FOLDER`` measures it.
+reduced to at most 1,024 pixels a side, the size at which it is made, and kept as a grey JPEG.
 """
 
 from __future__ import annotations
