@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -215,7 +216,7 @@ def _ray_report(args: argparse.Namespace, folder: Path) -> int:
         num_cpus=args.workers,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         _system_config={"worker_niceness": 0},  # as the plain loop; Ray's own 15 gives way to everything else
     )
     earlier = 0.0
