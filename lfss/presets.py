@@ -88,16 +88,6 @@ def _clip_and_backbone(
     return Encoders(vlm, cells, None if evidence is None else guided(vlm, cells, evidence))
 
 
-def with_evidence(preset: Preset, evidence: Evidence) -> Preset:
-    """The same preset with options of the text evidence; its name says which."""
-
-    def load(device: str, models_dir: Path | None) -> Encoders:
-        e = preset.load(device, models_dir)
-        return Encoders(e.vlm, e.backbone, guided(e.vlm, e.backbone, evidence, e.encode))
-
-    return replace(preset, name=f"{preset.name}, {evidence}", load=load)
-
-
 def _talk2dino(device: str, models_dir: Path | None) -> Encoders:
     from .encoders.talk2dino import load_talk2dino
 

@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from .atomic import write_atomically
-from .errors import WeightsError, WeightsMismatch, WeightsUnavailable
+from .errors import WeightsMismatch, WeightsUnavailable
 from .files import read_bytes
 from .shipped import shipped
 from .text import decode
@@ -192,34 +192,6 @@ def load_model(
     if not isinstance(config, dict):
         raise WeightsUnavailable(f"{config_path} should hold a JSON object. Get the model again.")
     return config, read_state(weights_path)
-
-
-def push_model(folder: Path | str, repo_id: str, *, private: bool = False) -> str:
-    """Upload a saved model to the hub and return its address.
-
-    Only ``config.json``, ``model.safetensors`` and ``README.md`` go up. The hub's own login is used
-    (``hf auth login`` or HF_TOKEN).
-
-    Raises:
-        WeightsError: the folder is not a saved model, or the hub refuses.
-    """
-    from huggingface_hub import HfApi
-
-    folder = Path(folder)
-    _check_names(repo_id, WEIGHTS)
-    absent = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
-    if absent:
-        raise WeightsError(f"{folder} is not a saved model: {' and '.join(absent)} missing. Save it first.")
-    api = HfApi()
-    try:
-        url = api.create_repo(repo_id, private=private, exist_ok=True)
-        api.upload_folder(repo_id=repo_id, folder_path=folder, allow_patterns=[CONFIG, WEIGHTS, "README.md"])
-    except Exception as error:  # see find_file
-        raise WeightsError(
-            f"The hub did not take {repo_id}: {_first_line(error)}. Check the connection and log in with "
-            "'hf auth login'."
-        ) from error
-    return str(url)
 
 
 def _check_names(repo_id: str, filename: str) -> None:

@@ -207,20 +207,6 @@ class Workspace:
             label = found.get(label_key(old), Label(old))
             categories.change(connection, old, label=replace(label, text=new))
 
-    def remove_label(self, name: str, *, with_drafts: bool = False) -> None:
-        """Remove a label; refuses while it has drafts, unless they are to go with it, for good."""
-        with self._database.writing() as connection:
-            label_id = categories.number(connection, name)
-            count = connection.execute(
-                "SELECT count(*) FROM drafts WHERE label_id=?", (label_id,)
-            ).fetchone()[0]
-            if count and not with_drafts:
-                raise WorkspaceError(
-                    f"The label '{name}' has {count} drafts, which would be lost with it. Rename it, or "
-                    "say that its drafts may go."
-                )
-            connection.execute("DELETE FROM labels WHERE id=?", (label_id,))
-
     def put_class(
         self,
         label: Label,

@@ -1,4 +1,3 @@
-import json
 import socket
 import threading
 import time
@@ -12,7 +11,7 @@ from torch import nn
 
 from lfss import weights
 from lfss.atomic import write_atomically
-from lfss.errors import WeightsError, WeightsMismatch, WeightsUnavailable
+from lfss.errors import WeightsMismatch, WeightsUnavailable
 
 REPO, FILE = "owner/name", "model.safetensors"
 
@@ -247,41 +246,3 @@ def test_a_full_disk_is_an_os_error_and_leaves_no_half_file(tmp_path, monkeypatc
 def test_a_long_list_of_keys_is_cut():
     with pytest.raises(WeightsMismatch, match="and 14 more"):
         weights.load_into(nn.Sequential(*(nn.Linear(1, 1) for _ in range(10))), {})
-
-
-class FakeApi:
-    uploads: list[dict] = []  # noqa: RUF012
-    refuse = False
-
-    def create_repo(self, repo_id, *, private, exist_ok):
-        if self.refuse:
-            raise RuntimeError("401: log in")
-        return f"https://hub/{repo_id}"
-
-    def upload_folder(self, **arguments):
-        self.uploads.append(arguments)
-
-
-def test_pushing_sends_only_the_model_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
-    monkeypatch.setattr(FakeApi, "uploads", [])
-    folder = weights.save_model(tmp_path / "model", {"x": torch.ones(1)}, {})
-    put(folder / "secret.txt")
-    assert weights.push_model(folder, REPO) == "https://hub/owner/name"
-    (sent,) = FakeApi.uploads
-    assert sent["repo_id"] == REPO
-    assert set(sent["allow_patterns"]) == {"config.json", "model.safetensors", "README.md"}
-
-
-def test_a_push_the_hub_refuses_is_one_clear_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
-    monkeypatch.setattr(FakeApi, "refuse", True)
-    folder = weights.save_model(tmp_path / "model", {"x": torch.ones(1)}, {})
-    with pytest.raises(WeightsError, match=r"401.*hf auth login"):
-        weights.push_model(folder, REPO)
-
-
-def test_a_folder_without_weights_is_not_pushed(tmp_path):
-    put(tmp_path / "config.json", json.dumps({}))
-    with pytest.raises(WeightsError, match=r"model\.safetensors missing"):
-        weights.push_model(tmp_path, REPO)

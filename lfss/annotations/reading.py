@@ -254,18 +254,3 @@ def strings(value: object) -> list[str]:
 def is_digest(value: str) -> bool:
     """Whether a text is a SHA-256 as this program writes it."""
     return re.fullmatch("[0-9a-f]{64}", value) is not None
-
-
-def png_size(file: Path) -> tuple[int, int]:
-    """(H, W) of a PNG, read from its first bytes alone.
-
-    Raises:
-        InputError: it is no PNG, or too large.
-    """
-    with about_file(file):
-        with file.open("rb") as stream:
-            head = stream.read(24)
-        if len(head) < 24 or not head.startswith(b"\x89PNG\r\n\x1a\n"):
-            raise InputError("It is not a PNG. Export the mask as PNG.")
-        width, height = struct.unpack(">II", head[16:24])
-        return size(height, width)

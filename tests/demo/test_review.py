@@ -42,12 +42,13 @@ def test_the_order_is_the_same_after_a_restart(drafted):
         assert review.listed(Session(drafted.folder, workspace), TODO) == rows
 
 
-def test_a_draft_without_a_score_counts_as_most_doubtful(drafted):
-    picture = drafted.register(drafted.queries[0])
-    drafted.workspace.remove_label("red", with_drafts=True)
-    drafted.workspace.add_label("red")
+def test_a_draft_without_a_score_counts_as_most_doubtful(drafted, photo):
+    drafted.add_queries([photo("drawn.png", seed=30)])
+    picture = drafted.workspace.add_image(drafted.queries[-1].path, keep=True)
     drafted.workspace.edit_mask(picture.digest, "red", np.ones(picture.size, bool))
-    assert review.caption(review.listed(drafted, ALL)[0]).startswith("no score")
+    rows = review.listed(drafted, ALL)
+    assert len(rows) == 5
+    assert review.caption(rows[0]).startswith("no score")
 
 
 def test_a_decision_goes_on_to_the_next_draft_and_leaves_the_list(drafted):

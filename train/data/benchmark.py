@@ -30,19 +30,14 @@ from pathlib import Path
 from lfss.errors import InputError, UnknownName
 
 from .datasets import DataSet, open_data
-from .episodes import EpisodeList, sample_episodes
 from .splits import SAME_CLASS, coco_fold
 
 NAME = "everyday-photos v1"
 EPISODES = 1000
-SHOTS = (1, 5)
-SEEDS = (0, 1, 2)
 FEWEST = 6  # pictures of a class that counts
 
+
 # Folder, layout and split of the pictures to train on, beside VOC's.
-_MORE_TRAINING = (("coco", "coco", "train2017"), ("horses", "folder", None))
-
-
 @dataclass(frozen=True)
 class Group:
     """One group of novel classes.
@@ -93,28 +88,6 @@ def spellings(names: Sequence[str]) -> set[str]:
     return {other for name in names for other in (name, SAME_CLASS.get(name), to_voc.get(name)) if other}
 
 
-def training_sets(
-    group: Group, folder: Path, cache: Path, *, voc_split: str = "train"
-) -> tuple[DataSet, ...]:  # fmt: skip
-    """Pictures to train on: in none of them is a novel or choosing class marked.
-
-    Args:
-        group: what is novel.
-        folder: holds the data sets ``voc``, ``coco`` and ``horses``.
-        cache: see ``open_data``.
-        voc_split: ``train``, or ``trainaug`` where SBD's pictures are there too.
-    """
-    hidden = spellings((*group.novel, group.choosing))
-    sets = [open_data(folder / "voc", "voc", split=voc_split, cache=cache)]
-    sets += [open_data(folder / name, layout, split=s, cache=cache) for name, layout, s in _MORE_TRAINING]
-    return tuple(data.without(hidden) for data in sets)
-
-
-def choosing_set(group: Group, folder: Path, cache: Path) -> DataSet:
-    """VOC training pictures without novel classes, for choosing between models."""
-    return open_data(folder / "voc", "voc", split="train", cache=cache).without(spellings(group.novel))
-
-
 def reporting_set(group: Group, folder: Path, cache: Path) -> DataSet:
     """Pictures that are reported on."""
     return open_data(folder / group.layout, group.layout, split=group.split, cache=cache)
@@ -130,9 +103,3 @@ def reported_classes(group: Group, data: DataSet) -> tuple[str, ...]:
     if not enough:
         raise InputError(f"'{data.name}' holds no class of {group.name} with {FEWEST} pictures to test on.")
     return tuple(data.classes[c] for c in enough)
-
-
-def reporting_episodes(group: Group, data: DataSet, *, shots: int, seed: int) -> EpisodeList:
-    """The benchmark's episodes on ``reporting_set``."""
-    names = reported_classes(group, data)
-    return sample_episodes(data, names, shots=shots, count=EPISODES, seed=seed)

@@ -17,12 +17,10 @@ annotations show enough of it, by one of two rules.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from lfss.errors import InputError, UnknownName
+from lfss.errors import UnknownName
 
 Rule = Literal["area", "grid"]
 Scheme = Literal["interleaved", "contiguous"]
@@ -97,38 +95,6 @@ def coco_fold(index: int, scheme: Scheme) -> Fold:
         raise UnknownName("split of COCO", scheme, ("interleaved", "contiguous"))
     novel = names[index::4] if scheme == "interleaved" else names[20 * index : 20 * index + 20]
     return _fold(f"COCO-20i ({scheme}) fold {index}", names, novel)
-
-
-def fss_classes(names: tuple[str, ...], part: str, list_file: Path | None = None) -> tuple[str, ...]:
-    """Classes of a part of FSS-1000.
-
-    The published test list is not copied here. With its file, the figures compare with those of
-    others; without, classes are ordered by the SHA-1 of their names and cut 520 / 240 / 240 (in this
-    proportion if there are fewer), which is a split of our own and is to be called so.
-
-    Args:
-        names: all class names of the data set.
-        part: ``train``, ``val`` or ``test``; with a list file only a name for messages.
-        list_file: one class name a line.
-
-    Raises:
-        InputError: the list names a class that the data set lacks.
-    """
-    if list_file is not None:
-        wanted = tuple(list_file.read_text(encoding="utf-8").split())
-        absent = [name for name in wanted if name not in names]
-        if absent or not wanted:
-            raise InputError(
-                f"'{list_file}' lists {len(wanted)} classes, {len(absent)} of them are not in the data set"
-                + (f" (the first is '{absent[0]}')." if absent else ". Give a list of class names.")
-            )
-        return wanted
-    if part not in ("train", "val", "test"):
-        raise UnknownName("part", part, ("train", "val", "test"))
-    mixed = sorted(names, key=lambda name: hashlib.sha1(name.encode()).hexdigest())
-    first, second = len(mixed) * 520 // 1000, len(mixed) * 760 // 1000
-    parts = {"train": mixed[:first], "val": mixed[first:second], "test": mixed[second:]}
-    return tuple(sorted(parts[part]))
 
 
 @dataclass(frozen=True)

@@ -215,12 +215,6 @@ def overlap(prediction: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[
     return int(np.count_nonzero(both)), int(np.count_nonzero(either))
 
 
-def boundary_overlap(prediction: Mask, truth: Mask, ignore: Mask | None = None) -> tuple[int, int]:
-    """As ``overlap``, of the bands along the outlines (see the module)."""
-    both, either = episode_sums(prediction, truth, ignore, protocol=PROTOCOLS["native"])[_BOUNDARY]
-    return int(both), int(either)
-
-
 def boundary_band(mask: Mask, width: float = BOUNDARY_WIDTH) -> Mask:
     """The part of a (H, W) mask within ``width`` times the diagonal of its outline.
 

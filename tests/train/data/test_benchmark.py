@@ -11,13 +11,9 @@ from lfss.errors import InputError, UnknownName
 from train.data.benchmark import (
     GROUPS,
     NAME,
-    choosing_set,
     pick_group,
     reported_classes,
-    reporting_episodes,
-    reporting_set,
     spellings,
-    training_sets,
 )  # fmt: skip
 from train.data.datasets import open_data
 from train.data.splits import COCO_NAMES, VOC_NAMES
@@ -58,21 +54,3 @@ def test_classes_with_too_few_pictures_are_not_reported(tmp_path: Path) -> None:
     few = open_data(write_animals(tmp_path / "few", each=5), "voc", split="val", cache=tmp_path / "cache")
     with pytest.raises(InputError, match="no class of cat-cow with 6 pictures"):
         reported_classes(GROUPS["cat-cow"], few)
-
-
-@pytest.mark.weights
-@pytest.mark.parametrize("name", ["dog-horse-person", "coco-1"])
-def test_no_novel_pixel_is_trained_on(name: str, real_data: Path, real_cache: Path) -> None:
-    group = pick_group(name)
-    hidden = spellings(group.novel)
-    choosing = choosing_set(group, real_data, real_cache)
-    sets = training_sets(group, real_data, real_cache)
-    for data in (*sets, choosing):
-        for sample in data.samples:
-            assert not hidden & {data.classes[c] for c in sample.areas}
-    assert len(choosing.ids_of(*choosing.class_ids([group.choosing]))) >= 40
-    reported = reporting_set(group, real_data, real_cache)
-    episodes = reporting_episodes(group, reported, shots=5, seed=0).episodes
-    asked = {i for e in episodes for i in (e.query, *e.supports)}
-    trained = {s.id for data in sets if data.layout == group.layout for s in data.samples}
-    assert not asked & trained

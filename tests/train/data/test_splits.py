@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import pytest
 
-from lfss.errors import InputError, UnknownName
-from train.data.splits import COCO_NAMES, SAME_CLASS, VOC_NAMES, Count, coco_fold, fss_classes, pascal_fold
+from lfss.errors import UnknownName
+from train.data.splits import COCO_NAMES, SAME_CLASS, VOC_NAMES, Count, coco_fold, pascal_fold
 
 
 def test_pascal_folds_are_the_published_ones() -> None:
@@ -60,26 +57,6 @@ def test_unknown_folds_are_refused() -> None:
         coco_fold(-1, "contiguous")
     with pytest.raises(UnknownName, match="split of COCO 'random'"):
         coco_fold(0, "random")
-
-
-def test_fss_parts_are_520_240_240_by_the_stated_rule() -> None:
-    names = tuple(f"class{i}" for i in range(1000))
-    parts = [fss_classes(names, part) for part in ("train", "val", "test")]
-    assert [len(p) for p in parts] == [520, 240, 240]
-    assert sorted(n for p in parts for n in p) == sorted(names)
-    ranked = sorted(names, key=lambda n: hashlib.sha1(n.encode()).hexdigest())
-    assert parts[2] == tuple(sorted(ranked[760:]))
-    assert fss_classes(tuple(reversed(names)), "test") == parts[2]
-
-
-def test_fss_list_file_wins_and_is_checked(tmp_path: Path) -> None:
-    listed = tmp_path / "test.txt"
-    listed.write_text("zebra\nabacus\n")
-    assert fss_classes(("abacus", "bus", "zebra"), "test", listed) == ("zebra", "abacus")
-    with pytest.raises(InputError, match=r"test.txt' lists 2 classes, 1 of them .* 'zebra'"):
-        fss_classes(("abacus", "bus"), "test", listed)
-    with pytest.raises(UnknownName, match="part 'dev'"):
-        fss_classes(("abacus",), "dev")
 
 
 def test_a_count_allows_its_slack() -> None:
