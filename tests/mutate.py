@@ -3,11 +3,14 @@
     python -m tests.mutate lfss/edges.py
     python -m tests.mutate lfss/edges.py lfss/packing.py --out mutants.json
     python -m tests.mutate lfss/doubt.py --tests tests/test_doubt.py --lines 20-60
+    python -m tests.mutate lfss/images.py --sample 40 --seed 0
+    python -m tests.mutate lfss/edges.py lfss/packing.py --out mutants.json --table mutants.md
 
 Each arithmetic operator, comparison, ``and``, ``or``, ``not`` and number of the module is changed once (a
 *mutant*), and the module's tests run on it. A mutant is killed if a test fails, or if the run takes far
 longer than on the module as it is; otherwise it survives and is printed. Messages of ``raise`` and types are
-not changed. ``tests/mutate_equivalent.json`` lists changes that no test can notice, each with the reason;
+not changed. ``--sample N`` draws N of a module's mutants, with a seed, where all of them take too long.
+``tests/mutate_equivalent.json`` lists changes that no test can notice, each with the reason;
 they are counted apart. Nothing is written into the module: the changed code lives in a child process only, so
 tests must call the module directly and not start a program that does.
 """
@@ -23,6 +26,7 @@ import importlib.machinery
 import importlib.util
 import json
 import os
+import random
 import signal
 import sys
 import tempfile
@@ -37,9 +41,27 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutate_equivalent.json")
 
-# The tests of a module where they are not in the one file of its name.
+_WORKSPACE = ["tests/storage", "tests/test_workspace.py", "tests/test_workspace_faults.py"]
+_COMMANDS = ["tests/test_cli.py", "tests/test_cli_workspace.py"]
+
+# The tests of a module, or of a folder's modules, where they are not in the one file of the module's name.
 TESTS: dict[str, list[str]] = {
+    "lfss/annotations": ["tests/annotations"],
+    "lfss/annotations/raster.py": ["tests/annotations/test_outlines.py"],
     "lfss/annotations/rings.py": ["tests/annotations/test_outlines.py"],
+    "lfss/batch": ["tests/batch", *_COMMANDS],
+    "lfss/commands": _COMMANDS,
+    "lfss/decode.py": ["tests/test_images.py", "tests/test_budget.py"],
+    "lfss/encoders": ["tests/encoders"],
+    "lfss/methods": ["tests/methods"],
+    "lfss/methods/lfss": ["tests/methods/lfss"],
+    "lfss/methods/paia": ["tests/methods/paia"],
+    "lfss/methods/tlg": ["tests/methods/test_tlg.py", "tests/methods/test_tlg_parts.py"],
+    "lfss/separation.py": ["tests/test_objects.py"],
+    "lfss/storage": _WORKSPACE,
+    "lfss/support.py": ["tests/test_predictor.py", "tests/test_class_file.py"],
+    "lfss/text.py": ["tests/test_text_input.py"],
+    "lfss/workspace.py": _WORKSPACE,
 }
 
 # Imported before the children are forked, so that none of them pays for it.
@@ -226,16 +248,37 @@ def record(path: Path, tree: ast.Module, tests: Sequence[str]) -> tuple[dict[int
     return by_line, [test for test, _ in order]
 
 
-def test_module(path: Path, tests: Sequence[str], lines: range, equivalent: dict[str, str]) -> dict[str, Any]:
-    """Run the tests on every mutant of a module, and print what survives."""
+def tests_of(key: str) -> list[str]:
+    """The tests of a module: what ``TESTS`` says of it, else the file of its name, else those of its folder.
+
+    Args:
+        key: the module's path below the root, as ``lfss/edges.py``.
+    """
+    module = Path(key)
+    own = Path("tests", *module.parts[1:-1], f"test_{module.stem}.py")
+    if key not in TESTS and (ROOT / own).is_file():
+        return [str(own)]
+    names = [key, *(folder.as_posix() for folder in module.parents)]
+    return next((TESTS[name] for name in names if name in TESTS), [str(own)])
+
+
+def sample(found: list[Mutant], count: int | None, seed: str) -> list[Mutant]:
+    """At most ``count`` of the mutants, drawn with a seed, in the order of the source."""
+    if count is None or count >= len(found):
+        return found
+    return [found[i] for i in sorted(random.Random(seed).sample(range(len(found)), count))]
+
+
+def test_module(path: Path, tests: Sequence[str], choose: Callable[[list[Mutant]], list[Mutant]],
+                equivalent: dict[str, str]) -> dict[str, Any]:  # fmt: skip
+    """Run the tests on the chosen mutants of a module, and print what survives."""
     source = path.read_text(encoding="utf-8")
     start = time.monotonic()
     by_line, every = record(path, ast.parse(source), tests)
     limit = 5 * (time.monotonic() - start) + 10
-    result: dict[str, Any] = {"killed": 0, "equivalent": 0, "survived": []}
-    for mutant in mutants(source):
-        if mutant.line not in lines:
-            continue
+    found = list(mutants(source))
+    result: dict[str, Any] = {"places": len(found), "killed": 0, "equivalent": 0, "survived": []}
+    for mutant in choose(found):
         if mutant.after in equivalent:
             result["equivalent"] += 1
         # A line that no test runs, such as a constant at the top, concerns all of them.
@@ -262,33 +305,59 @@ def import_heavy() -> list[ModuleType]:
     return [sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "lfss"]
 
 
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """The results as a Markdown table, with a last row for all modules together."""
+    rows = ["| module | places | tried | killed | survived | equivalent |", "|---|---|---|---|---|---|"]
+    total = [0] * 5
+    for key in sorted(results):
+        found = results[key]
+        survived = len(found["survived"])
+        tried = found["killed"] + survived + found["equivalent"]
+        numbers = [found["places"], tried, found["killed"], survived, found["equivalent"]]
+        rows.append(f"| `{key}` | " + " | ".join(map(str, numbers)) + " |")
+        total = [a + b for a, b in zip(total, numbers)]
+    share = 100 * total[3] / max(total[1] - total[4], 1)
+    rows.append("| **all** | " + " | ".join(map(str, total)) + " |")
+    return "\n".join([*rows, "", f"{share:.1f} % of the mutants that a test can notice survived.", ""])
+
+
 def main() -> int:
     """Command line; returns 1 if a mutant survived."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.mutate", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("modules", nargs="+", type=Path, help="files to break, such as lfss/edges.py")
-    parser.add_argument("--tests", nargs="+", help="what runs; else the test file of the module's name")
+    parser.add_argument("--tests", nargs="+", help="what runs; else the tests of the module")
     parser.add_argument("--lines", default="1-100000", help="only these lines, as 20-60")
-    parser.add_argument("--out", type=Path, help="write the results as JSON")
+    parser.add_argument("--sample", type=int, metavar="N", help="draw N mutants of each module")
+    parser.add_argument("--seed", default="0", help="of the draw")
+    parser.add_argument("--out", type=Path, help="add the results to this JSON file after each module")
+    parser.add_argument("--table", type=Path, help="write all results of --out, or of this run, as a table")
     options = parser.parse_args()
-    first, last = map(int, options.lines.split("-"))
+    start, end = map(int, options.lines.split("-"))
     known = json.loads(EQUIVALENT.read_text(encoding="utf-8")) if EQUIVALENT.exists() else {}
     kept = import_heavy()
-    results = {}
+    results = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    survived = 0
     for given in options.modules:
         path, key = given.resolve(), given.resolve().relative_to(ROOT).as_posix()
-        folder = Path("tests", *path.relative_to(ROOT).parts[1:-1])
-        tests = options.tests or TESTS.get(key) or [str(folder / f"test_{path.stem}.py")]
-        found = test_module(path, tests, range(first, last + 1), known.get(key, {}))
+
+        def choose(found: list[Mutant], key: str = key) -> list[Mutant]:
+            found = [mutant for mutant in found if start <= mutant.line <= end]
+            return sample(found, options.sample, f"{options.seed} {key}")
+
+        found = test_module(path, options.tests or tests_of(key), choose, known.get(key, {}))
         results[key] = found
+        survived += len(found["survived"])
         total = found["killed"] + len(found["survived"])
         print(f"{key}: {found['killed']} of {total} killed, {len(found['survived'])} survived, "
               f"{found['equivalent']} equivalent", flush=True)  # fmt: skip
+        if options.out:
+            options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     del kept
-    if options.out:
-        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    return 1 if any(found["survived"] for found in results.values()) else 0
+    if options.table:
+        options.table.write_text(table(results), encoding="utf-8")
+    return 1 if survived else 0
 
 
 if __name__ == "__main__":
