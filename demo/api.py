@@ -46,7 +46,7 @@ def build_api(service: Service, sessions: Sessions) -> None:
         """Find the object of a class in one picture.
 
         Args:
-            image: the picture: JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC.
+            image: the picture: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000, PPM or HEIC.
             class_file: from prepare_class.
             threshold: score from which a pixel belongs to the mask, from 0 to 1; 0.5 is usual.
             assume_present: the picture is known to show the object; the check whether it does is skipped.

@@ -95,7 +95,7 @@ def shown_name(name: str) -> str:
 def _picture_suffix(name: str) -> str:
     suffix = Path(name).suffix.lower()
     if suffix not in SUFFIXES:
-        known = "JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC"
+        known = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000, PPM or HEIC"
         raise ImageError(
             f"'{shown_name(name)}' is no picture of a known kind. Use {known}, or a zip of them."
         )

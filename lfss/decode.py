@@ -25,8 +25,8 @@ from .files import opened as open_file
 
 MIN_SIDE = 8  # pixels; below this there is nothing to recognise
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-_READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF or HEIC"
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
+_READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000, PPM or HEIC"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _ORIENTATION = 0x0112
 _STRIP_PIXELS = 1 << 20  # decoded pixels that are converted at once

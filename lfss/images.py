@@ -18,6 +18,7 @@ import hashlib
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +36,8 @@ from .files import is_folder, resolved, why_not
 MAX_MEGAPIXELS = 200.0
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif")
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif")
+    + (".avif", ".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm")
 )
 
 logger = logging.getLogger(__name__)
@@ -221,17 +223,19 @@ def list_images(
     *,
     recursive: bool = True,
     missing: bool = False,
+    passed_over: Counter[str] | None = None,
 ) -> list[Path]:
     """Pictures in folders, and single files, in the order in which people count (2 before 10).
 
     Files named one by one are taken as they are. In folders, only known endings count; hidden files
     and folders are left out. Links out of the folder are followed to files of the same owner, as caches
-    of data sets have them; a warning in the log says how many others were left out.
+    of data sets have them, and never to folders; a warning in the log says how many were left out.
 
     Args:
         sources: a folder or file, or several; each file is listed once.
         recursive: look into sub-folders too.
         missing: list files that are not there too, so that whoever reads them tells about each.
+        passed_over: gets the names' endings of the files in folders that are no pictures.
 
     Raises:
         ImageError: a source does not exist, or a folder cannot be read.
@@ -239,23 +243,29 @@ def list_images(
     paths = [sources] if isinstance(sources, str | os.PathLike) else sources
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
-        for file in _walk(path, recursive) if is_folder(path) else [path if missing else _existing(path)]:
+        for file in (
+            _walk(path, recursive, passed_over) if is_folder(path) else [path if missing else _existing(path)]
+        ):
             found.setdefault(resolved(file), file)
     return list(found.values())
 
 
-def _walk(folder: Path, recursive: bool) -> list[Path]:
+def _walk(folder: Path, recursive: bool, passed_over: Counter[str] | None) -> list[Path]:
     def refuse(error: OSError) -> None:
         where = error.filename or folder
         raise ImageError(
             f"The folder '{where}' cannot be read ({error.strerror}). Check its permissions."
         ) from error
 
-    root, files, foreign = resolved(folder), [], 0
+    root, files, foreign, away = resolved(folder), [], 0, 0
     for base, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [f for f in folders if not f.startswith(".")] if recursive else []
+        links = (Path(base, f) for f in folders if Path(base, f).is_symlink())
+        away += sum(not resolved(link).is_relative_to(root) for link in links)
         for file in (Path(base, n) for n in names if not n.startswith(".")):
             if file.suffix.lower() not in SUFFIXES:
+                if passed_over is not None:
+                    passed_over[file.suffix.lower()] += 1
                 continue
             if resolved(file).is_relative_to(root) or _own_link(file):
                 files.append(file)
@@ -265,6 +275,12 @@ def _walk(folder: Path, recursive: bool) -> list[Path]:
         logger.warning(
             "%s in '%s' lead out of it to files of another owner and were left out. Name those files "
             "themselves, or copy them there.", "1 link" if foreign == 1 else f"{foreign} links", folder,
+        )  # fmt: skip
+    if away:
+        logger.warning(
+            "%s in '%s' out of it and %s not followed. Name the other %s as well.",
+            *("1 link to a folder leads", folder, "was", "folder") if away == 1
+            else (f"{away} links to folders lead", folder, "were", "folders"),
         )  # fmt: skip
     return sorted(files, key=_natural)
 

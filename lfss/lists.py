@@ -1,7 +1,8 @@
 """Lists of pictures: a text file, or a pipe, with one path in each line.
 
 What people have is read as it is: UTF-8, or UTF-16 as PowerShell writes it; with or without a byte order
-mark; lines that end in the way of any system; paths in quotes, as "Copy as path" gives them. Empty lines
+mark; lines that end in the way of any system; paths in quotes, as "Copy as path" gives them; spaces around
+a path and back slashes between its folders, where only without them there is such a file. Empty lines
 are left out, and so are comments: lines that begin with ``#``, unless there is a file of that name.
 Relative paths count from the current folder. Names of files need not be text: in a list in UTF-8, bytes
 that are not become what Python's own functions for files take.
@@ -78,8 +79,11 @@ def _path(line: str) -> Path | None:
     if not bare or (bare.startswith("#") and not _exists(line)):
         return None
     if len(bare) > 2 and bare[0] == bare[-1] and bare[0] in "\"'" and not _exists(line):
-        return Path(bare[1:-1])
-    return Path(line)
+        line = bare = bare[1:-1]
+    others = dict.fromkeys((bare, bare.replace("\\", "/")))
+    if list(others) == [line] or _exists(line):  # the usual case asks the disk nothing
+        return Path(line)
+    return Path(next(filter(_exists, others), line))
 
 
 def _exists(name: str) -> bool:

@@ -19,7 +19,7 @@ import pytest
 
 from lfss import figures
 from lfss.__main__ import COMMANDS, main
-from lfss.batch import record
+from lfss.batch import folder, record
 from lfss.commands import console
 from lfss.errors import LabelError, NoForeground, SupportError, UnknownName, WeightsUnavailable
 from lfss.images import Image
@@ -248,6 +248,37 @@ def test_pictures_with_equal_stems_or_names_do_not_meet(place, model):
         "photos/sub/2.mask.png",
     ]  # fmt: skip
     assert read("out/other/2.mask.png").mean() < read("out/photos/2.png.mask.png").mean()
+
+
+def test_names_too_long_for_an_ending_are_cut_and_kept_apart(place, model):
+    names = ["w" * 247 + "1.png", "w" * 247 + "2.png", "é" * 120 + ".png", "short.png"]
+    for name in names:
+        save_photo(place / "photos" / name)
+    assert segment("--stages") == 0
+    masks = sorted(p.name for p in (place / "out").rglob("*.mask.png"))
+    assert len(masks) == 3 + len(names)
+    assert all(len(name.encode()) <= 255 for name in masks)
+    assert "short.mask.png" in masks
+    assert segment("--stages") == 0  # goes on with the same names
+
+
+def test_a_result_whose_name_the_disk_refuses_costs_that_picture(place, model, monkeypatch, capsys):
+    def refuse(path, *rest, **more):
+        if path.name.startswith("10."):
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+        return write(path, *rest, **more)
+
+    write = folder.write_atomic
+    monkeypatch.setattr(folder, "write_atomic", refuse)
+    assert segment() == 1
+    assert "Shorten the name of the picture" in capsys.readouterr().out
+
+
+def test_files_that_are_no_pictures_are_counted(place, model, caplog):
+    for name in ("a.mov", "b.mov", "notes.txt"):
+        (place / "photos" / name).touch()
+    assert segment() == 0
+    assert "3 files are no pictures (.mov 2, .txt 1)" in caplog.text
 
 
 def test_results_among_the_queries_are_not_segmented_again(place, model):

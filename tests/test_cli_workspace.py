@@ -107,6 +107,17 @@ def test_the_same_command_goes_on_where_it_stopped(place, monkeypatch, capsys):
     assert asked == ["a.png", "b.png", "b.png", "c.png"]
 
 
+def test_copies_of_a_picture_are_named(place, capsys):
+    for name in ("a1", "a2"):
+        (place / "photos" / f"{name}.png").write_bytes((place / "photos/a.png").read_bytes())
+    assert segment() == 0
+    out = capsys.readouterr().out
+    assert "2 pictures have the same pixels as 'a1.png' and share its draft." in out
+    assert "of earlier stayed" not in out
+    assert segment("--json") == 0
+    assert "copies" not in json.loads(capsys.readouterr().out), "what is known already is told once"
+
+
 def test_a_list_is_read_and_what_fails_is_told_and_tried_again(place, capsys):
     Path("photos.txt").write_text("photos/a.png\n\nphotos/none.png\nphotos/c.png\n")
     assert segment("--list", "photos.txt") == 1
@@ -668,6 +679,21 @@ def test_objects_of_one_label_become_one_mask_and_pictures_are_found_by_name(pla
     with Workspace.open("ws") as workspace:
         (dog,) = workspace.drafts("dog")
         assert (dog.mask.sum(), dog.status, dog.image_name) == (800, "accepted", "a.png")
+
+
+def test_masks_on_copies_of_one_picture_are_not_lost_in_silence(place, capsys):
+    (place / "photos/a2.png").write_bytes((place / "photos/a.png").read_bytes())
+    (place / "masks").mkdir()
+    for name, columns in (("a", 40), ("a2", 40), ("b", 30)):
+        mask = np.zeros((144, 160), np.uint8)
+        mask[20:60, :columns] = 255
+        PIL.Image.fromarray(mask).save(place / "masks" / f"{name}.png")
+    line = "import --workspace ws --format png masks --label dog --images photos"
+    assert lfss(line) == 0
+    assert "has the same pixels as" in capsys.readouterr().out
+    PIL.Image.fromarray(np.eye(144, 160, dtype=np.uint8) * 255).save(place / "masks/a2.png")
+    assert lfss(line + " --overwrite") == 1
+    assert "Left out: 'photos/a2.png' has the same pixels as 'photos/a.png'" in capsys.readouterr().out
 
 
 def test_drafts_that_are_there_stay_unless_they_may_be_replaced(place, capsys):

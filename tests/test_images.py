@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 import zlib
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -332,6 +333,35 @@ def test_links_to_files_of_another_owner_are_left_out_and_counted(tmp_path, capl
     (folder / "a.png").symlink_to(secret)
     assert list_images(folder) == []
     assert "1 link in" in caplog.text
+
+
+def test_links_to_folders_outside_are_not_followed_and_told(tmp_path, caplog):
+    for folder in ("in/sub", "away"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.png").write_bytes(b"x")
+    (tmp_path / "in/inner").symlink_to(tmp_path / "in/sub")
+    (tmp_path / "in/outer").symlink_to(tmp_path / "away")
+    assert [p.parent.name for p in list_images(tmp_path / "in")] == ["sub"]
+    assert "1 link to a folder leads" in caplog.text
+    assert "Name the other folder as well" in caplog.text
+
+
+def test_what_is_no_picture_is_counted_by_its_ending(tmp_path):
+    for name in ("a.png", "b.MOV", "c.mov", "d.txt", ".hidden.txt", "e"):
+        (tmp_path / name).write_bytes(b"x")
+    others: Counter[str] = Counter()
+    assert [p.name for p in list_images(tmp_path, passed_over=others)] == ["a.png"]
+    assert others == {".mov": 2, ".txt": 1, "": 1}
+
+
+@pytest.mark.parametrize(("form", "name"), [("AVIF", "a.avif"), ("JPEG2000", "a.jp2"), ("PPM", "a.ppm")])
+def test_further_formats_that_pillow_reads_are_read_and_listed(form, name, tmp_path):
+    if form not in PIL.Image.SAVE and PIL.Image.init() and form not in PIL.Image.SAVE:
+        pytest.skip(f"this Pillow writes no {form}")
+    (tmp_path / name).write_bytes(encoded(photo(), form))
+    (tmp_path / "b.jfif").write_bytes(encoded(photo(), "JPEG"))
+    assert [p.name for p in list_images(tmp_path)] == [name, "b.jfif"]
+    assert np.abs(read_image(tmp_path / name).pixels.astype(int) - photo()).mean() < 12
 
 
 def test_listing_keeps_sub_folders_named_files_and_their_order(tmp_path):

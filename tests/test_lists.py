@@ -51,6 +51,16 @@ def test_quotes_and_comments_are_taken_for_what_they_are(tmp_path, monkeypatch):
     assert listed(tmp_path, content) == ["C:\\my photos\\a.jpg", "b c.jpg", "#1.jpg", '"']
 
 
+def test_spaces_around_a_path_and_back_slashes_count_where_there_is_such_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    for name in ("photos/a.jpg", "photos/b.jpg", " c.jpg", "c.jpg"):
+        Path(name).touch()
+    content = b'  photos/a.jpg \nphotos\\b.jpg\n"photos\\a.jpg" \n c.jpg\nphotos\\none.jpg\n'
+    there = ["photos/a.jpg", "photos/b.jpg", "photos/a.jpg", " c.jpg", "photos\\none.jpg"]
+    assert listed(tmp_path, content) == there
+
+
 def test_names_that_are_not_text_lead_to_their_files(tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     assert listed(tmp_path, b"caf\xe9.jpg\n") == [name]

@@ -48,9 +48,11 @@ class IntoWorkspace:
         digest = image.digest if image else known.digest if known else None
         if digest is None or not all(self._stays(digest, label) for label in self.labels):
             return None
+        copy_of = ""
         if image is not None:  # a copy, or a file that was moved
+            copy_of = self._other_file(digest, query)
             self.workspace.add_image(image)
-        return [Outcome(str(query.path), label, "kept") for label in self.labels]
+        return [Outcome(str(query.path), label, "kept", copy_of=copy_of) for label in self.labels]
 
     @property
     def make(self) -> Callable[[Query, Image, Sequence[Prediction], Stamp | None], list[PackedDraft]]:
@@ -59,9 +61,10 @@ class IntoWorkspace:
 
     def keep(self, query: Query, made: Sequence[PackedDraft]) -> list[Outcome]:
         """Store the drafts of a picture in one transaction."""
+        copy_of = self._other_file(made[0].digest, query) if made else ""
         stored = self.workspace.put_packed(made, overwrite=self._again)
         return [
-            _outcome(query, label, draft) if new else Outcome(str(query.path), label, "kept")
+            _outcome(query, label, draft) if new else Outcome(str(query.path), label, "kept", copy_of=copy_of)
             for label, draft, new in zip(self.labels, made, stored)
         ]
 
@@ -70,6 +73,14 @@ class IntoWorkspace:
         for label in self.labels:
             self.workspace.record_failure(label, query.path, message)
         return [Outcome(str(query.path), label, "failed", message=message) for label in self.labels]
+
+    def _other_file(self, digest: str, query: Query) -> str:
+        """The name of another file that holds a picture; empty where there is none."""
+        if not self.workspace.has_image(digest):
+            return ""
+        known = self.workspace.image(digest)
+        other = known.path is not None and known.path.is_file() and not known.path.samefile(query.path)
+        return known.name if other else ""
 
     def _stays(self, digest: str, label: str) -> bool:
         """Whether a picture has a draft that this run leaves alone."""

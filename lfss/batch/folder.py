@@ -22,7 +22,7 @@ import numpy as np
 
 from ..atomic import sweep, write_atomic
 from ..drafts import Origin
-from ..errors import ExportError
+from ..errors import ExportError, InputError
 from ..figures import draw, save_png_atomic, strip
 from ..files import exists
 from ..images import Image
@@ -179,6 +179,11 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # it costs this picture alone
+            raise InputError(
+                f"The results in '{folder}' would have a name that its file system does not take. "
+                "Shorten the name of the picture."
+            ) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ExportError(
                 f"The disk of '{folder}' is full. Make room and run the same command again: "

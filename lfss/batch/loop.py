@@ -50,6 +50,7 @@ class Outcome:
         lost: the share of its own pixels that this label lost to each other label of the run.
         seconds: time of the model on this label and picture.
         message: why it failed, one sentence.
+        copy_of: the name of another file with the same pixels, whose draft serves for this one too.
     """
 
     image: str
@@ -62,6 +63,7 @@ class Outcome:
     lost: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     message: str = ""
+    copy_of: str = ""
 
 
 class Step(NamedTuple):

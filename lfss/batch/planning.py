@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +14,9 @@ from ..errors import ImageError, InputError
 from ..files import exists, is_folder
 from ..images import list_images
 
+logger = logging.getLogger(__name__)
+
+_LONGEST = 240  # bytes of the name of a result: file systems allow 255, some a little less
 _ENDINGS = (".overlay.jpg", ".stages.png", ".stages.npz", ".mask.png")
 
 
@@ -47,7 +52,7 @@ def plan(queries: Sequence[Path], out: Path, *, missing: bool = False) -> list[J
     """One job for each picture in folders and files, in counting order.
 
     Results of earlier runs among them are left out. Pictures that differ only in their ending keep it
-    in the names of their results.
+    in the names of their results. Names that would be too long with an ending are cut and marked.
 
     Args:
         queries: files and folders.
@@ -71,8 +76,20 @@ def plan(queries: Sequence[Path], out: Path, *, missing: bool = False) -> list[J
     for file, name in zip(files, names):
         stem = name.with_suffix("")
         alone = taken[str(stem).casefold()] == 1
-        jobs.append(Job(file, name.as_posix(), out, stem if alone else name))
+        jobs.append(Job(file, name.as_posix(), out, _shortened(stem if alone else name)))
     return jobs
+
+
+def _shortened(stem: Path) -> Path:
+    """The path of results, its last part cut where no file system would take it with an ending.
+
+    Eight digits of its SHA-256 keep names apart that begin alike.
+    """
+    name, most = os.fsencode(stem.name), _LONGEST - max(map(len, _ENDINGS))
+    if len(name) <= most:
+        return stem
+    mark = hashlib.sha256(name).hexdigest()[:8]
+    return stem.with_name(f"{name[: most - 9].decode(errors='ignore')}-{mark}")
 
 
 def list_queries(queries: Sequence[Path], *, missing: bool = False) -> list[Path]:
@@ -86,7 +103,13 @@ def list_queries(queries: Sequence[Path], *, missing: bool = False) -> list[Path
         ImageError: a path does not exist, a folder cannot be read, or there is no picture.
     """
     missing = missing and any(map(exists, queries))  # where nothing is there, the first tells enough
-    files = [f for f in list_images(queries, missing=missing) if not f.name.lower().endswith(_ENDINGS)]
+    others: Counter[str] = Counter()
+    found = list_images(queries, missing=missing, passed_over=others)
+    files = [f for f in found if not f.name.lower().endswith(_ENDINGS)]
+    if others:
+        kinds = ", ".join(f"{ending or 'without ending'} {n}" for ending, n in others.most_common(8))
+        many = f"{others.total():,} files are no pictures" if others.total() > 1 else "1 file is no picture"
+        logger.warning("%s (%s).", many, kinds)
     if not files:
         places = ", ".join(f"'{query}'" for query in queries[:5])
         raise ImageError(f"There is no picture in {places}. Name a folder with photos.")

@@ -157,9 +157,19 @@ def _store(
 ) -> list[str]:
     """Store drafts one by one; a mask that cannot be used does not cost the others."""
     put = _put_support if args.as_supports else _put_draft
-    problems = []
+    problems: list[str] = []
+    first: dict[tuple[str, str], Draft] = {}
     for entry in entries:
         draft = entry.draft
+        before = first.setdefault((draft.image_digest, label_key(draft.label)), draft)
+        if before is not draft:
+            told = report.notes if np.array_equal(before.mask, draft.mask) else problems
+            this, other = (d.image_path or d.image_name for d in (draft, before))
+            told.append(
+                f"'{this}' has the same pixels as '{other}', and a workspace holds one draft "
+                f"'{draft.label}' for both: the mask of '{other}' was taken."
+            )
+            continue
         try:
             if draft.image_digest in report.embedded and not draft.image_path:
                 name, data = report.embedded[draft.image_digest]

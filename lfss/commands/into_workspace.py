@@ -72,9 +72,10 @@ def _print(args: argparse.Namespace, report: Report, labels: list[str]) -> None:
         return
     report.print_failures()
     report.print(f"Workspace: {args.workspace}")
-    if report.counts["kept"] and not args.overwrite:
+    earlier = report.counts["kept"] - sum(report.copies.values()) * len(labels)
+    if earlier > 0 and not args.overwrite:
         print(
-            f"{counted(report.counts['kept'], 'draft')} of earlier stayed. "
+            f"{counted(earlier, 'draft')} of earlier stayed. "
             "With other supports or settings: --overwrite makes those again that nobody has checked."
         )
     if not report.stop:

@@ -11,9 +11,11 @@ from typing import Any
 
 from ..batch.loop import Done, Outcome, Step, finished
 from ..errors import LfssError, WeightsError
+from ..text import escaped
 from . import FAILED, NO_WEIGHTS, OK, STOPPED
 from .console import GOES_ON, counted, print_summary, print_table, with_progress
 
+MOST_COPIED = 5  # pictures whose copies are told
 MOST_TOLD = 100  # failures that are listed; a workspace knows all of them
 
 
@@ -26,6 +28,7 @@ class Report:
         failures: the first pictures that failed, each with the reason.
         lost: for each label and each label that took pixels from it: on how many pictures, and the sum of
             the shares that it lost.
+        copies: pictures that are copies of another one, by its name.
         stop: why the run ended early; empty if it did not.
         code: exit code of the command.
         seconds: of the run.
@@ -35,6 +38,7 @@ class Report:
     failures: dict[str, str] = field(default_factory=dict)
     failed_pictures: int = 0
     lost: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
+    copies: Counter[str] = field(default_factory=Counter)
     stop: str = ""
     code: int = OK
     seconds: float = 0.0
@@ -45,6 +49,10 @@ class Report:
         self.failed_pictures += bool(failed)
         if failed and len(self.failures) < MOST_TOLD:
             self.failures[failed[0].image] = failed[0].message
+        if (first := next((o.copy_of for o in done.outcomes if o.copy_of), "")) and (
+            first in self.copies or len(self.copies) < MOST_TOLD
+        ):
+            self.copies[first] += 1
         for outcome in done.outcomes:
             self.counts[outcome.status] += 1
             for winner, share in outcome.lost.items() if outcome.status == "done" else ():
@@ -58,11 +66,21 @@ class Report:
             for (label, winner), (count, total) in self.lost.items()
         ]
         document: dict[str, Any] = {"counts": dict(self.counts), "seconds": round(self.seconds, 3)}
+        if self.copies:
+            document["copies"] = dict(self.copies)
         return document | {"lost": lost, "error": self.stop or None, "exit_code": self.code}
 
     def print(self, where: str) -> None:
         """The counts, and what labels lost to each other."""
         print_summary(self.counts, self.seconds, where, stop=self.stop)
+        for name, number in self.copies.most_common(MOST_COPIED):
+            has, share = ("has", "shares") if number == 1 else ("have", "share")
+            print(
+                f"{counted(number, 'picture')} {has} the same pixels as '{escaped(name)}' "
+                f"and {share} its draft."
+            )
+        if rest := sum(self.copies.values()) - sum(n for _, n in self.copies.most_common(MOST_COPIED)):
+            print(f"and {counted(rest, 'more copy', 'more copies')} of other pictures.")
         for (label, winner), (count, total) in self.lost.items():
             print(
                 f"On {counted(count, 'picture')} '{winner}' got pixels that '{label}' claimed too, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -150,3 +151,52 @@ def test_case_27_corrections_in_labelme(tmp_path: Path, monkeypatch, capsys) -> 
     a, wolf = found["a.jpg", "dog"], found["z.jpg", "wolf"]
     assert (int(a.mask.sum()), a.status, a.origin.model) == (100, "accepted", "person")
     assert (wolf.status, wolf.origin.model) == ("accepted", "person")
+
+
+def segmented(*line: str) -> int:
+    support = str(CASES / "27/photos/ok.jpg")
+    return main(["segment", "--label", "dog", "--support", support, "--device", "cpu", *line])
+
+
+@pytest.fixture
+def copy(request, tmp_path: Path, monkeypatch) -> Path:
+    shutil.copytree(CASES / request.param, tmp_path / "case")
+    monkeypatch.chdir(tmp_path / "case")
+    return tmp_path / "case"
+
+
+@pytest.mark.parametrize("copy", ["22"], indirect=True)
+def test_case_22_long_names(copy: Path, monkeypatch) -> None:
+    runpy.run_path("make.py")
+    assert segmented("--query", "photos", "--out", "OUT") == 0
+    assert len(list(Path("OUT").glob("*.mask.png"))) == len(list(Path("photos").iterdir()))
+
+
+@pytest.mark.parametrize("copy", ["23"], indirect=True)
+def test_case_23_links(copy: Path, caplog) -> None:
+    blobs = sorted(Path("blobs").iterdir())
+    Path("snapshots/abc").mkdir(parents=True)
+    for number, blob in enumerate(blobs):
+        Path(f"snapshots/abc/img{number}.jpg").symlink_to(Path("../..") / blob)
+    for number, blob in enumerate(blobs[:2]):
+        Path(f"mixed/link{number}.jpg").symlink_to(Path("..") / blob)
+    shutil.copytree(CASES / "27/photos", copy.parent / "outside")
+    Path("sub/folder").symlink_to(copy.parent / "outside")
+    for folder, wanted in (("snapshots/abc", 3), ("mixed", 3), ("sub", 1)):
+        assert segmented("--query", folder, "--out", f"OUT/{folder}") == 0
+        assert len(list(Path("OUT", folder).glob("*.mask.png"))) == wanted, folder
+    assert "1 link to a folder leads" in caplog.text
+
+
+@pytest.mark.parametrize("copy", ["24"], indirect=True)
+def test_case_24_lists(copy: Path) -> None:
+    wanted = {"bom": 3, "utf16": 3, "quoted": 3, "crlf": 3, "folder": 3, "comment": 2, "rel": 2, "dup": 1}
+    for name, count in wanted.items():
+        assert segmented("--list", f"{name}.txt", "--out", name) == 0, name
+        assert len(list(Path(name).rglob("*.mask.png"))) == count, name
+
+
+@pytest.mark.parametrize("copy", ["26"], indirect=True)
+def test_case_26_copies(copy: Path, capsys) -> None:
+    assert segmented("--query", "photos", "--workspace", "WS") == 0
+    assert "4 pictures have the same pixels as 'frame0.png'" in capsys.readouterr().out
