@@ -20,7 +20,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if "SPACE_ID" in os.environ:
     os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp(prefix="lfss-fonts-"))
 
-from demo.gpu import LENT
+from demo.gpu import ON_ZEROGPU
 from demo.memory import DEFAULT_GB, LEAST_GB, PICTURES, pictures_budget
 from demo.service import Service
 from demo.sessions import Sessions
@@ -107,7 +107,7 @@ def launch(chosen: argparse.Namespace, service: Service, sessions: Sessions) -> 
 
     page = build(service, sessions, mcp=chosen.mcp)
     page.queue(default_concurrency_limit=16, max_size=128)
-    if LENT:
+    if ON_ZEROGPU:
         service.wait()  # weights must be in place before a GPU is lent
     page.launch(
         server_name=chosen.host,

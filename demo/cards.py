@@ -12,14 +12,18 @@ import numpy.typing as npt
 from lfss.figures import draw
 from lfss.stages import Stage
 
-from .session import Shown
+from .session import ScreenPicture
 from .views import data_url
 
 SIDE = 360  # pixels of a picture on a card
 
 
 def stage_cards(
-    stages: Sequence[Stage], query: Shown, supports: Sequence[Shown] = (), *, side: int = SIDE
+    stages: Sequence[Stage],
+    query: ScreenPicture,
+    supports: Sequence[ScreenPicture] = (),
+    *,
+    max_side: int = SIDE,
 ) -> str:
     """One card for each stage, in order.
 
@@ -30,14 +34,16 @@ def stage_cards(
         side: longest side of each picture in pixels.
     """
     stages = with_points_on(stages, supports, query)
-    cards = [_card(number, stage, query, supports, side) for number, stage in enumerate(stages, start=1)]
+    cards = [_card(number, stage, query, supports, max_side) for number, stage in enumerate(stages, start=1)]
     return f'<div class="lfss-cards">{"".join(cards)}</div>'
 
 
-def with_points_on(stages: Sequence[Stage], supports: Sequence[Shown], query: Shown) -> list[Stage]:
+def with_points_on(
+    stages: Sequence[Stage], supports: Sequence[ScreenPicture], query: ScreenPicture
+) -> list[Stage]:
     """Stages whose points, in pixels of the original pictures, fit the pictures that are shown."""
 
-    def fit(points: npt.NDArray, shown: Shown) -> npt.NDArray:
+    def fit(points: npt.NDArray, shown: ScreenPicture) -> npt.NDArray:
         return points * (np.asarray(shown.image.size) / np.asarray(shown.size))
 
     return [
@@ -52,11 +58,13 @@ def with_points_on(stages: Sequence[Stage], supports: Sequence[Shown], query: Sh
     ]
 
 
-def _card(number: int, stage: Stage, query: Shown, supports: Sequence[Shown], side: int) -> str:
+def _card(
+    number: int, stage: Stage, query: ScreenPicture, supports: Sequence[ScreenPicture], max_side: int
+) -> str:
     pictures = []
     if stage.query is not None and stage.kind != "number":
-        pictures.append(_shown(stage, query, None, side))
-    pictures += [_shown(stage, p, i, side) for i, p in enumerate(supports[: len(stage.supports)])]
+        pictures.append(_shown(stage, query, None, max_side))
+    pictures += [_shown(stage, p, i, max_side) for i, p in enumerate(supports[: len(stage.supports)])]
     return (
         f'<figure class="lfss-card"><h4>{number}. {html.escape(stage.title)}</h4>'
         f'<div class="lfss-pics{" lfss-two" if len(pictures) > 1 else ""}">{"".join(pictures)}</div>'
@@ -65,8 +73,8 @@ def _card(number: int, stage: Stage, query: Shown, supports: Sequence[Shown], si
     )
 
 
-def _shown(stage: Stage, picture: Shown, support: int | None, side: int) -> str:
-    pixels = draw(stage, picture.image, support=support, max_side=side)
+def _shown(stage: Stage, picture: ScreenPicture, support: int | None, max_side: int) -> str:
+    pixels = draw(stage, picture.image, support=support, max_side=max_side)
     name = "query" if support is None else f"support {support + 1}"
     alt = html.escape(f"{stage.title} on {name}, {picture.image.name}", quote=True)
     return f'<div><img src="{data_url(pixels)}" alt="{alt}"><small>{name}</small></div>'

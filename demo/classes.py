@@ -13,7 +13,7 @@ import numpy.typing as npt
 from lfss.errors import InputError
 from lfss.labels import label_key
 
-from .items import Shown, SupportItem
+from .items import ScreenPicture, SupportItem
 
 MAX_CLASSES = 20
 MAX_SUPPORTS = 20  # of each class
@@ -40,7 +40,7 @@ class ClassItem:
     not_words: str = ""
     supports: list[SupportItem] = field(default_factory=list)
     class_file: Path | None = None
-    class_pictures: dict[str, Shown] = field(default_factory=dict)
+    class_pictures: dict[str, ScreenPicture] = field(default_factory=dict)
     readings: tuple[npt.NDArray[np.bool_], ...] = ()
     agreements: tuple[float, ...] = ()
     found: dict[str, bool] = field(default_factory=dict)

@@ -14,12 +14,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 try:
     import spaces
 except ImportError:
-    LENT = False
+    ON_ZEROGPU = False
 
     def with_gpu(function: F) -> F:
         """The function as it is."""
         return function
 
 else:
-    LENT = True
+    ON_ZEROGPU = True
     with_gpu = spaces.GPU(duration=60)

@@ -22,7 +22,7 @@ LIGHT: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 MODEL: dict[str, Any] = {**PRIVATE, "concurrency_id": "model", "concurrency_limit": 8}
 
 
-def told(error: Exception, *, page: bool = True) -> gr.Error:
+def as_gradio_error(error: Exception, *, page: bool = True) -> gr.Error:
     """An error as people and programs see it: ours word for word, any other as an apology.
 
     The details of others are in the log.
@@ -58,7 +58,7 @@ def guarded(handler: Callable, *, page: bool = True) -> Callable:
             try:
                 yield from handler(*args, **kwargs)
             except Exception as error:
-                raise told(error, page=page) from error
+                raise as_gradio_error(error, page=page) from error
 
         return stream
 
@@ -67,6 +67,6 @@ def guarded(handler: Callable, *, page: bool = True) -> Callable:
         try:
             return handler(*args, **kwargs)
         except Exception as error:
-            raise told(error, page=page) from error
+            raise as_gradio_error(error, page=page) from error
 
     return call

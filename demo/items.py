@@ -37,7 +37,7 @@ class PictureFile:
             yield image
 
 
-class Shown(NamedTuple):
+class ScreenPicture(NamedTuple):
     """A picture at the size of a screen, and (H, W) of the original."""
 
     image: Image

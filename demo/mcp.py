@@ -172,11 +172,11 @@ class McpServer:
             with self.sessions.call() as session:
                 return {"content": self._tools[parameters["name"]](session, given, base), "isError": False}
         except LfssError as error:
-            told = str(error)
+            message = str(error)
         except Exception as error:
             logger.error("fault of the app", exc_info=error)
-            told = "Something went wrong in the app. Try again."
-        return {"content": [{"type": "text", "text": told}], "isError": True}
+            message = "Something went wrong in the app. Try again."
+        return {"content": [{"type": "text", "text": message}], "isError": True}
 
     def _prepare_class(self, session: Session, given: Mapping[str, Any], base: str) -> Content:
         supports = _files(session, given["supports"])
@@ -200,7 +200,7 @@ class McpServer:
         images, settings = _files(session, given["images"]), _settings(given)
         steps = calls.export(self.service, session, images, self._class(given), given["format"], settings)
         (bundle,) = (step for step in steps if step is not None)
-        failed = [why for _, why in session.failures]
+        failed = [reason for _, reason in session.failures]
         data = bundle.read_bytes() if bundle.stat().st_size <= EMBEDDED else None
         kept = calls.handed_over(bundle, self.sessions.served)
         where = {"uri": f"{base}gradio_api/file={kept.as_posix()}", "mimeType": "application/zip"}

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import numpy.typing as npt
 
-from .gpu import LENT, with_gpu
+from .gpu import ON_ZEROGPU, with_gpu
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
     from lfss.images import Image
@@ -34,7 +34,7 @@ def register(predictor: Predictor) -> int:
 
 def storage_device(number: int) -> str:
     """Where classes are kept between calls."""
-    return "cpu" if LENT else _predictors[number].device
+    return "cpu" if ON_ZEROGPU else _predictors[number].device
 
 
 @with_gpu
@@ -64,4 +64,4 @@ def steps(
 
 def _moved(prepared: Prepared, device: str) -> Prepared:
     """The class on a device, where a GPU is only lent; as it is elsewhere."""
-    return prepared.to(device) if LENT else prepared
+    return prepared.to(device) if ON_ZEROGPU else prepared

@@ -117,14 +117,14 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
         def enter(sent: str, request: gr.Request) -> dict[Any, Any]:
             service.start()
             key, session = sessions.open(sent, page=request.session_hash)
-            told: list[str] = []
+            messages: list[str] = []
             if not (session.supports or session.queries or session.label or session.class_file):
-                told = go_on(session)
+                messages = go_on(session)
             if session.classes.chosen.empty and not session.queries:
                 example.install(session)
             found = segment.shown(service, session, settings=session.settings)
-            if told:
-                found[segment.progress] = views.notes(told, kind="warning")
+            if messages:
+                found[segment.progress] = views.notes(messages, kind="warning")
             return {session_id: key, status: status_line(service), **found}
 
         @guarded

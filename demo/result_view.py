@@ -14,7 +14,7 @@ from . import views
 from .cards import stage_cards
 from .classes_panel import class_choices
 from .handlers import LIGHT, PRIVATE, guarded
-from .session import Session, Shown
+from .session import ScreenPicture, Session
 from .sessions import Sessions
 
 MAX_PICKS = 24  # pictures under the result; all of them are in the review tab
@@ -79,7 +79,7 @@ def query_cards(session: Session, digest: str, stages: Any) -> str:
     """The query side of the stages, as small cards."""
     image = session.shown(digest)
     with_query = [s for s in stages if s.query is not None and s.kind != "number"]
-    return stage_cards(with_query, Shown(image, image.size), side=200)
+    return stage_cards(with_query, ScreenPicture(image, image.size), max_side=200)
 
 
 def picks(session: Session) -> list[tuple[str, str]]:

@@ -72,11 +72,11 @@ def save(result: Result, path: Path) -> None:
         f"kept.{name}": np.frombuffer(getattr(kept, name), np.uint8) for name in ("mask", "scores")
     }
     for stage in p.stages:
-        sides = [(f"support.{i}", s) for i, s in enumerate(stage.supports)]
+        given = [(f"support.{i}", s) for i, s in enumerate(stage.supports)]
         if stage.query is not None and stage.key not in ("score", "prediction"):
-            sides.append(("query", stage.query))
-        for side, values in sides:
-            arrays[f"{stage.key}.{side}"] = _stored(stage, np.asarray(values))
+            given.append(("query", stage.query))
+        for name, values in given:
+            arrays[f"{stage.key}.{name}"] = _stored(stage, np.asarray(values))
     facts = {
         "stages": [{k: getattr(s, k) for k in _FACTS} | {"supports": len(s.supports)} for s in p.stages],
         "label": [p.label.text, p.label.synonyms, p.label.distractors],

@@ -17,7 +17,7 @@ def go_on(session: Session) -> list[str]:
     Returns:
         A sentence for each support whose picture is not there any more, and if there are too many classes.
     """
-    told: list[str] = []
+    messages: list[str] = []
     stored = []
     for category in session.workspace.labels():
         supports = session.workspace.supports(category.name)
@@ -29,23 +29,23 @@ def go_on(session: Session) -> list[str]:
         item.label = ", ".join(category.label.phrases)
         item.not_words = ", ".join(category.label.distractors)
         item.class_file = class_file
-        told += _add_supports(session, item, supports[:MAX_SUPPORTS])
+        messages += _add_supports(session, item, supports[:MAX_SUPPORTS])
     if len(stored) > MAX_CLASSES:
-        told.append(f"The workspace has {len(stored)} labels; the first {MAX_CLASSES} are here.")
+        messages.append(f"The workspace has {len(stored)} labels; the first {MAX_CLASSES} are here.")
     if stored:
         session.settings = Settings.read(stored[0][0].settings)
         session.classes.choose(next(iter(session.classes)))
-    return told
+    return messages
 
 
 def _add_supports(session: Session, item: ClassItem, supports: list[KeptSupport]) -> list[str]:
-    told = []
+    messages = []
     for kept in supports:
         try:
             item.supports.append(SupportItem(session.picture(kept.picture.digest)))
         except WorkspaceError as error:
-            told.append(str(error))
+            messages.append(str(error))
             continue
         if (kept.known != -1).any():
             session.mark(len(item.supports) - 1, kept.known, "marked", item)
-    return told
+    return messages

@@ -28,7 +28,7 @@ STATES: dict[str, Status | None] = {
     "Accepted": "accepted",
     "Object absent": "absent",
 }
-NAMES: dict[Status, str] = {
+STATUS_NAMES: dict[Status, str] = {
     "proposed": "draft",
     "edited": "edited",
     "accepted": "accepted",
@@ -212,7 +212,7 @@ def thumbnail(session: Session, row: Row) -> Path:
 def caption(row: Row) -> str:
     """``doubt 0.31 · draft · name``."""
     doubt = "no score" if row.doubt is None else f"doubt {row.doubt:.2f}"
-    return f"{doubt} · {NAMES[row.status]} · {row.name}"
+    return f"{doubt} · {STATUS_NAMES[row.status]} · {row.name}"
 
 
 def _changed(session: Session, draft: Draft) -> None:

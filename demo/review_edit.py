@@ -86,8 +86,8 @@ def wire_teaching(
                 )
                 yield {lesson: bar}
         more = [f"… and {len(changed) - 20} more."] if len(changed) > 20 else []
-        told = [f"{done} drafts were run again, {len(changed)} of them changed.", *changed[:20], *more]
-        yield {lesson: views.notes(told, kind="done"), **tab.shown(session, key, wanted)}
+        messages = [f"{done} drafts were run again, {len(changed)} of them changed.", *changed[:20], *more]
+        yield {lesson: views.notes(messages, kind="done"), **tab.shown(session, key, wanted)}
 
     inputs = [session_id, *tab.view]
     teach.click(learn, inputs, lesson, **{**MODEL, **LIGHT})

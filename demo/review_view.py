@@ -78,7 +78,7 @@ class ReviewTab:
             return {self.canvas: None, self.facts: views.notes([text])}
         draft = review.draft_of(session, view)
         line = (
-            f"{draft.image_name} · {review.NAMES[draft.status]} · mask covers {draft.mask.mean():.1%}"
+            f"{draft.image_name} · {review.STATUS_NAMES[draft.status]} · mask covers {draft.mask.mean():.1%}"
             f" · {draft.size[1]} × {draft.size[0]} pixels"
         )
         sure = "" if draft.presence is None else f"The model was {draft.presence:.0%} sure that it is there."

@@ -131,33 +131,33 @@ def run(
     session.cancel.clear()
     session.failures, session.settings, session.progress = [], settings, (0, 0)
     wanted = session.queries if queries is None else queries
-    team = _Team(service, session, settings, list(items or [session.classes.chosen]))
+    classes = _RunClasses(service, session, settings, list(items or [session.classes.chosen]))
     if not wanted:
         raise InputError("Add at least one picture to search in, under step 3.")
-    todo = [upload for upload in wanted if not team.made(upload)]
+    todo = [upload for upload in wanted if not classes.made(upload)]
     if keep_drafts:
-        for item in team.items:
+        for item in classes.items:
             _keep_class(service, session, item, settings)
-    kept = [item for item in team.items if keep_drafts and drafts_of in (None, item)]
-    sink = _IntoSession(session, team, kept, settings, is_present=service.is_present)
-    workers = here(team.segment, sink, read=team.read, cancelled=team.stopped)
+    kept = [item for item in classes.items if keep_drafts and drafts_of in (None, item)]
+    sink = _IntoSession(session, classes, kept, settings, is_present=service.is_present)
+    workers = here(classes.segment, sink, read=classes.read, cancelled=classes.stopped)
     events = run_queries((Query(u.path, u.name) for u in todo), workers, sink)
-    yield from _updates(events, session, team, sink, len(todo))
-    if team.error is not None:
-        raise team.error
+    yield from _updates(events, session, classes, sink, len(todo))
+    if classes.error is not None:
+        raise classes.error
 
 
 def _updates(
-    events: Iterator[Step | Done], session: Session, team: _Team, sink: _IntoSession, pictures: int
+    events: Iterator[Step | Done], session: Session, classes: _RunClasses, sink: _IntoSession, pictures: int
 ) -> Iterator[Update]:
     """The events of a run as the page shows them."""
     start, before, stages = time.monotonic(), 0, tuple[Stage, ...]()
     done = 0
     for event in events:
-        total = before + (pictures - done) * len(team.items)
+        total = before + (pictures - done) * len(classes.items)
         session.progress = (before, total)
         if isinstance(event, Step):
-            item = team.items[event.label if event.stage else 0]
+            item = classes.items[event.label if event.stage else 0]
             stages = (*stages, event.stage) if event.stage else ()
             yield Update(before, total, event.query.name, item, stages)
             continue
@@ -180,7 +180,7 @@ def _updates(
             )
 
 
-class _Team:
+class _RunClasses:
     """The classes of a run, prepared; one that turns out to be unusable is left out, unless it is alone."""
 
     def __init__(self, service: Service, session: Session, settings: Settings, items: list[ClassItem]):
@@ -255,7 +255,7 @@ class _IntoSession:
     """A sink that keeps results for the page and, of some classes, drafts in the workspace."""
 
     session: Session
-    team: _Team
+    classes: _RunClasses
     keep_drafts_of: Sequence[ClassItem]
     settings: Settings
     is_present: Callable[[Prediction], bool]
@@ -272,7 +272,7 @@ class _IntoSession:
     def _make(
         self, query: Query, image: Image, predictions: Sequence[Prediction], stamp: Stamp | None
     ) -> _Made:
-        supports = [prepared.digests for prepared in self.team.prepared]
+        supports = [prepared.digests for prepared in self.classes.prepared]
         drafts: list[PackedDraft] = []
         if self.keep_drafts_of:
             path = self.session.keep_picture(image)
@@ -287,7 +287,7 @@ class _IntoSession:
             )
         results = [
             (item, compact(p, present=self._present(p), supports=digests))
-            for item, p, digests in zip(self.team.items, predictions, supports, strict=True)
+            for item, p, digests in zip(self.classes.items, predictions, supports, strict=True)
         ]
         digest = self.session.register(Upload(query.path, query.name), image).digest
         return _Made(digest, results, drafts)
@@ -306,16 +306,16 @@ class _IntoSession:
         self.session.workspace.put_packed([made.drafts[number] for number in chosen])
         for item, result in made.results:
             self.session.keep_result(made.digest, result, item)
-            item.made[query.path] = (self.team.key, made.digest)
+            item.made[query.path] = (self.classes.key, made.digest)
         self.latest = _Kept(made.digest, [(*pair, n) for pair, n in zip(made.results, overlaps)])
         return [Outcome(query.name, item.name, "done") for item, _ in made.results]
 
     def fail(self, query: Query, message: str) -> list[Outcome]:
         """Note why a picture failed, unless it is the class that cannot be used."""
         self.latest = None
-        if self.team.error is None and (query.name, message) not in self.session.failures:
+        if self.classes.error is None and (query.name, message) not in self.session.failures:
             self.session.failures.append((query.name, message))
-        return [Outcome(query.name, item.name, "failed", message=message) for item in self.team.items]
+        return [Outcome(query.name, item.name, "failed", message=message) for item in self.classes.items]
 
     def _present(self, prediction: Prediction) -> bool:
         return self.settings.assume_present or self.is_present(prediction)

@@ -12,7 +12,7 @@ from lfss.images import Image
 
 from .run import prepare
 from .service import Service
-from .session import Session, Shown
+from .session import ScreenPicture, Session
 
 if TYPE_CHECKING:
     from lfss.prepared import Prepared
@@ -55,9 +55,9 @@ def show_saved_classes(service: Service, session: Session) -> None:
                 item.class_pictures = _pictures(service.load_class(item.class_file))
 
 
-def _pictures(prepared: Prepared) -> dict[str, Shown]:
+def _pictures(prepared: Prepared) -> dict[str, ScreenPicture]:
     return {
-        digest: Shown(Image(thumbnail, name), size)
+        digest: ScreenPicture(Image(thumbnail, name), size)
         for digest, thumbnail, name, size in zip(
             prepared.digests, prepared.thumbnails, prepared.names, prepared.sizes
         )

@@ -172,9 +172,9 @@ def _wire_queries(
     def follow(key: str, threshold: float, opacity: float) -> dict[Any, Any]:
         """Show the results of the class that is edited now, and nothing of an example that was left."""
         session = sessions.get(key)
-        told = gr.skip() if any(item.found for item in session.classes) else ""
+        message = gr.skip() if any(item.found for item in session.classes) else ""
         view = tab.view.shown(session, threshold, opacity)
-        return {tab.queries: query_notes(session, []), tab.progress: told, **view}
+        return {tab.queries: query_notes(session, []), tab.progress: message, **view}
 
     @guarded
     def look_again(key: str, threshold: float, opacity: float) -> dict[Any, Any]:
@@ -207,8 +207,8 @@ def _wire_run(
         session = sessions.get(key)
         session.cancel.set()
         done, total = session.progress
-        told = summary(session, done, total, 0) if done < total else views.notes(["Stopped."], kind="done")
-        return {tab.progress: told, **tab.view.shown(session, threshold, opacity)}
+        message = summary(session, done, total, 0) if done < total else views.notes(["Stopped."], kind="done")
+        return {tab.progress: message, **tab.view.shown(session, threshold, opacity)}
 
     running = start.click(
         work, [session_id, *looks, assume], outputs,

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from lfss.errors import InputError
 
 from .api import tidied
-from .handlers import told
+from .handlers import as_gradio_error
 from .room import Room
 
 logger = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ class Page(gr.Blocks):
                 block_fn, tidied(inputs, block_fn.inputs), state, explicit_call
             )
         except (InputError, gr.Error) as error:
-            raise told(error, page=False) from error
+            raise as_gradio_error(error, page=False) from error
         except Exception as error:  # Gradio's own checks, most of them about files
             logger.info("an input was refused", exc_info=error)
-            raise told(
+            raise as_gradio_error(
                 InputError(
                     "An input cannot be used: a file that was not sent to this server, or a value of another "
                     "kind. Send files with handle_file(...) of gradio_client, or to /gradio_api/upload; "

@@ -128,13 +128,13 @@ class Service:
         return {
             phrase: vocabulary.closest(phrase) if vocabulary else ()
             for phrase in phrases
-            if vlm.familiarity(phrase) == 0
+            if vlm.text_trust(phrase) == 0
         }
 
     def known_words(self) -> tuple[str, ...]:
         """The things that the preset finds by name; empty where it has no such list, or is not loaded yet."""
         vocabulary = self._vocabulary()
-        return tuple(concept.name for concept in vocabulary.believed) if vocabulary else ()
+        return tuple(concept.name for concept in vocabulary.trusted) if vocabulary else ()
 
     def words_to_offer(self) -> tuple[str, ...]:
         """The same with synonyms and kinds, to complete what is typed; empty in the same cases."""

@@ -22,12 +22,12 @@ from lfss.workspace import Workspace
 
 from . import results
 from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
-from .items import PictureFile, Shown, SupportItem
+from .items import PictureFile, ScreenPicture, SupportItem
 from .memory import FREE_SIDE, opened
 from .uploads import Upload, take
 from .views import shown_mask, shrunk, write_jpeg
 
-__all__ = ["MAX_SUPPORTS", "PictureFile", "Session", "Settings", "Shown", "SupportItem"]
+__all__ = ["MAX_SUPPORTS", "PictureFile", "ScreenPicture", "Session", "Settings", "SupportItem"]
 
 SHOWN_PICTURES = 8  # decoded pictures that a session keeps at the size of a screen
 THUMBNAIL_SIDE = 256
@@ -80,7 +80,7 @@ class Session:
     not_words = OfClass[str]("chosen")
     supports = OfClass[list[SupportItem]]("chosen")
     class_file = OfClass[Path | None]("chosen")
-    class_pictures = OfClass[dict[str, Shown]]("chosen")
+    class_pictures = OfClass[dict[str, ScreenPicture]]("chosen")
     readings = OfClass[tuple[npt.NDArray[np.bool_], ...]]("chosen")
     agreements = OfClass[tuple[float, ...]]("chosen")
     found = OfClass[dict[str, bool]]("viewed")
@@ -188,12 +188,12 @@ class Session:
     def _screen_path(self, digest: str) -> Path:
         return self._thumbnails() / f"{digest}-screen.png"
 
-    def shown_supports(self, digests: Sequence[str]) -> list[Shown]:
+    def shown_supports(self, digests: Sequence[str]) -> list[ScreenPicture]:
         """Supports for the page, by digest; those that are not here any more are left out at the end."""
         found = []
         for digest in digests:
             if digest in self.pictures:
-                found.append(Shown(self.shown(digest), self.pictures[digest].size))
+                found.append(ScreenPicture(self.shown(digest), self.pictures[digest].size))
             elif digest in self.class_pictures:
                 found.append(self.class_pictures[digest])
             else:

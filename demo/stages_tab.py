@@ -18,7 +18,7 @@ from . import views
 from .cards import stage_cards, with_points_on
 from .handlers import LIGHT, PRIVATE, guarded
 from .result_view import viewed_label
-from .session import Session, Shown
+from .session import ScreenPicture, Session
 from .sessions import Sessions
 
 MAX_SUPPORTS = 4  # support pictures on each card
@@ -54,7 +54,7 @@ class StagesTab:
                 self.cards: views.notes([empty]),
             }
         image = session.shown(session.current)
-        shown = Shown(image, session.pictures[session.current].size)
+        shown = ScreenPicture(image, session.pictures[session.current].size)
         supports = session.shown_supports(found.supports)[:MAX_SUPPORTS]
         hidden = len(found.supports) - len(supports)
         more = [f"{hidden} more supports took part."] if hidden else []
@@ -97,7 +97,7 @@ def write_strip(session: Session, digest: str) -> Path:
         raise InputError("Run on this picture first.")
     supports = session.shown_supports(found.supports)
     image = session.shown(digest)
-    shown = Shown(image, session.pictures[digest].size)
+    shown = ScreenPicture(image, session.pictures[digest].size)
     stages = with_points_on(found.prediction.stages, supports, shown)
     path = _file(session, name, "png")
     prediction = replace(found.prediction, stages=tuple(stages))

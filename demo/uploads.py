@@ -171,7 +171,7 @@ def _wanted(member: zipfile.ZipInfo) -> bool:
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
-    """Unpack one file; what the archive says about sizes is not believed. Returns the bytes written."""
+    """Unpack one file; what the archive says about sizes is not relied on. Returns the bytes written."""
     name, written = shown_name(member.filename), 0
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # What unpacks LZMA takes as much memory as the file asks for.

@@ -20,10 +20,10 @@ OBJECT_BRUSH, OTHER_BRUSH = "#0072B2", "#E69F00"  # blue and orange: apart in ev
 Mask = npt.NDArray[np.bool_]
 
 
-def shrunk(pixels: Pixels, side: int = CANVAS_SIDE) -> Pixels:
-    """The picture, or a smaller copy whose longest side is ``side`` pixels."""
+def shrunk(pixels: Pixels, longest: int = CANVAS_SIDE) -> Pixels:
+    """The picture, or a smaller copy whose longest side has ``longest`` pixels."""
     height, width = pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
+    scale = min(1.0, longest / max(height, width))
     if scale == 1:
         return pixels
     size = max(1, round(width * scale)), max(1, round(height * scale))

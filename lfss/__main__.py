@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 from . import __version__
 from .commands import FAILED, NO_WEIGHTS, REFUSED, STOPPED
-from .commands.console import refuse
+from .commands.console import report_error
 from .errors import InputError, LfssError, NoForeground, WeightsError, WorkspaceError
 from .stopping import stopped_like_ctrl_c
 from .text import Terminal, checked
@@ -48,17 +48,17 @@ def _run(argv: Sequence[str]) -> int:
         _check_texts(args)
         return args.run(args)
     except KeyboardInterrupt:
-        return refuse("Stopped.", STOPPED, as_json=args.json)
+        return report_error("Stopped.", STOPPED, as_json=args.json)
     except WeightsError as error:
-        return refuse(str(error), NO_WEIGHTS, as_json=args.json)
+        return report_error(str(error), NO_WEIGHTS, as_json=args.json)
     except (InputError, NoForeground, WorkspaceError) as error:
-        return refuse(str(error), REFUSED, as_json=args.json)
+        return report_error(str(error), REFUSED, as_json=args.json)
     except LfssError as error:
-        return refuse(str(error), FAILED, as_json=args.json)
+        return report_error(str(error), FAILED, as_json=args.json)
     except OSError as error:  # the disk or the system refused, where no command has a better sentence
         where = f"'{error.filename}'" if error.filename else "A file"
         sentence = f"{where} cannot be used ({error.strerror or error}). Check the path and its permissions."
-        return refuse(sentence, FAILED, as_json=args.json)
+        return report_error(sentence, FAILED, as_json=args.json)
 
 
 @contextmanager

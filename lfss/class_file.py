@@ -134,6 +134,6 @@ def _of(kind: type, value: Any, key: str) -> Any:
     return value
 
 
-def _need(holds: bool, why: str) -> None:
+def _need(holds: bool, reason: str) -> None:
     if not holds:
-        raise ValueError(why)
+        raise ValueError(reason)

@@ -244,7 +244,7 @@ def _file(source: object, name: str) -> IO[bytes]:
         file: IO[bytes] = io.BytesIO(source)
         empty = not len(source)
     elif isinstance(source, str | os.PathLike):
-        file = open_file(source, refuse=ImageError)
+        file = open_file(source, error_class=ImageError)
         empty = os.fstat(file.fileno()).st_size == 0
     else:
         raise ImageError(f"A picture is a path, bytes, an array or a PIL image, not {type(source).__name__}.")

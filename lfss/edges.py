@@ -39,10 +39,10 @@ def guided_filter(guide: Floats, values: Floats, *, radius: int, eps: float) -> 
         radius: half the window's side in pixels; larger reaches further.
         eps: colour variance that counts as an edge; larger smooths more. Useful: 1e-5 to 1e-2.
     """
-    side = (2 * radius + 1, 2 * radius + 1)
+    window = (2 * radius + 1, 2 * radius + 1)
 
     def mean(x: npt.NDArray) -> npt.NDArray:
-        return cv2.boxFilter(x, -1, side, borderType=cv2.BORDER_REFLECT)
+        return cv2.boxFilter(x, -1, window, borderType=cv2.BORDER_REFLECT)
 
     average, level = mean(guide), mean(values)
     covariance = mean(guide * values[..., None]) - average * level[..., None]
@@ -103,9 +103,9 @@ def to_pixels(
     return np.clip(out, 0, 1, out=out)
 
 
-def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """(width, height) shrunk, never enlarged, to ``side`` on the long side."""
-    shrink = min(1.0, side / max(size))
+def _fit(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(width, height) shrunk, never enlarged, to ``longest`` pixels on the long side."""
+    shrink = min(1.0, longest / max(size))
     return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
 
 

@@ -19,7 +19,7 @@ from .errors import InputError
 _CHUNK = 1 << 20
 
 
-def opened(path: str | os.PathLike[str], *, refuse: type[InputError] = InputError) -> IO[bytes]:
+def opened(path: str | os.PathLike[str], *, error_class: type[InputError] = InputError) -> IO[bytes]:
     """An ordinary file, open for reading.
 
     Raises:
@@ -31,14 +31,14 @@ def opened(path: str | os.PathLike[str], *, refuse: type[InputError] = InputErro
         # Without waiting: opening a pipe would otherwise last until somebody writes into it.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
-        raise refuse(why_not(path, error)) from error
+        raise error_class(why_not(path, error)) from error
     kind = os.fstat(handle).st_mode
     if stat.S_ISREG(kind):
         return os.fdopen(handle, "rb")
     os.close(handle)
     if stat.S_ISDIR(kind):
-        raise refuse(f"'{path}' is a folder. Name a file in it.")
-    raise refuse(f"'{path}' is not an ordinary file but a pipe or a device. Save it as a file first.")
+        raise error_class(f"'{path}' is a folder. Name a file in it.")
+    raise error_class(f"'{path}' is not an ordinary file but a pipe or a device. Save it as a file first.")
 
 
 def why_not(path: Path, error: OSError | ValueError) -> str:
@@ -54,53 +54,59 @@ def why_not(path: Path, error: OSError | ValueError) -> str:
     return f"'{path}' cannot be opened ({error.strerror or error}). Check its permissions."
 
 
-def read_bytes(path: str | os.PathLike[str], *, most: int, refuse: type[InputError] = InputError) -> bytes:
+def read_bytes(
+    path: str | os.PathLike[str], *, most: int, error_class: type[InputError] = InputError
+) -> bytes:
     """All bytes of an ordinary file.
 
     Args:
         path: the file.
         most: bytes that it may have; a larger one is refused before it is read.
-        refuse: the error to raise.
+        error_class: the error to raise.
 
     Raises:
-        InputError: as ``opened``, or it is larger; as the error ``refuse``.
+        InputError: as ``opened``, or it is larger; as ``error_class``.
     """
-    with opened(path, refuse=refuse) as file:
+    with opened(path, error_class=error_class) as file:
         if (size := os.fstat(file.fileno()).st_size) > most:
-            raise refuse(f"'{path}' has {size >> 20:,} MB; at most {most >> 20:,} MB are read. Split it.")
+            raise error_class(
+                f"'{path}' has {size >> 20:,} MB; at most {most >> 20:,} MB are read. Split it."
+            )
         try:
             data = file.read(most + 1)  # a file may grow while it is read
         except OSError as error:
-            raise refuse(why_not(Path(path), error)) from error
+            raise error_class(why_not(Path(path), error)) from error
     if len(data) > most:
-        raise refuse(f"'{path}' grows while it is read. Wait until it is written.")
+        raise error_class(f"'{path}' grows while it is read. Wait until it is written.")
     return data
 
 
-def copied(path: str | os.PathLike[str], *, most: int, refuse: type[InputError] = InputError) -> IO[bytes]:
+def copied(
+    path: str | os.PathLike[str], *, most: int, error_class: type[InputError] = InputError
+) -> IO[bytes]:
     """A private copy of a file or of what a pipe delivers, to be read as often as needed.
 
     It lies in the temporary folder and goes when it is closed.
 
     Raises:
-        InputError: it cannot be read, is a folder, or has more than ``most`` bytes; as the error ``refuse``.
+        InputError: it cannot be read, is a folder, or has more than ``most`` bytes; as ``error_class``.
     """
     copy = tempfile.TemporaryFile()  # noqa: SIM115  for the caller to close
     try:
         with Path(path).open("rb") as source:
             while chunk := source.read(_CHUNK):
                 if copy.tell() + len(chunk) > most:
-                    raise refuse(f"'{path}' has more than {most >> 20:,} MB. Split it.")
+                    raise error_class(f"'{path}' has more than {most >> 20:,} MB. Split it.")
                 copy.write(chunk)
     except IsADirectoryError as error:
         copy.close()
-        raise refuse(f"'{path}' is a folder. Name a file in it.") from error
+        raise error_class(f"'{path}' is a folder. Name a file in it.") from error
     except InputError:
         copy.close()
         raise
     except (OSError, ValueError) as error:
         copy.close()
-        raise refuse(why_not(Path(path), error)) from error
+        raise error_class(why_not(Path(path), error)) from error
     copy.seek(0)
     return copy
 

@@ -206,15 +206,15 @@ def resize_to(image: Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np
     return np.ascontiguousarray(square.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
 
 
-def halve(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
-    """Average 2 x 2 pixels again and again while the short side stays at least twice ``side``.
+def halve(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """Average 2 x 2 pixels again and again while the short side stays at least twice ``size``.
 
     What is shrunk further anyway gets there several times faster this way. An odd side ends it, so that
     nothing shifts.
     """
-    while min(pixels.shape[:2]) >= 4 * side and not (pixels.shape[0] % 2 or pixels.shape[1] % 2):
-        size = (pixels.shape[1] // 2, pixels.shape[0] // 2)
-        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    while min(pixels.shape[:2]) >= 4 * size and not (pixels.shape[0] % 2 or pixels.shape[1] % 2):
+        half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
+        pixels = np.asarray(cv2.resize(pixels, half, interpolation=cv2.INTER_AREA), np.uint8)
     return pixels
 
 
@@ -251,14 +251,14 @@ def list_images(
 
 
 def _walk(folder: Path, recursive: bool, passed_over: Counter[str] | None) -> list[Path]:
-    def refuse(error: OSError) -> None:
+    def raise_unreadable(error: OSError) -> None:
         where = error.filename or folder
         raise ImageError(
             f"The folder '{where}' cannot be read ({error.strerror}). Check its permissions."
         ) from error
 
     root, files, foreign, away = resolved(folder), [], 0, 0
-    for base, folders, names in os.walk(folder, onerror=refuse):
+    for base, folders, names in os.walk(folder, onerror=raise_unreadable):
         folders[:] = [f for f in folders if not f.startswith(".")] if recursive else []
         links = (Path(base, f) for f in folders if Path(base, f).is_symlink())
         away += sum(not resolved(link).is_relative_to(root) for link in links)

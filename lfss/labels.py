@@ -97,7 +97,7 @@ def checked_name(text: str, what: str = "label") -> str:
     Raises:
         LabelError: it breaks the rule.
     """
-    name = checked(" ".join(text.split()), f"A {what}", most=MAX_LENGTH, refuse=LabelError)
+    name = checked(" ".join(text.split()), f"A {what}", most=MAX_LENGTH, error_class=LabelError)
     if not name:
         raise LabelError(f"A {what} needs a name, and this one is blank. Type one such as 'dog'.")
     if not any(c.isalnum() for c in name):

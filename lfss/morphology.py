@@ -82,10 +82,10 @@ def snap_to_edges(mask: Mask, pixels: npt.NDArray[np.uint8], *, reach: float = 0
 def _distance(mask: Mask) -> npt.NDArray[np.float32]:
     """How far each pixel is from the other side of the border."""
     inside = mask.astype(np.uint8)
-    near = [cv2.distanceTransform(side, cv2.DIST_L2, 3) for side in (inside, 1 - inside)]
+    near = [cv2.distanceTransform(region, cv2.DIST_L2, 3) for region in (inside, 1 - inside)]
     return np.asarray(np.maximum(near[0], near[1]), np.float32)
 
 
 def _disc(radius: int) -> npt.NDArray[np.uint8]:
-    side = np.arange(-radius, radius + 1)
-    return np.asarray(side[:, None] ** 2 + side[None] ** 2 <= radius**2, np.uint8)
+    steps = np.arange(-radius, radius + 1)
+    return np.asarray(steps[:, None] ** 2 + steps[None] ** 2 <= radius**2, np.uint8)

@@ -105,16 +105,16 @@ def cut(numbers: Numbers, line: npt.NDArray[np.floating]) -> Numbers:
         _, connected = cv2.connectedComponents(whole.view(np.uint8), connectivity=8)
         for part in used(np.where(blade > 0, connected, 0).astype(np.uint16)):
             inside = connected == part
-            sides = parts(inside & (blade == 0))  # chips along the line are crumbs
-            if len(used(sides)) < 2:
+            pieces = parts(inside & (blade == 0))  # chips along the line are crumbs
+            if len(used(pieces)) < 2:
                 continue
-            sides = nearest(sides, inside)
-            order = np.argsort(-np.bincount(sides[inside].ravel())[1:], kind="stable") + 1
-            for side in order[1:].tolist():  # the largest keeps the number
+            pieces = nearest(pieces, inside)
+            order = np.argsort(-np.bincount(pieces[inside].ravel())[1:], kind="stable") + 1
+            for piece in order[1:].tolist():  # the largest keeps the number
                 highest += 1
                 if highest > MOST:
                     raise InputError(f"A draft holds at most {MOST:,} objects.")
-                result[inside & (sides == side)] = highest
+                result[inside & (pieces == piece)] = highest
     return result
 
 

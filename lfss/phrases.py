@@ -37,10 +37,10 @@ class Phrases:
 
 def choose_phrases(vlm: VisionLanguage, label: Label) -> Phrases:
     """The words of a label that the tower knows, then the known words that compete with them."""
-    own = [word for word in label.phrases if vlm.familiarity(word) > 0]
-    trust = max((vlm.familiarity(word) for word in own), default=0.0)
+    own = [word for word in label.phrases if vlm.text_trust(word) > 0]
+    trust = max((vlm.text_trust(word) for word in own), default=0.0)
     own = own or [label.text]
-    rivals = [w for w in _competitors(vlm, label) if vlm.familiarity(w) > 0 and w not in own]
+    rivals = [w for w in _competitors(vlm, label) if vlm.text_trust(w) > 0 and w not in own]
     return Phrases((*own, *rivals), (1,) * len(own) + (-1,) * len(rivals), trust)
 
 

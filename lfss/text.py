@@ -65,25 +65,27 @@ def encoding_of(head: bytes) -> str:
     return "utf-8"
 
 
-def checked(value: str, what: str, *, most: int = MAX_VALUE, refuse: type[InputError] = InputError) -> str:
+def checked(
+    value: str, what: str, *, most: int = MAX_VALUE, error_class: type[InputError] = InputError
+) -> str:
     """A value that is text, in composed form (NFC).
 
     Args:
         value: as it was given.
         what: how the message calls it, with a capital.
         most: characters that it may have.
-        refuse: the error to raise.
+        error_class: the error to raise.
 
     Raises:
         InputError: it is too long, or holds NUL, control characters, marks that turn the direction of
             writing, or half a character (a lone surrogate).
     """
     if len(value) > most:
-        raise refuse(f"{what} has {len(value):,} characters; at most {most:,} are taken. Shorten it.")
+        raise error_class(f"{what} has {len(value):,} characters; at most {most:,} are taken. Shorten it.")
     value = unicodedata.normalize("NFC", value)
     bad = next((c for c in value if _invisible(c)), None)
     if bad is not None:
-        raise refuse(
+        raise error_class(
             f"{what} holds a character that cannot be shown (U+{ord(bad):04X}): '{value}'. Type it again."
         )
     return value

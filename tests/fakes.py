@@ -54,7 +54,7 @@ class ColourWords:
     def encode_dense(self, pixels: Tensor) -> Tensor:
         return colour_cells(pixels)
 
-    def familiarity(self, phrase: str) -> float:
+    def text_trust(self, phrase: str) -> float:
         return float(phrase in COLOURS)
 
     def competitors(self, phrases: Sequence[str]) -> tuple[str, ...]:

@@ -378,7 +378,7 @@ def test_a_tower_without_own_competitors_gets_the_background_words():
         logit_scale=words.logit_scale,
         encode_text=words.encode_text,
         encode_dense=words.encode_dense,
-        familiarity=lambda phrase: 1.0,
+        text_trust=lambda phrase: 1.0,
     )
     predictor = Predictor.load(replace(preset(), load=lambda *_: Encoders(plain, ColourFeatures())))
     label = parse_label("red", not_words="wolf")

@@ -6,7 +6,7 @@
         --preset train.teachers:vit
 
 Every variant sees the same episodes and the same encoder outputs, each computed once. Printed are
-class-accumulated mIoU of the query's initial and refined masks, and of the training-free read-out before and
+class-accumulated mIoU of the query's initial and refined masks, and of the fixed rule before and
 after edges. The first four rows are the paper's Table 4, then Table 5 (window, alpha), then readings of what
 the paper leaves open. Choices of the defaults were made on training photos with this command.
 """
@@ -36,8 +36,8 @@ from .data.datasets import DataSet, open_data, write_text
 from .data.encode import KINDS, prepare_episode
 from .data.episodes import sample_episodes
 from .data.remember import remember
+from .measure.masks import enlarge
 from .measure.metrics import PROTOCOLS, ClassIoU, sums_of
-from .measure.readouts import enlarge
 from .mini.photos import held_out
 
 COLUMNS = ("initial", "refined", "final", "final, edges")

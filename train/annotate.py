@@ -49,8 +49,8 @@ from .data.encode import AnnotatedPicture, Mask, annotated
 from .data.episodes import Draws
 from .data.remember import remember
 from .data.weak import known_mask
+from .measure.masks import enlarge
 from .measure.metrics import overlap
-from .measure.readouts import enlarge
 
 GOOD = 0.8  # IoU from which a draft is used as it is
 SHARPNESS = 10.0  # logits per unit of cosine, as in step 1; only the order of doubts depends on it
@@ -170,8 +170,8 @@ def segment_plainly(predictor: Predictor, prepared: Prepared, image: Image) -> D
     support = of_supports.features.flatten(0, 1)  # (K, C, h, w)
     inside = of_supports.masks.mask.flatten(0, 1)  # (K, h, w)
     near, far = (
-        cosine_map(features, masked_average(support, side).mean(0, keepdim=True))
-        for side in (inside, ~inside)
+        cosine_map(features, masked_average(support, cells).mean(0, keepdim=True))
+        for cells in (inside, ~inside)
     )
     score = 1 / (1 + np.exp(-SHARPNESS * enlarge((near - far)[0], image.size)))
     prediction = Prediction(

@@ -80,7 +80,7 @@ class RandomWords:
 
     def __init__(self, tower: VisionLanguage):
         self.name, self.dim, self.logit_scale = tower.name, tower.dim, tower.logit_scale
-        self.encode_dense, self.familiarity = tower.encode_dense, tower.familiarity
+        self.encode_dense, self.text_trust = tower.encode_dense, tower.text_trust
 
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
         return nn.functional.normalize(torch.randn(len(phrases), self.dim), dim=1)

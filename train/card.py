@@ -29,7 +29,7 @@ from . import cli
 from .data.datasets import write_text
 
 FIGURES, CARD = "figures.json", "README.md"
-SHOWN = {  # read-outs of train.evaluate, and what they are called in the card
+SHOWN = {  # kinds of masks of train.evaluate, and what they are called in the card
     "all foreground": "everything",
     "prototype, true mask": "prototypes, true mask",
     "initial": "initial",
@@ -119,7 +119,7 @@ def training(config: Mapping[str, Any]) -> str:
 
 
 def episodes(figures: Mapping[str, Any]) -> str:
-    """Mean IoU of each read-out, a row for each result of ``train.evaluate``."""
+    """Mean IoU of each kind of mask, a row for each result of ``train.evaluate``."""
     found = {n: r for n, r in figures.get("results", {}).items() if "miou" in r}
     rows = [
         [
@@ -160,8 +160,8 @@ def condensed(result: Mapping[str, Any], name: str) -> dict[str, Any]:
         return {
             "command": result["command"], "kind": result["settings"]["kind"], "shots": result["shots"],
             "classes": f"{len(mean['final']['iou'])} classes", "episodes": sum(result["episodes"]),
-            "miou": {readout: row["miou"] for readout, row in mean.items()},
-            "boundary": {readout: row["boundary_miou"] for readout, row in mean.items()},
+            "miou": {name: row["miou"] for name, row in mean.items()},
+            "boundary": {name: row["boundary_miou"] for name, row in mean.items()},
             "iou": mean["final, edges"]["iou"], "presence_auc": result["presence_auc"],
         }  # fmt: skip
     except (KeyError, TypeError) as error:

@@ -68,13 +68,13 @@ def run(
     try:
         return work(options) or OK
     except WeightsError as error:
-        return _refuse(error, NO_WEIGHTS)
+        return _report_error(error, NO_WEIGHTS)
     except (LfssError, OSError) as error:
-        return _refuse(error, REFUSED)
+        return _report_error(error, REFUSED)
     except KeyboardInterrupt:
-        return _refuse(f"\nStopped. {stopped}", STOPPED)
+        return _report_error(f"\nStopped. {stopped}", STOPPED)
 
 
-def _refuse(why: object, code: int) -> int:
-    print(why, file=sys.stderr)
+def _report_error(reason: object, code: int) -> int:
+    print(reason, file=sys.stderr)
     return code

@@ -50,21 +50,21 @@ def pixel_adaptive(
     logits: npt.NDArray[np.float32],
     pixels: npt.NDArray[np.uint8],
     *,
-    side: int = 200,
+    width: int = 200,
     reach: tuple[int, ...] = (1, 2, 4, 8, 12),
     rounds: int = 10,
 ) -> npt.NDArray[np.float32]:
-    """Averages each pixel of a side x side copy with neighbours of like colour, ``rounds`` times."""
-    small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+    """Averages each pixel of a width x width copy with neighbours of like colour, ``rounds`` times."""
+    small = cv2.resize(pixels, (width, width), interpolation=cv2.INTER_AREA)
     colours = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
-    score = torch.from_numpy(enlarged(logits, (side, side)))[None, None]
+    score = torch.from_numpy(enlarged(logits, (width, width)))[None, None]
 
     def neighbours(x: torch.Tensor) -> torch.Tensor:
         parts = []
         for d in reach:
             padded = torch.nn.functional.pad(x, (d, d, d, d), mode="replicate")
             at = [(y, z) for y in (0, d, 2 * d) for z in (0, d, 2 * d) if (y, z) != (d, d)]
-            parts += [padded[:, :, y : y + side, z : z + side] for y, z in at]
+            parts += [padded[:, :, y : y + width, z : z + width] for y, z in at]
         return torch.stack(parts, 2)
 
     around = neighbours(colours)
@@ -77,10 +77,10 @@ def pixel_adaptive(
 
 
 def grab_cut(
-    logits: npt.NDArray[np.float32], pixels: npt.NDArray[np.uint8], *, side: int = 256, rounds: int = 2
+    logits: npt.NDArray[np.float32], pixels: npt.NDArray[np.uint8], *, longest: int = 256, rounds: int = 2
 ) -> npt.NDArray[np.float32]:
     """OpenCV's GrabCut on a small copy, sure above 0.85 and below 0.15."""
-    shrink = min(1.0, side / max(pixels.shape[:2]))
+    shrink = min(1.0, longest / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * shrink)), max(1, round(pixels.shape[0] * shrink)))
     score = enlarged(logits, size)
     marks = np.select([score > 0.85, score > 0.5, score > 0.15], [1, 3, 2], 0).astype(np.uint8)

@@ -5,7 +5,7 @@
     python -m train.evaluate --data ../shared/data --group cat-cow --shots 5 --seed 0 1 2 --kind mask \
         --out results/cat-cow-5.json
 
-Prints IoU by class for every read-out (``train.measure.readouts``), writes it as JSON and draws it beside.
+Prints IoU by class for every kind of mask (``train.measure.masks``), writes it as JSON and draws it beside.
 The same command goes on where it was stopped. A result is called PASCAL-5i or COCO-20i only if the data
 shows the official counts.
 """

@@ -7,7 +7,7 @@
     python -m train.fit --maps cache/maps-mini --out runs/portable --steps 1500 --resume
 
 Several map folders, of several backbones, are trained on together. Some base classes are kept apart to choose
-the best state by: their IoU is printed beside that of the training-free read-out, which bounds the claim.
+the best state by: their IoU is printed beside that of the fixed rule, which bounds the claim.
 ``--without`` names novel classes: no episode with a picture that shows one is used. Fields of the recipe come
 from ``--config``, and flags override them. The best weights are written to OUT/decoder as model.safetensors
 and config.json, the curve to OUT/curve.png, logs for TensorBoard to OUT/tensorboard.

@@ -116,9 +116,9 @@ def draw_tasks(config: dict[str, Any], sources: list[tuple[DataSet, list[str]]])
 
 def mark_unknown_words(tasks: Sequence[Task], predictor: Predictor) -> list[Task]:
     """The same tasks, a box in the supports where the model does not know the word: alone it says nothing."""
-    knows = predictor.encoders.vlm.familiarity
+    trust = predictor.encoders.vlm.text_trust
     return [
-        replace(t, kind="box") if t.kind == "label" and knows(t.episode.class_name) == 0 else t for t in tasks
+        replace(t, kind="box") if t.kind == "label" and trust(t.episode.class_name) == 0 else t for t in tasks
     ]
 
 

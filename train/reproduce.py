@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
 def _estimate(pending: list[Job], plan: Plan, options: argparse.Namespace) -> tuple[list[Job], Plan]:
     """Tell what the pending jobs will take; without folds that hold nothing, and with a form that fits."""
     kept: list[Job] = []
-    told: set[tuple[str, str]] = set()
+    printed: set[tuple[str, str]] = set()
     for job in pending:
         try:
             ready = open_job(job, replace(plan, form=None))
@@ -101,9 +101,9 @@ def _estimate(pending: list[Job], plan: Plan, options: argparse.Namespace) -> tu
             print(f"{job.name} is left out. {error}", file=sys.stderr)
             continue
         kept.append(job)
-        if (job.set, job.backbone) in told:
+        if (job.set, job.backbone) in printed:
             continue
-        told.add((job.set, job.backbone))
+        printed.add((job.set, job.backbone))
         pictures = len(ready.fold.train.samples) + len(ready.fold.test.samples)
         form, sentence = fit_cache(ready, pictures, options.cache_gib, plan.cache)
         plan = replace(plan, form=form)

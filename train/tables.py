@@ -207,8 +207,8 @@ def _printed(cell: Cell, table: Table) -> str:
 
 
 def _command(content: Any) -> str:
-    said = content.get("command") if isinstance(content, dict) else None
-    return " ".join(str(said or "(the file does not say)").split())
+    command = content.get("command") if isinstance(content, dict) else None
+    return " ".join(str(command or "(the file does not say)").split())
 
 
 if __name__ == "__main__":

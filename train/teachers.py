@@ -8,7 +8,7 @@ Which files were read is printed with their SHA-256.
 
 Text evidence comes from ImageNet classifiers: the dense class scores of all ImageNet classes that a
 label covers, spread along the ViT's self-similarity. They know names, not language: a label outside
-their list has familiarity 0.
+their list has text trust 0.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class ClassifierText(nn.Module):
                 return self.groups[candidate]
         return None
 
-    def familiarity(self, phrase: str) -> float:
+    def text_trust(self, phrase: str) -> float:
         """1 for a known name, 0 for any other."""
         return float(self.group(phrase) is not None)
 
@@ -144,9 +144,9 @@ class TeacherBackbone(nn.Module):
         return tuple(features[level] for level in self.net.levels)
 
 
-def resize_longest(pixels: Tensor, side: int) -> Tensor:
-    """(B, 3, H, W) with its longer side near ``side``; both sides become multiples of 32."""
-    scale = side / max(pixels.shape[-2:])
+def resize_longest(pixels: Tensor, longest: int) -> Tensor:
+    """(B, 3, H, W) with its longer side near ``longest`` pixels; both sides become multiples of 32."""
+    scale = longest / max(pixels.shape[-2:])
     height, width = (max(1, round(n * scale / 32)) * 32 for n in pixels.shape[-2:])
     made = F.interpolate(pixels, (height, width), mode="bicubic", align_corners=False, antialias=True)
     return made.clamp(0, 1)

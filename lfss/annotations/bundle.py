@@ -95,7 +95,7 @@ def _write_manifest(
         "bundle": _VERSION,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "labels": plan.labels,
-        "failed": [{"name": name, "why": why} for name, why in failed],
+        "failed": [{"name": name, "why": reason} for name, reason in failed],
         "formats": used,
         "files": {n: {"sha256": _digest(p), "bytes": p.stat().st_size} for n, p in files.items()},
     }
@@ -178,9 +178,9 @@ def verify_bundle(path: Path) -> dict[str, Any]:
         TypeError,
         AttributeError,
     ) as error:
-        why = str(error) if isinstance(error, InputError) else "it is cut short or damaged"
+        reason = str(error) if isinstance(error, InputError) else "it is cut short or damaged"
         raise InputError(
-            f"'{path.name}' is not a complete bundle: {why}. Copy or export it again."
+            f"'{path.name}' is not a complete bundle: {reason}. Copy or export it again."
         ) from error
     return manifest
 
@@ -198,11 +198,11 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 def _compare(archive: zipfile.ZipFile, listed: Mapping[str, Mapping[str, Any]]) -> None:
     found = {i.filename: i.file_size for i in archive.infolist() if i.filename != _MANIFEST}
-    for name, said in listed.items():
-        if found.pop(name, None) != said["bytes"]:
+    for name, facts in listed.items():
+        if found.pop(name, None) != facts["bytes"]:
             raise InputError(f"'{name}' is missing or has another size")
         with archive.open(name) as file:
-            if _sha256(file) != said["sha256"]:
+            if _sha256(file) != facts["sha256"]:
                 raise InputError(f"'{name}' was changed")
     if found:
         raise InputError(f"'{next(iter(found))}' is not listed in its manifest")

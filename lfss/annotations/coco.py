@@ -120,10 +120,10 @@ def image_entry(number: int, picture: Picture, seals: Sequence[str] = ()) -> dic
 def run_lengths(draft: Draft, how: How) -> Iterator[dict[str, Any]]:
     """Segmentation, box, area, score and provenance of each object of a draft, as run lengths."""
     masks = list(pieces(draft, how))
-    said = _said(draft, draft.mask, how, len(masks))
+    extra = _extra_keys(draft, draft.mask, how, len(masks))
     for mask in masks:
         counts = to_string(coco_counts(mask))
-        yield {"segmentation": {"size": list(draft.size), "counts": counts}} | measures(mask) | said
+        yield {"segmentation": {"size": list(draft.size), "counts": counts}} | measures(mask) | extra
 
 
 def measures(mask: Mask) -> dict[str, Any]:
@@ -140,15 +140,16 @@ def _polygons(draft: Draft, how: How, detail: float, min_part: int) -> Iterator[
     outlined = [(mask, trace(mask, detail=detail, min_part=min_part)) for mask in pieces(draft, how)]
     rings = [polygon for _, outline in outlined for polygon in outline.polygons]
     shapes = sum(bool(outline.polygons) for _, outline in outlined)
-    said = _said(draft, draw(rings, draft.size, "coco") > 0, how, shapes)
+    extra = _extra_keys(draft, draw(rings, draft.size, "coco") > 0, how, shapes)
     for mask, outline in outlined:
         if outline.polygons:
             fit = {"outline_iou": round(outline.iou, 4), "outline_vertices": outline.vertices}
             shape = {"segmentation": [p.reshape(-1).tolist() for p in outline.polygons]} | measures(mask)
-            yield shape | said | {"attributes": said["attributes"] | fit}
+            yield shape | extra | {"attributes": extra["attributes"] | fit}
 
 
-def _said(draft: Draft, drawn: Mask, how: How, shapes: int) -> dict[str, Any]:
-    said = written(draft, drawn, how, shapes)
-    score = {"score": said.pop("score")} if "score" in said else {}
-    return score | {"attributes": said}
+def _extra_keys(draft: Draft, drawn: Mask, how: How, shapes: int) -> dict[str, Any]:
+    """What an annotation holds beyond the format: the score, and the attributes that say who made it."""
+    attributes = written(draft, drawn, how, shapes)
+    score = {"score": attributes.pop("score")} if "score" in attributes else {}
+    return score | {"attributes": attributes}

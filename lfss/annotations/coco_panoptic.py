@@ -89,8 +89,8 @@ def _annotation(
         own = [segment for segment in there if shown[segment - 1][0] is draft]
         attributes = written(draft, np.isin(segments, own), how, len(own))
         for segment in own:
-            said = {"id": segment, "category_id": labels.index(draft.label) + 1, "iscrowd": 0}
-            infos.append(said | measures(segments == segment) | {"attributes": attributes})
+            info = {"id": segment, "category_id": labels.index(draft.label) + 1, "iscrowd": 0}
+            infos.append(info | measures(segments == segment) | {"attributes": attributes})
     name = f"{picture.stem}.png"
     write_png(folder / name, _as_colours(segments))
     return {"image_id": number, "file_name": name, "segments_info": infos}

@@ -106,8 +106,8 @@ def _add_segments(
             if label is None:
                 raise InputError(f"Its category_id {segment['category_id']!r} is not in the categories.")
             if segment["id"] in there:
-                said = reading.mapping(segment.get("attributes"))
-                intake.add(sheet, label, numbers == segment["id"], said, group=segment["id"])
+                attributes = reading.mapping(segment.get("attributes"))
+                intake.add(sheet, label, numbers == segment["id"], attributes, group=segment["id"])
             elif not sheet.own:
                 raise InputError("Its number is no colour of the PNG.")
 

@@ -93,9 +93,9 @@ def _read_file(data: dict[str, Any], intake: Intake, file: str, subset: str) -> 
             if category not in names:
                 raise InputError(f"Its category_id {shape.get('category_id')!r} is not in the categories.")
             if sheet := sheet_of(key):
-                said = reading.mapping(shape.get("attributes")) | {"score": shape.get("score")}
-                mask = _mask(shape["segmentation"], sheet.size, intake, where, own="model" in said)
-                intake.add(sheet, names[category], mask, said)
+                attributes = reading.mapping(shape.get("attributes")) | {"score": shape.get("score")}
+                mask = _mask(shape["segmentation"], sheet.size, intake, where, own="model" in attributes)
+                intake.add(sheet, names[category], mask, attributes)
     if without:
         intake.pass_over(
             f"'{file}': {sum(without.values())} annotations have no outline (boxes or points alone)."

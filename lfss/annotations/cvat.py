@@ -60,9 +60,9 @@ def write(
                 for place in picture.drafts:
                     draft = drafts[place]
                     masks = list(pieces(draft, objects))
-                    said = written(draft, draft.mask, objects, len(masks))
+                    attributes = written(draft, draft.mask, objects, len(masks))
                     for mask in masks:
-                        _write_mask(file, draft, mask, said, plan.labels.index(draft.label))
+                        _write_mask(file, draft, mask, attributes, plan.labels.index(draft.label))
                 file.write("</image>\n")
             file.write("</annotations>\n")
         if images:
@@ -86,7 +86,7 @@ def _write_meta(file: TextIO, plan: ExportPlan) -> None:
     file.write("</labels></task></meta>\n")
 
 
-def _write_mask(file: TextIO, draft: Draft, mask: Mask, said: Mapping[str, Value], order: int) -> None:
+def _write_mask(file: TextIO, draft: Draft, mask: Mask, attributes: Mapping[str, Value], order: int) -> None:
     counts, (top, left, height, width) = crop_counts(mask)
     if draft.origin.model == "person":
         source = "manual"
@@ -98,6 +98,6 @@ def _write_mask(file: TextIO, draft: Draft, mask: Mask, said: Mapping[str, Value
         f'height="{height}" z_order="{order}">'
     )
     for name in ATTRIBUTES:
-        if name in said:
-            file.write(f'<attribute name="{name}">{escape(str(said[name]))}</attribute>')
+        if name in attributes:
+            file.write(f'<attribute name="{name}">{escape(str(attributes[name]))}</attribute>')
     file.write("</mask>\n")

@@ -78,13 +78,13 @@ def _read_image(image: ElementTree.Element, intake: Intake, file: str) -> None:
     sheet = intake.picture(name, size)
     for number, shape in enumerate(shapes, start=1):
         with intake.entry(f"'{file}', '{name}', shape {number} ({shape.get('label')})"):
-            said: dict[str, Any] = {a.get("name", ""): a.text or "" for a in shape.findall("attribute")}
-            own = "exported" in said
+            attributes: dict[str, Any] = {a.get("name", ""): a.text or "" for a in shape.findall("attribute")}
+            own = "exported" in attributes
             intake.add(
                 sheet,
                 shape.get("label"),
                 _mask(shape, sheet.size, own=own),
-                said,
+                attributes,
                 group=shape.get("group_id"),
             )
             if shape.tag == "box":

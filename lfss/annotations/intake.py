@@ -35,7 +35,7 @@ class _Gathered:
 
     Attributes:
         mask: (H, W) all of them.
-        said: what the file says of each.
+        attributes: what the file says of each.
         groups: the number of each object, by its group.
         numbers: (H, W) number of the object at each pixel; None while there is one.
         as_one: the file does not tell objects apart.
@@ -44,22 +44,22 @@ class _Gathered:
     sheet: Sheet
     label: str
     mask: Mask
-    said: list[Mapping[str, Any]] = field(default_factory=list)
+    attributes: list[Mapping[str, Any]] = field(default_factory=list)
     groups: dict[object, int] = field(default_factory=dict)
     numbers: Numbers | None = None
     as_one: bool = False
 
-    def add(self, mask: Mask, said: Mapping[str, Any], group: object) -> None:
+    def add(self, mask: Mask, attributes: Mapping[str, Any], group: object) -> None:
         """Add one shape; where shapes overlap, the earlier object keeps the pixels."""
-        key = ("shape", len(self.said)) if group is None else ("group", group)
+        key = ("shape", len(self.attributes)) if group is None else ("group", group)
         number = self.groups.setdefault(key, min(len(self.groups) + 1, MOST))
         if self.numbers is None and len(self.groups) > 1:
             self.numbers = self.mask.astype(np.uint16)
         if self.numbers is not None:
             np.copyto(self.numbers, np.uint16(number), where=mask & (self.numbers == 0))
         np.logical_or(self.mask, mask, out=self.mask)
-        self.said.append(said)
-        self.as_one = self.as_one or said.get("objects") == "together"
+        self.attributes.append(attributes)
+        self.as_one = self.as_one or attributes.get("objects") == "together"
 
     def objects(self) -> Numbers | None:
         """Numbers of the objects; None where each connected part is one, or the file does not tell."""
@@ -145,14 +145,14 @@ class Intake:
         """
         key = (name, str(size))
         if key not in self._sheets:
-            said = digest if isinstance(digest, str) and reading.is_digest(digest) else ""
+            stated = digest if isinstance(digest, str) and reading.is_digest(digest) else ""
             match = self.pictures.find(name, also, stem=stem) if self.pictures else Match()
-            found = chosen(name, match, said)
+            found = chosen(name, match, stated)
             if found is None and self.pictures:
-                found = self.pictures.with_digest(said)
+                found = self.pictures.with_digest(stated)
             if found is None and embedded:
                 found = self._embedded(name, embedded)
-            facts, size, orientation = facts_of(found, name, size, said, self.pictures)
+            facts, size, orientation = facts_of(found, name, size, stated, self.pictures)
             listed = {label_key(e.label): e for e in map(exported_of, reading.strings(exported)) if e}
             self._sheets[key] = Sheet(name, facts, size, orientation, listed, own, match)
         return self._sheets[key]
@@ -170,7 +170,7 @@ class Intake:
         sheet: Sheet,
         label: object,
         mask: Mask,
-        said: Mapping[str, Any] | None = None,
+        attributes: Mapping[str, Any] | None = None,
         *,
         group: object = None,
         as_one: bool = False,
@@ -181,7 +181,7 @@ class Intake:
             sheet: its picture.
             label: as the file gives it.
             mask: (H, W) bool, in the frame of the sheet.
-            said: what the file says about its origin, for ``provenance.restore``.
+            attributes: what the file says about its origin, for ``provenance.restore``.
             group: shapes of a group are one object; without one, each shape is.
             as_one: the format does not tell the objects of a label apart.
 
@@ -199,7 +199,7 @@ class Intake:
         key = (sheet.sought, label_key(name))
         if key not in self._gathered:
             self._gathered[key] = _Gathered(sheet, name, np.zeros_like(mask), as_one=as_one)
-        self._gathered[key].add(mask, said or {}, group)
+        self._gathered[key].add(mask, attributes or {}, group)
 
     def absent(self, sheet: Sheet, labels: object) -> None:
         """Note labels that the file says are not in the picture."""
@@ -233,11 +233,11 @@ class Intake:
         return [entry.draft for entry in entries]
 
     def _entry(self, gathered: _Gathered) -> Entry:
-        sheet, said = gathered.sheet, gathered.said
+        sheet, attributes = gathered.sheet, gathered.attributes
         exported = sheet.exported.get(label_key(gathered.label)) or next(
-            (e for e in map(exported_of, (s.get("exported") for s in said)) if e), None
+            (e for e in map(exported_of, (s.get("exported") for s in attributes)) if e), None
         )
-        foreign = not any(s.get("model") for s in said) and not exported
+        foreign = not any(s.get("model") for s in attributes) and not exported
         changed = None
         if exported:
             alike = label_key(exported.label) == label_key(gathered.label)
@@ -245,12 +245,12 @@ class Intake:
             changed = not (alike and as_many and fingerprint(gathered.mask) == exported.drawn)
         elif sheet.exported:
             changed = not foreign  # a label that was not exported: another one was renamed to it
-        facts = _joined([restore(s, status="accepted") for s in said])
+        facts = _joined([restore(s, status="accepted") for s in attributes])
         facts |= sheet.facts | {"objects": gathered.objects()}
         draft = Draft(label=gathered.label, mask=gathered.mask, **facts)
         draft = corrected(draft) if changed else draft
         draft = replace(draft, status=self.status) if self.status else draft
-        return Entry(draft, len(said), foreign, exported, changed)
+        return Entry(draft, len(attributes), foreign, exported, changed)
 
     def _contested(self) -> set[str]:
         """Names of which several mean one picture: all but the one that fits best are refused."""

@@ -97,9 +97,9 @@ def _read_file(data: dict[str, Any], intake: Intake, file: str) -> None:
     for place, shape in enumerate(shapes, start=1):
         label = shape.get("label") if isinstance(shape, dict) else None
         with intake.entry(f"'{file}', shape {place} ({label})"):
-            said = reading.mapping(shape.get("lfss"))
-            mask = _shape_mask(shape, sheet.size, own="model" in said)
-            intake.add(sheet, label, mask, said, group=shape.get("group_id"))
+            attributes = reading.mapping(shape.get("lfss"))
+            mask = _shape_mask(shape, sheet.size, own="model" in attributes)
+            intake.add(sheet, label, mask, attributes, group=shape.get("group_id"))
     intake.absent(sheet, own.get("absent"))
 
 

@@ -70,7 +70,7 @@ def _read_task(task: Mapping[str, Any], intake: Intake, where: str) -> None:
     also = [n for n in (own.get("original"), data.get("name"), task.get("file_upload")) if isinstance(n, str)]
     regions = list(_regions(task, intake, where))
     sheet: Sheet | None = None
-    for place, (region, said) in enumerate(regions, start=1):
+    for place, (region, attributes) in enumerate(regions, start=1):
         kind = str(region.get("type"))
         labels = region.get("value", {}).get(kind) or _labels_of(region, regions)
         with intake.entry(f"{where}, region {place} ({', '.join(map(str, labels or ['no label']))})"):
@@ -86,7 +86,7 @@ def _read_task(task: Mapping[str, Any], intake: Intake, where: str) -> None:
             sheet = _sheet(intake, name, size, own, also)
             mask = _mask(kind, region["value"], sheet.size)
             for label in labels or [None]:
-                intake.add(sheet, label, mask, said)
+                intake.add(sheet, label, mask, attributes)
             if kind == "rectanglelabels":
                 intake.filled_boxes += 1
     if sheet is None and own.get("exported"):  # all regions were deleted
@@ -133,20 +133,20 @@ def _regions(
         intake.report.notes.append(f"{where}: of its {len(submitted)} annotations the last was taken.")
     for annotation in submitted[-1:] or done:
         for region in annotation.get("result") or []:
-            said = _said(region)
-            if submitted and said.get("status") == "proposed":
-                said["status"] = "accepted"
-            yield region, said
+            attributes = _own_attributes(region)
+            if submitted and attributes.get("status") == "proposed":
+                attributes["status"] = "accepted"
+            yield region, attributes
     if submitted:
         return
     for prediction in task.get("predictions") or []:
         for region in reading.mapping(prediction).get("result") or []:
             made_by = {"status": "proposed", "model": str(prediction.get("model_version") or "Label Studio")}
             score = region.get("score", prediction.get("score"))
-            yield region, made_by | {"score": score} | _said(region)
+            yield region, made_by | {"score": score} | _own_attributes(region)
 
 
-def _said(region: Mapping[str, Any]) -> dict[str, Any]:
+def _own_attributes(region: Mapping[str, Any]) -> dict[str, Any]:
     return dict(reading.mapping(reading.mapping(region.get("meta")).get("lfss")))
 
 

@@ -93,14 +93,14 @@ def _check_free(out: Path) -> None:
 def cannot_write(out: Path, error: OSError) -> ExportError:
     """What went wrong on the disk, in a sentence."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        why, todo = "the disk is full", "Free some space"
+        reason, todo = "the disk is full", "Free some space"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        why, todo = "writing is not allowed there", "Choose another folder"
+        reason, todo = "writing is not allowed there", "Choose another folder"
     elif error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR):
-        why, todo = "something of that name is in the way", "Choose another name"
+        reason, todo = "something of that name is in the way", "Choose another name"
     else:
-        why, todo = error.strerror or str(error), "Check the folder"
-    return ExportError(f"'{out}' was not written: {why}. {todo} and export again. Nothing is half done.")
+        reason, todo = error.strerror or str(error), "Check the folder"
+    return ExportError(f"'{out}' was not written: {reason}. {todo} and export again. Nothing is half done.")
 
 
 def placed(partial: Path, out: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePath
 
 from ..errors import InputError
 from ..images import SUFFIXES, list_images
-from .plan import fold
+from .plan import name_key
 
 _LABEL_STUDIO = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _ROBOFLOW = re.compile(r"^(.+?)(?:_(jpe?g|png|bmp|webp|tiff?))?\.rf\.[0-9A-Za-z]{8,}(?=\.|$)")
@@ -68,11 +68,11 @@ def _nfc(name: str) -> str:
 
 
 def _without_case(name: str) -> str:
-    return fold(name)
+    return name_key(name)
 
 
 def _without_prefix(name: str) -> str:
-    return _LABEL_STUDIO.sub("", fold(name))
+    return _LABEL_STUDIO.sub("", name_key(name))
 
 
 def _without_roboflow(name: str) -> str:
@@ -175,8 +175,8 @@ class Pictures:
 
     def lacking(self, name: str) -> str:
         """A sentence on a name that was not found."""
-        stem = fold(_stem(parts_of(name)[-1]))
-        near = next((p for p in self.known if fold(PurePath(p.name).stem) == stem), None)
+        stem = name_key(_stem(parts_of(name)[-1]))
+        near = next((p for p in self.known if name_key(PurePath(p.name).stem) == stem), None)
         if near:
             return f"'{name}' is not among the pictures in {self.where}; there is '{near.name}'."
         first = f", such as '{self.known[0].name}'" if self.known else ""
@@ -203,7 +203,7 @@ def _nearest(fitting: Sequence[Known], folders: Sequence[str]) -> tuple[Known, .
 def _shared(one: Sequence[str], other: Sequence[str]) -> int:
     count = 0
     for a, b in zip(reversed(one), reversed(other)):
-        if fold(a) != fold(b):
+        if name_key(a) != name_key(b):
             break
         count += 1
     return count

@@ -144,7 +144,7 @@ def check_labels(used: Iterable[str], wanted: Sequence[str] | None = None) -> tu
     return labels
 
 
-def fold(text: str) -> str:
+def name_key(text: str) -> str:
     """What two names have in common when a tool or a file system may take them for the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
@@ -176,17 +176,17 @@ def unique(names: Sequence[str], suffixes: Sequence[str]) -> list[str]:
         names: file names.
         suffixes: one for each name; where even those clash, a number follows.
     """
-    stems = [fold(PurePosixPath(n).stem) for n in names]
+    stems = [name_key(PurePosixPath(n).stem) for n in names]
     taken = {stem for stem, count in Counter(stems).items() if count == 1}
     result = []
     for name, stem, suffix in zip(names, stems, suffixes):
         if stem not in taken:
             path, count, tail = PurePosixPath(name), 1, suffix
-            while fold(f"{path.stem}-{tail}") in taken:
+            while name_key(f"{path.stem}-{tail}") in taken:
                 count += 1
                 tail = f"{suffix}-{count}"
             name = f"{path.stem}-{tail}{path.suffix}"
-            taken.add(fold(f"{path.stem}-{tail}"))
+            taken.add(name_key(f"{path.stem}-{tail}"))
         result.append(name)
     return result
 

@@ -60,15 +60,15 @@ def write(
     with new_folder(out) as folder:
         for entry in entries if separate else ({"folder": "."},):
             (folder / "masks" / entry["folder"]).mkdir(parents=True, exist_ok=True)
-        said = []
+        listed = []
         for picture in plan.pictures:
             shown = [drafts[p] for p in picture.drafts]
             if separate:
                 drawn = _write_separate(folder / "masks", picture, shown, entries)
             else:
                 drawn = _write_map(folder / "masks", picture, shown, plan.labels)
-            said.append(sidecar.entry(picture, shown, drawn))
-        write_json(folder / LEGEND, {"separate": separate}, {"labels": entries, "pictures": said})
+            listed.append(sidecar.entry(picture, shown, drawn))
+        write_json(folder / LEGEND, {"separate": separate}, {"labels": entries, "pictures": listed})
         if images:
             copy_pictures(plan.pictures, folder / "images")
         return placed(folder, out)

@@ -100,8 +100,8 @@ def written(draft: Draft, drawn: Mask, how: How, shapes: int) -> dict[str, Value
         how: one shape for all objects (``together``), or one for each.
         shapes: how many objects were written; 0 where the format does not tell them apart.
     """
-    said = describe(draft) | {"exported": exported(draft, drawn, shapes)}
-    return said | {"objects": how} if how == "together" else said
+    attributes = describe(draft) | {"exported": exported(draft, drawn, shapes)}
+    return attributes | {"objects": how} if how == "together" else attributes
 
 
 def sentence(draft: Draft) -> str:

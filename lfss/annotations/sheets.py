@@ -97,10 +97,10 @@ def _orientation(path: Path | None) -> int:
 
 def _other_size(name: str, picture: tuple[int, int], given: tuple[int, int]) -> InputError:
     ratio = abs(picture[0] * given[1] - picture[1] * given[0]) / (picture[0] * given[1])
-    why = (
+    advice = (
         "One of the two was scaled: give the picture" if ratio < 0.02 else "Choose the folder of the pictures"
     )
     return InputError(
         f"The picture '{name}' is {picture[0]} x {picture[1]} (rows x columns), its masks are "
-        f"{given[0]} x {given[1]}. {why} that was annotated."
+        f"{given[0]} x {given[1]}. {advice} that was annotated."
     )

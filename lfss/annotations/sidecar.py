@@ -28,14 +28,14 @@ class Note:
 
     Attributes:
         picture: further arguments for ``Intake.picture``.
-        said: who made the mask of a label, for ``Intake.add``.
+        attributes: who made the mask of each label, for ``Intake.add``.
         exported: whether masks of it were written.
         absent: labels that are not in it.
         size: (H, W) in pixels; None where it is not noted.
     """
 
     picture: dict[str, Any] = field(default_factory=dict)
-    said: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     exported: bool = False
     absent: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
@@ -67,8 +67,8 @@ def entry(
         "size": list(picture.size),
         "digest": picture.digest,
         "absent": list(picture.absent),
-        "drafts": [{"label": label, **said} for label, said in made.items()],
-        "exported": [said["exported"] for label, said in made.items() if drawn[label].any()],
+        "drafts": [{"label": label, **attributes} for label, attributes in made.items()],
+        "exported": [attributes["exported"] for label, attributes in made.items() if drawn[label].any()],
     }
 
 
@@ -86,11 +86,11 @@ def read(folder: Path) -> dict[str, Note]:
         return {}
 
 
-def _note(said: Mapping[str, Any]) -> Note:
-    original = said.get("original")
+def _note(entry: Mapping[str, Any]) -> Note:
+    original = entry.get("original")
     also = [original] if isinstance(original, str) and original.strip() else []
-    listed = reading.strings(said.get("exported"))
-    drafts = {d["label"]: d for d in said["drafts"]}
-    picture = {"digest": said.get("digest"), "also": also, "exported": listed, "own": True}
-    absent = tuple(reading.strings(said.get("absent")))
-    return Note(picture, drafts, bool(listed), absent, reading.size_if_given(*said["size"]))
+    listed = reading.strings(entry.get("exported"))
+    drafts = {d["label"]: d for d in entry["drafts"]}
+    picture = {"digest": entry.get("digest"), "also": also, "exported": listed, "own": True}
+    absent = tuple(reading.strings(entry.get("absent")))
+    return Note(picture, drafts, bool(listed), absent, reading.size_if_given(*entry["size"]))

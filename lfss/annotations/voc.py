@@ -19,7 +19,7 @@ from . import sidecar
 from .output import copy_pictures, new_folder, placed, write_index_png
 from .palette import colours
 from .pieces import How, check_how, pieces
-from .plan import Picture, fold, paint, plan_export
+from .plan import Picture, name_key, paint, plan_export
 from .voc_reading import BACKGROUND
 from .voc_reading import read as read
 
@@ -88,7 +88,7 @@ def _check_labels(labels: Sequence[str]) -> None:
     if len(labels) > MAX_LABELS:
         raise ExportError(f"This format holds {MAX_LABELS} labels; there are {len(labels)}. Export fewer.")
     for label in labels:
-        if ":" in label or label.startswith("#") or fold(label) == BACKGROUND:
+        if ":" in label or label.startswith("#") or name_key(label) == BACKGROUND:
             raise ExportError(
                 f"The label '{label}' cannot stand in a labelmap: '#' at the start, ':', and the name "
                 f"'{BACKGROUND}' have a meaning there. Rename it, or choose another format."

@@ -66,7 +66,7 @@ def read(
                             f"Its colour #{code:06x} is not in labelmap.txt. Add the label there."
                         )
                     if (label := table[code]) != BACKGROUND:
-                        intake.add(sheet, label, codes == code, note.said.get(label), as_one=True)
+                        intake.add(sheet, label, codes == code, note.attributes.get(label), as_one=True)
     return intake.drafts()
 
 

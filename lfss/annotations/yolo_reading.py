@@ -18,7 +18,7 @@ from .report import Report
 from .rle import Mask
 from .sheets import Sheet
 
-_NAMES = ("data.yaml", "data.yml", "dataset.yaml")
+_DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml")
 _SPILL = 0.05  # how far beyond the picture's border a share may lie: tools round
 
 
@@ -76,7 +76,7 @@ def _label_names(path: Path) -> dict[int, str]:
         InputError: no file says them.
     """
     folder = path if path.is_dir() else path.parent
-    listed = [path] if path.is_file() else [folder / name for name in _NAMES]
+    listed = [path] if path.is_file() else [folder / name for name in _DATA_FILES]
     for file in (f for f in listed if f.is_file()):
         with reading.about_file(file):
             return _names_of(_yaml(reading.read_text(file)))
@@ -123,7 +123,7 @@ def _read_lines(
             label = names.get(int(float(words[0])))
             if label is None:
                 raise InputError(f"Its label number {words[0]} has no name in the list of names.")
-            intake.add(sheet, label, _mask(words[1:], sheet.size), note.said.get(label))
+            intake.add(sheet, label, _mask(words[1:], sheet.size), note.attributes.get(label))
     if boxes:
         intake.pass_over(f"'{where}': {boxes.total()} boxes without an outline.")
 

@@ -163,11 +163,11 @@ def stage_arrays(prediction: Prediction) -> bytes:
     """All stages as npz: ``<key>.query``, ``<key>.support1`` and so on; maps in half precision."""
     arrays: dict[str, np.ndarray] = {}
     for stage in prediction.stages:
-        sides = {"query": stage.query, **{f"support{i}": s for i, s in enumerate(stage.supports, start=1)}}
-        for side, values in sides.items():
+        given = {"query": stage.query, **{f"support{i}": s for i, s in enumerate(stage.supports, start=1)}}
+        for name, values in given.items():
             if values is not None:
                 small = stage.kind in ("map", "regions") and values.dtype.kind == "f"
-                arrays[f"{stage.key}.{side}"] = values.astype(np.float16) if small else values
+                arrays[f"{stage.key}.{name}"] = values.astype(np.float16) if small else values
     out = io.BytesIO()
     np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
     return out.getvalue()
@@ -199,10 +199,10 @@ def _save(
 ) -> None:
     overlay, *stages, mask = files
     overlay.parent.mkdir(parents=True, exist_ok=True)
-    side = max(query.size)
-    whole = math.ceil(side / OVERLAY_SIDE)  # shrinking by a whole number is several times faster
+    longest = max(query.size)
+    whole = math.ceil(longest / OVERLAY_SIDE)  # shrinking by a whole number is several times faster
     shown = Stage("prediction", "Prediction", "mask", (), prediction.mask)
-    picture = draw(shown, query, max_side=math.ceil(side / whole))
+    picture = draw(shown, query, max_side=math.ceil(longest / whole))
     _, data = cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, 90))
     write_atomic(overlay, data.tobytes())
     if supports is not None:

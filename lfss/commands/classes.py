@@ -246,7 +246,7 @@ def _check_names(classes: Sequence[ClassRequest]) -> None:
 def _agreed(typed: str | None, known: Sequence[str], what: str, default: str) -> str:
     """The preset or method that was typed, else the one that all classes were made with.
 
-    Files are believed only where they name one of this program: ``module:function`` would run code that
+    Files are trusted only where they name one of this program: ``module:function`` would run code that
     whoever made the file has chosen.
     """
     found = list(dict.fromkeys(name for name in known if name))

@@ -28,19 +28,19 @@ def with_progress(outcomes: Iterable[T], total: int) -> Iterator[T]:
         raw = getattr(sys.stderr, "raw", sys.stderr)  # the bar moves the cursor
         yield from tqdm(outcomes, total=total, unit="picture", file=raw)
         return
-    told, before = time.monotonic(), 0
+    printed_at, before = time.monotonic(), 0
     for done, outcome in enumerate(outcomes, start=1):
         yield outcome
         now = time.monotonic()
         if done == 1:  # it waited for models to load, on other machines perhaps
-            told, before = now, done
-        elif now - told >= TELL_EVERY:
-            left = duration((now - told) / (done - before) * (total - done))
+            printed_at, before = now, done
+        elif now - printed_at >= TELL_EVERY:
+            left = duration((now - printed_at) / (done - before) * (total - done))
             print(f"{done} of {total} pictures, about {left} left", file=sys.stderr, flush=True)
-            told, before = now, done
+            printed_at, before = now, done
 
 
-def refuse(sentence: str, code: int, *, as_json: bool) -> int:
+def report_error(sentence: str, code: int, *, as_json: bool) -> int:
     """Say why nothing was done; returns the code."""
     print(sentence, file=sys.stderr)
     if as_json:

@@ -78,9 +78,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         kind: dict[str, Any] = {"action": "store_true"}
         if not isinstance(default, bool):
             kind = {"type": Path if default is None else type(default), "metavar": "VALUE"}
-        told = "" if name == "images" else f" ({', '.join(formats)})"
+        which = "" if name == "images" else f" ({', '.join(formats)})"
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, dest=name, default=None, help=_HELP[name] + told, **kind)
+        parser.add_argument(flag, dest=name, default=None, help=_HELP[name] + which, **kind)
 
 
 def _options() -> dict[str, list[str]]:
@@ -118,10 +118,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"{form.title}: {counted(facts['files'], 'file')} from {counted(len(drafts), 'draft')}")
         if objects := facts["objects"]:
             print(f"    objects: {objects['count']} ({objects['how']})")
-        if told := facts["outlines"]:
+        if fit := facts["outlines"]:
             print(
-                f"    outlines: {told['points']:.0f} points on average, IoU with the mask {told['iou']:.4f}, "
-                f"lowest {told['lowest']:.4f}, measured on {counted(told['measured'], 'draft')}"
+                f"    outlines: {fit['points']:.0f} points on average, IoU with the mask {fit['iou']:.4f}, "
+                f"lowest {fit['lowest']:.4f}, measured on {counted(fit['measured'], 'draft')}"
             )
         print(f"    {form.hint}")
     print(f"\nWritten to {out}")
@@ -209,8 +209,8 @@ def _objects(drafts: Sequence[Draft], form: Format, options: dict[str, Any]) -> 
 
 def _measure(drafts: Sequence[Draft], form: Format, options: dict[str, Any]) -> dict[str, float] | None:
     """Points and IoU of outlines, on drafts spread over the list; None where the format writes none."""
-    said = {name: option.default for name, option in form.options.items()} | form.accepted(options)
-    if form.polygons is None or said.get("rle") or said.get("shapes", "polygon") != "polygon":
+    settings = {name: option.default for name, option in form.options.items()} | form.accepted(options)
+    if form.polygons is None or settings.get("rle") or settings.get("shapes", "polygon") != "polygon":
         return None
     target: Target = form.polygons
     places = np.unique(np.linspace(0, len(drafts) - 1, min(len(drafts), SAMPLE)).round().astype(int))
@@ -218,7 +218,7 @@ def _measure(drafts: Sequence[Draft], form: Format, options: dict[str, Any]) -> 
     outlines = [
         (outline.vertices, outline.iou)
         for outline in (
-            trace(draft.mask, target=target, detail=said["detail"], min_part=said["min_part"])
+            trace(draft.mask, target=target, detail=settings["detail"], min_part=settings["min_part"])
             for draft in chosen
         )
     ]

@@ -67,7 +67,7 @@ def _print(args: argparse.Namespace, report: Report, labels: list[str]) -> None:
         document: dict[str, Any] = {"workspace": str(args.workspace), "labels": labels}
         if len(labels) == 1:
             document["label"] = labels[0]
-        document["failed"] = [{"image": path, "message": why} for path, why in report.failures.items()]
+        document["failed"] = [{"image": path, "message": reason} for path, reason in report.failures.items()]
         print_json({**document, **report.as_json()})
         return
     report.print_failures()

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
                     "not": category.label.distractors,
                     "colour": category.colour,
                     "supports": len(workspace.supports(category.name)),
-                    "failures": {str(p): why for p, why in workspace.failures(category.name)},
+                    "failures": {str(p): reason for p, reason in workspace.failures(category.name)},
                 }
                 for category in workspace.labels()
             ]

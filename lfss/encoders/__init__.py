@@ -34,8 +34,8 @@ class VisionLanguage(Protocol):
         """(B, 3, H, W) in [0, 1] -> (B, D, h, w)."""
         ...
 
-    def familiarity(self, phrase: str) -> float:
-        """How well this tower knows the phrase, in [0, 1]; 1 where it cannot tell."""
+    def text_trust(self, phrase: str) -> float:
+        """How far a phrase is trusted, in [0, 1]: 0 for an unknown one, 1 where the tower cannot tell."""
         ...
 
 

@@ -115,10 +115,10 @@ class TimmBackbone:
         self.name = name
         self._network, self._levels, self._multiple = network, list(levels), multiple
         self._mean, self._std = tuple(mean), tuple(std)
-        side = 4 * multiple
-        trial = self(torch.zeros(1, 3, side, side))
+        size = 4 * multiple
+        trial = self(torch.zeros(1, 3, size, size))
         self.channels: tuple[int, ...] = tuple(level.shape[1] for level in trial)
-        self.strides: tuple[int, ...] = tuple(side // level.shape[-1] for level in trial)
+        self.strides: tuple[int, ...] = tuple(size // level.shape[-1] for level in trial)
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:

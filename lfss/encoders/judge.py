@@ -26,7 +26,7 @@ class Judge:
     weight: Tensor
     bias: Tensor
 
-    def knows(self, concept: int) -> bool:
+    def has_learnt(self, concept: int) -> bool:
         """Whether the concept was learnt."""
         return bool(self.weight[concept].any())
 

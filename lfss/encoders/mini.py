@@ -54,14 +54,14 @@ class MiniText:
         """(B, 3, H, W) in [0, 1] -> (B, D, H/16, W/16)."""
         return dense_cells(self.network(pixels))
 
-    def familiarity(self, phrase: str) -> float:
+    def text_trust(self, phrase: str) -> float:
         """The concept's trust; less for a kind of it ("beagle" for dog); 0 for an unknown word."""
         match = self.vocabulary.resolve(phrase)
-        return 0.0 if match is None else match.familiarity
+        return 0.0 if match is None else match.trust
 
     @torch.no_grad()
     def presence(self, phrases: Sequence[str], dense: Tensor) -> Tensor | None:
-        """How sure the picture as a whole makes one that it shows the label; None if no word is believed.
+        """How sure the picture as a whole makes one that it shows the label; None if no word is trusted.
 
         Args:
             phrases: names of one label; the surest counts.
@@ -71,10 +71,10 @@ class MiniText:
             (B,) in [0, 1].
         """
         found = [self.vocabulary.resolve(phrase) for phrase in phrases]
-        # A word that is not believed is searched for by its marks, so its judge has no say either.
-        concepts = {match.index for match in found if match and match.familiarity > 0}
+        # A word that is not trusted is searched for by its marks, so its judge has no say either.
+        concepts = {match.index for match in found if match and match.trust > 0}
         judge = self.judge
-        if judge is None or not concepts or not all(judge.knows(c) for c in concepts):
+        if judge is None or not concepts or not all(judge.has_learnt(c) for c in concepts):
             return None
         whole = self.network.shown(dense[:, self.concepts :, 0, 0])  # (B, V)
         return torch.stack([judge(whole[:, c], dense[:, c], c) for c in concepts]).amax(0)

@@ -72,7 +72,7 @@ class Talk2Dino:
         levels = self._backbone(pixels)
         return F.normalize(levels[-1], dim=1), levels
 
-    def familiarity(self, phrase: str) -> float:
+    def text_trust(self, phrase: str) -> float:
         """Always 1: CLIP has read nearly every word and cannot tell."""
         return 1.0
 

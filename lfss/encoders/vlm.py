@@ -69,7 +69,7 @@ class MaskClip:
         cells = pool_values(self._visual.attnpool, repair_outliers(last) if repair else last, mixing)
         return F.normalize(cells, dim=1).contiguous()
 
-    def familiarity(self, phrase: str) -> float:
+    def text_trust(self, phrase: str) -> float:
         """Always 1: CLIP has read nearly every word and cannot tell."""
         return 1.0
 
@@ -138,7 +138,7 @@ class DenseViT:
         cells = visual.ln_post(cells) @ visual.proj  # (B, hw, D), without the class token
         return F.normalize(cells, dim=-1).transpose(1, 2).unflatten(2, (h, w))
 
-    def familiarity(self, phrase: str) -> float:
+    def text_trust(self, phrase: str) -> float:
         """Always 1: CLIP has read nearly every word and cannot tell."""
         return 1.0
 

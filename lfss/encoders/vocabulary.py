@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-KIND = 0.8  # familiarity of a kind of a concept: "beagle" is a dog, and not every dog is one
+KIND = 0.8  # trust in a kind of a concept: "beagle" is a dog, and not every dog is one
 COMPOUND = 0.6  # of "brown dog", where only the last word is known
 SIMILAR = 0.6  # names with a lower similarity of letters are not offered as "closest"
 
@@ -37,7 +37,7 @@ class Concept:
         name: what it is called.
         synonyms: other words for exactly this.
         kinds: words for some of these only.
-        trust: how far the text may be believed, in [0, 1]: n / (n + 20) after n masked training photos;
+        trust: how far the text is trusted, in [0, 1]: n / (n + 20) after n masked training photos;
             0 where training had no mask of it.
     """
 
@@ -59,11 +59,11 @@ class Concept:
 
 @dataclass(frozen=True)
 class Match:
-    """The concept a phrase leads to, and how far the model may be believed about it, in [0, 1]."""
+    """The concept a phrase leads to, and how far its text is trusted for this phrase, in [0, 1]."""
 
     index: int
     concept: Concept
-    familiarity: float
+    trust: float
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Vocabulary:
     >>> words = Vocabulary((Concept("dog", ("hound",), ("beagle",)), Concept("tv monitor", ("tv",))))
     >>> words.resolve("Puppies") is None, words.resolve("Hounds").concept.name
     (True, 'dog')
-    >>> words.resolve("beagle").familiarity
+    >>> words.resolve("beagle").trust
     0.8
     """
 
@@ -96,46 +96,46 @@ class Vocabulary:
     def _entries(self) -> dict[str, tuple[int, float]]:
         entries: dict[str, tuple[int, float]] = {}
         # Names win over synonyms, and both over kinds, whichever concept comes first.
-        for of, familiarity in (("name", 1.0), ("synonyms", 1.0), ("kinds", KIND)):
+        for of, trust in (("name", 1.0), ("synonyms", 1.0), ("kinds", KIND)):
             for i, concept in enumerate(self.concepts):
                 words = getattr(concept, of)
                 for word in (words,) if isinstance(words, str) else words:
-                    entries.setdefault(_normal(word), (i, familiarity))
+                    entries.setdefault(_normal(word), (i, trust))
         for word, found in list(entries.items()):
             entries.setdefault(word.replace(" ", ""), found)  # "tvmonitor"
         return entries
 
     @cached_property
-    def believed(self) -> tuple[Concept, ...]:
-        """The concepts whose text may be believed, without the background."""
+    def trusted(self) -> tuple[Concept, ...]:
+        """The concepts whose text is trusted, without the background."""
         return tuple(c for c in self.concepts if c.trust > 0 and c.name != "background")
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """What may be typed and is believed: names, synonyms and kinds, in alphabetical order."""
-        words = {word for c in self.believed for word in (c.name, *c.synonyms, *c.kinds)}
-        # One concept's kind may be the name of another, which is not believed.
-        leading = (w for w in words if (match := self.resolve(w)) and match.familiarity > 0)
+        """What may be typed and is trusted: names, synonyms and kinds, in alphabetical order."""
+        words = {word for c in self.trusted for word in (c.name, *c.synonyms, *c.kinds)}
+        # One concept's kind may be the name of another, which is not trusted.
+        leading = (w for w in words if (match := self.resolve(w)) and match.trust > 0)
         return tuple(sorted(leading, key=str.casefold))
 
     def resolve(self, phrase: str) -> Match | None:
         """The concept that a phrase means, or None for an unknown word.
 
         Case, articles, hyphens, plurals and British spellings do not matter. Of several words the last
-        ones decide ("brown dog" is a dog), with less familiarity.
+        ones decide ("brown dog" is a dog), with less trust.
         """
         words = _normal(phrase).split()
         for start in range(len(words)):
             for form in _forms(" ".join(words[start:])):
                 found = self._entries.get(form)
                 if found is not None:
-                    index, familiarity = found
+                    index, trust = found
                     concept = self.concepts[index]
-                    return Match(index, concept, concept.trust * (familiarity if start == 0 else COMPOUND))
+                    return Match(index, concept, concept.trust * (trust if start == 0 else COMPOUND))
         return None
 
     def closest(self, phrase: str, count: int = 3) -> tuple[str, ...]:
-        """Names of believed concepts closest to a phrase, by meaning and then by letters; none if none is.
+        """Names of trusted concepts closest to a phrase, by meaning and then by letters; none if none is.
 
         Args:
             phrase: what was typed.
@@ -145,8 +145,8 @@ class Vocabulary:
         names = dict.fromkeys(self.near[form] for form in _forms(text) if form in self.near)
         alike = difflib.get_close_matches(text, list(self._entries), 3 * count, SIMILAR)
         names |= dict.fromkeys(self.concepts[self._entries[word][0]].name for word in alike)
-        believed = {concept.name for concept in self.concepts if concept.trust > 0}
-        return tuple(name for name in names if name in believed)[:count]
+        trusted = {concept.name for concept in self.concepts if concept.trust > 0}
+        return tuple(name for name in names if name in trusted)[:count]
 
 
 def _normal(phrase: str) -> str:

@@ -94,8 +94,8 @@ def _contents(database: Database) -> Iterator[str]:
             return
         after = rows[-1][0]
         for _, name, label, status, score, presence, origin in rows:
-            if why := _wrong(status, score, presence, origin):
-                yield f"The draft of '{label}' on '{name}' {why}."
+            if problem := _wrong(status, score, presence, origin):
+                yield f"The draft of '{label}' on '{name}' {problem}."
 
 
 def _wrong(status: object, score: object, presence: object, origin: object) -> str:

@@ -49,7 +49,7 @@ def lent(calls: list[str]):
 
 
 def test_elsewhere_functions_stay_as_they_are():
-    assert not demo.gpu.LENT
+    assert not demo.gpu.ON_ZEROGPU
     assert demo.gpu.with_gpu(scene) is scene
 
 
@@ -57,7 +57,7 @@ def test_every_function_that_runs_the_model_asks_for_the_gpu(service, monkeypatc
     calls: list[str] = []
     monkeypatch.setitem(sys.modules, "spaces", SimpleNamespace(GPU=lent(calls)))
     gpu = copy_of("gpu")
-    assert gpu.LENT
+    assert gpu.ON_ZEROGPU
     monkeypatch.setitem(sys.modules, "demo.gpu", gpu)
     again = copy_of("model")
     query, support = read_image(scene(seed=3)), Support(read_image(scene(seed=1)))

@@ -8,7 +8,7 @@ import pytest
 
 from demo.cards import stage_cards, with_points_on
 from demo.run import run
-from demo.session import Settings, Shown
+from demo.session import ScreenPicture, Settings
 from demo.stages_tab import write_arrays, write_strip
 from lfss.images import Image
 from lfss.stages import Stage
@@ -26,7 +26,7 @@ def done(service, session, photo):
 
 def test_every_stage_has_a_card_with_alt_text_and_a_sentence(done):
     result = done.result(done.current)
-    shown = Shown(done.shown(done.current), (240, 320))
+    shown = ScreenPicture(done.shown(done.current), (240, 320))
     page = stage_cards(result.prediction.stages, shown, done.shown_supports(result.supports))
     assert page.count("<figure") == len(result.prediction.stages)
     assert page.count("<img") == page.count(" alt=")
@@ -38,7 +38,7 @@ def test_every_stage_has_a_card_with_alt_text_and_a_sentence(done):
 def test_points_fit_the_pictures_that_are_shown():
     small = Image(np.zeros((50, 100, 3), np.uint8), "s")
     stage = Stage("seeds", "Seeds", "points", (np.array([[400.0, 1000.0]]),))
-    shown = Shown(small, (500, 2000))
+    shown = ScreenPicture(small, (500, 2000))
     (fitted,) = with_points_on([stage], [shown], shown)
     assert np.allclose(fitted.supports[0], [[40, 50]])
     (fitted,) = with_points_on([replace(stage, query=stage.supports[0])], [], shown)

@@ -87,4 +87,4 @@ def test_it_is_saved_beside_the_weights_and_may_be_absent(network, tmp_path):
     loaded = load_mini(tmp_path / "judged")
     assert isinstance(loaded, MiniEncoder)
     torch.testing.assert_close(loaded.vlm.judge.weight, made.weight)
-    assert [loaded.vlm.judge.knows(c) for c in range(4)] == [False, True, False, True]
+    assert [loaded.vlm.judge.has_learnt(c) for c in range(4)] == [False, True, False, True]

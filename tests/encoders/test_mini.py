@@ -66,8 +66,8 @@ def test_text_rows_point_at_concepts_and_are_zero_for_unknown_words(encoder):
     assert not rows[:, 3:].any()  # no word asks for the class token behind the log odds
 
 
-def test_familiarity_tells_names_kinds_and_unknown_words_apart(encoder):
-    known = [encoder.vlm.familiarity(p) for p in ("dog", "beagle", "qwertz")]
+def test_text_trust_tells_names_kinds_and_unknown_words_apart(encoder):
+    known = [encoder.vlm.text_trust(p) for p in ("dog", "beagle", "qwertz")]
     assert known[0] == 1
     assert 0 < known[1] < 1
     assert known[2] == 0
@@ -155,6 +155,6 @@ def test_the_shipped_model_loads_in_two_seconds_of_work():
 def test_a_word_that_is_not_known_is_not_judged() -> None:
     encoder = load_mini()
     dense = torch.rand(1, encoder.vlm.dim, 24, 24)
-    assert encoder.vlm.familiarity("qwertz") == 0
+    assert encoder.vlm.text_trust("qwertz") == 0
     assert encoder.vlm.presence(["qwertz"], dense) is None
     assert encoder.vlm.presence(["dog"], dense) is not None

@@ -211,7 +211,7 @@ def test_cells_are_unit_vectors_and_inputs_stay_as_they_were(kind, picture, requ
     assert dense.dtype == torch.float32
     assert not dense.requires_grad
     assert torch.equal(picture, before)
-    assert (tower.dim, tower.logit_scale, tower.familiarity("anything")) == (24, 100.0, 1.0)
+    assert (tower.dim, tower.logit_scale, tower.text_trust("anything")) == (24, 100.0, 1.0)
 
 
 @pytest.mark.parametrize(

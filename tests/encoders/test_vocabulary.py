@@ -37,20 +37,20 @@ WORDS = Vocabulary(
 def test_spelling_case_and_plural_do_not_matter(typed, name):
     match = WORDS.resolve(typed)
     assert match is not None
-    assert (match.concept.name, match.familiarity) == (name, 1.0)
+    assert (match.concept.name, match.trust) == (name, 1.0)
     assert WORDS.concepts[match.index] is match.concept
 
 
 def test_a_kind_is_known_less_well_than_the_thing_itself():
     match = WORDS.resolve("Golden Retrievers")
     assert match is not None
-    assert (match.concept.name, match.familiarity) == ("dog", KIND)
+    assert (match.concept.name, match.trust) == ("dog", KIND)
 
 
 def test_the_last_words_decide_what_a_description_means():
     match = WORDS.resolve("small brown dog")
     assert match is not None
-    assert (match.concept.name, match.familiarity) == ("dog", COMPOUND)
+    assert (match.concept.name, match.trust) == ("dog", COMPOUND)
     bear = WORDS.resolve("old teddy bear")
     assert bear is not None
     assert bear.concept.name == "teddy bear"
@@ -69,7 +69,7 @@ def test_closest_names_are_concepts_that_look_alike():
 
 def test_a_concept_is_known_as_well_as_it_was_measured():
     words = Vocabulary((Concept("background"), Concept("fork", kinds=("pitchfork",), trust=0.5)))
-    assert [words.resolve(w).familiarity for w in ("fork", "pitchfork")] == [0.5, 0.5 * KIND]
+    assert [words.resolve(w).trust for w in ("fork", "pitchfork")] == [0.5, 0.5 * KIND]
 
 
 def test_a_word_of_near_meaning_is_suggested_but_not_known():
@@ -83,7 +83,7 @@ def test_a_concept_without_trust_is_not_suggested():
     assert words.closest("cow") == ("crow",)
 
 
-def test_words_to_type_are_those_that_lead_to_a_believed_concept():
+def test_words_to_type_are_those_that_lead_to_a_trusted_concept():
     words = Vocabulary(
         (
             Concept("background"),
@@ -92,7 +92,7 @@ def test_words_to_type_are_those_that_lead_to_a_believed_concept():
         )
     )
     assert words.words == ("beagle", "dog", "hound")
-    assert [concept.name for concept in words.believed] == ["dog"]
+    assert [concept.name for concept in words.trusted] == ["dog"]
 
 
 def test_a_name_wins_over_another_concepts_synonym():

@@ -21,8 +21,8 @@ from train.data.episodes import sample_episodes, save_episodes
 from train.data.splits import Official, coco_fold, pascal_fold
 from train.evaluate import main, title
 from train.measure import scoring
+from train.measure.masks import MASKS
 from train.measure.metrics import Scores
-from train.measure.readouts import READOUTS
 from train.measure.report import summarise, text_table
 
 
@@ -62,7 +62,7 @@ def test_every_readout_is_scored_drawn_and_stored(
 ) -> None:
     assert main(arguments(colours, tmp_path, "--protocol", protocol, "--presence")) == 0
     result = result_of(tmp_path)
-    assert list(result["mean"]) == list(READOUTS)
+    assert list(result["mean"]) == list(MASKS)
     assert result["mean"]["final"]["miou"] > 0.9
     assert result["mean"]["all foreground"]["miou"] == pytest.approx(120 * 140 / (240 * 320), abs=0.01)
     assert sum(result["mean"]["final"]["episodes"].values()) == 6

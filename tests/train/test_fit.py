@@ -144,7 +144,7 @@ def test_two_processes_train_together(folder: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in history] == [4]
 
 
-def test_an_untrained_decoder_returns_the_read_out() -> None:
+def test_an_untrained_decoder_returns_the_fixed_rule() -> None:
     logits = torch.randn(2, MAP_SIDE, MAP_SIDE)
     module = PortableDecoder(maps=len(MAP_NAMES))
     picture = torch.rand(2, 3, THUMBNAIL_SIDE, THUMBNAIL_SIDE)

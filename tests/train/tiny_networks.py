@@ -33,7 +33,7 @@ class RandomWords:
     def encode_dense(self, pixels: Tensor) -> Tensor:
         return F.normalize(F.conv2d(F.avg_pool2d(pixels, 2 * STRIDE) - 0.5, _network(1, DIM)), dim=1)
 
-    def familiarity(self, phrase: str) -> float:
+    def text_trust(self, phrase: str) -> float:
         return 1.0
 
 

@@ -57,9 +57,9 @@ class ClassNames:
         """As the tower does."""
         return self._vlm.encode_dense(pixels)
 
-    def familiarity(self, phrase: str) -> float:
+    def text_trust(self, phrase: str) -> float:
         """How well the tower knows the phrase by its usual spelling."""
-        return self._vlm.familiarity(spelled(phrase))
+        return self._vlm.text_trust(spelled(phrase))
 
     def competitors(self, phrases: Sequence[str]) -> tuple[str, ...]:
         """All other class names."""

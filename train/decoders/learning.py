@@ -100,7 +100,7 @@ def rate_factor(step: int, total: int) -> float:
 
 
 class Learner(L.LightningModule):
-    """Optimiser, schedule, and the class-accumulated IoU of read-out and decoder on classes kept apart.
+    """Optimiser, schedule, and the class-accumulated IoU of fixed rule and decoder on classes kept apart.
 
     Args:
         recipe: how to train.
@@ -134,12 +134,12 @@ class Learner(L.LightningModule):
         self.sums.zero_()
 
     def count(
-        self, read_out: Tensor, decoded: Tensor, target: Tensor, valid: Tensor, classes: Tensor
+        self, fixed_rule: Tensor, decoded: Tensor, target: Tensor, valid: Tensor, classes: Tensor
     ) -> None:
         """Add episodes: two logits (N, h, w), target and valid (N, H, W) in [0, 1], classes (N,)."""
         truth, known = target > 0.5, valid > 0.5
         size = (truth.shape[-2], truth.shape[-1])
-        for row, logits in enumerate((read_out, decoded)):
+        for row, logits in enumerate((fixed_rule, decoded)):
             mask = resize_map(logits, size) > 0
             sums = torch.stack(((mask & truth & known).sum((1, 2)), ((mask | truth) & known).sum((1, 2))), 1)
             self.sums[row].index_add_(0, classes, sums.float())

@@ -162,8 +162,8 @@ class PaperLearner(Learner):
     def validation_step(self, batch: Example) -> None:
         """Count a batch of episodes."""
         _, decoded = self._losses(batch)
-        read_out = self.fixed(batch.episode)[:, 0]  # (B, h, w)
-        self.count(read_out, decoded, batch.query, batch.query_valid, batch.class_index)
+        fixed_rule = self.fixed(batch.episode)[:, 0]  # (B, h, w)
+        self.count(fixed_rule, decoded, batch.query, batch.query_valid, batch.class_index)
 
     def _losses(self, batch: Example) -> tuple[Tensor, Tensor]:
         """The loss, and the logits of the queries (B, h, w)."""

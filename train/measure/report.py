@@ -17,10 +17,10 @@ def summarise(runs: Sequence[Mapping[str, Scores]]) -> dict[str, dict[str, Any]]
     """Mean over runs of every figure, and the standard deviation of the means.
 
     Args:
-        runs: for each seed, the scores of each read-out.
+        runs: for each seed, the scores of each kind of mask.
 
     Returns:
-        For each read-out: the fields of ``Scores`` as means over runs, and ``miou_std``,
+        For each kind of mask: the fields of ``Scores`` as means over runs, and ``miou_std``,
         ``boundary_miou_std``, ``fb_iou_std`` (of the sample; 0 for a single run).
     """
     table: dict[str, dict[str, Any]] = {}
@@ -39,7 +39,7 @@ def summarise(runs: Sequence[Mapping[str, Scores]]) -> dict[str, dict[str, Any]]
 
 
 def text_table(table: Mapping[str, Mapping[str, Any]]) -> str:
-    """The figures times 100: a line for each read-out, a column for each class."""
+    """The figures times 100: a line for each kind of mask, a column for each class."""
     classes = list(next(iter(table.values()))["iou"])
     head = ["", *classes, "mIoU", "±", "FB-IoU", "boundary"]
     lines = [head]
@@ -76,7 +76,7 @@ def draw(table: Mapping[str, Mapping[str, Any]], growth: Mapping[str, Sequence[f
 
     Args:
         table: as ``summarise`` makes it.
-        growth: for each read-out, mIoU after 1, 2, 3 ... episodes of the first seed.
+        growth: for each kind of mask, mIoU after 1, 2, 3 ... episodes of the first seed.
         path: a PNG.
     """
     import matplotlib
@@ -104,7 +104,7 @@ def draw(table: Mapping[str, Mapping[str, Any]], growth: Mapping[str, Sequence[f
 
 
 def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Save a picture: IoU on classes kept apart against minutes, beside the training-free read-out.
+    """Save a picture: IoU on classes kept apart against minutes, beside the fixed rule.
 
     Args:
         history: validations, each with minutes, step, iou and read_out.
@@ -118,7 +118,7 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     figure, axis = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
     minutes = [row["minutes"] for row in history]
     axis.plot(minutes, [row["iou"] for row in history], "o-", label="decoder")
-    axis.plot(minutes, [row["read_out"] for row in history], "--", label="training-free read-out")
+    axis.plot(minutes, [row["read_out"] for row in history], "--", label="fixed rule")
     axis.set(xlabel="minutes", ylabel="mIoU, classes kept apart", xlim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend()

@@ -1,4 +1,4 @@
-"""The loop over episodes: each one scored by all read-outs, written down at once, and never twice."""
+"""The loop over episodes: each one scored by all kinds of masks, written down at once, and never twice."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from lfss.predictor import Predictor
 from ..data.datasets import DataSet, write_text
 from ..data.encode import Kind, prepare_episode
 from ..data.episodes import Draws, EpisodeList, EpisodeSpec
+from .masks import episode_masks, presence_without
 from .metrics import PROTOCOLS, ClassIoU, Scores, roc_auc, sums_of
-from .readouts import presence_without, read_outs
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Record:
-    """One scored episode: which, its sums by read-out, presence scores, seconds."""
+    """One scored episode: which, its sums by kind of mask, presence scores, seconds."""
 
     seed: int
     index: int
@@ -70,7 +70,7 @@ def evaluate(
         settings: must be those that ``partial`` was begun with.
         partial: grows by a line an episode.
         progress: show a bar with time left.
-        decoders: see ``train.measure.readouts.read_outs``.
+        decoders: see ``train.measure.masks.episode_masks``.
 
     Raises:
         InputError: ``partial`` belongs to other settings.
@@ -107,7 +107,7 @@ def score_episode(
     """Segment one episode in all ways and count it."""
     start = time.perf_counter()
     episode = prepare_episode(predictor, data, spec, settings.kind, seed=seed)
-    outcome, query = read_outs(predictor, episode, decoders), episode.query
+    outcome, query = episode_masks(predictor, episode, decoders), episode.query
     protocol = PROTOCOLS[settings.protocol]
     counted = sums_of(outcome.masks, query.mask, query.ignore, protocol=protocol)
     sums = {name: value.tolist() for name, value in counted.items()}
@@ -119,7 +119,7 @@ def score_episode(
 
 
 def tally(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> dict[str, Scores]:
-    """Scores of each read-out over one list."""
+    """Scores of each kind of mask over one list."""
     counters = {name: ClassIoU(episodes.classes, protocol) for name in records[0].sums}
     for record in records:
         for name, sums in record.sums.items():
@@ -137,7 +137,7 @@ def presence_auc(records: Sequence[Record]) -> float | None:
 
 
 def growth(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> dict[str, list[float]]:
-    """mIoU of each read-out after each episode."""
+    """mIoU of each kind of mask after each episode."""
     counters = {name: ClassIoU(episodes.classes, protocol) for name in records[0].sums}
     means: dict[str, list[float]] = {name: [] for name in counters}
     for record in records:

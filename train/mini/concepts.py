@@ -55,7 +55,7 @@ class ConceptTable:
         for number in np.flatnonzero(~known.imagenet().any(0)).tolist():
             name = names[number].casefold()
             found = words.resolve(name)
-            if found is not None and found.familiarity == 1:  # a synonym of a concept written by hand
+            if found is not None and found.trust == 1:  # a synonym of a concept written by hand
                 entry = entries[found.concept.name]
                 entry["imagenet"] = f"{entry.get('imagenet', '')} {number}".strip()
             else:

@@ -37,7 +37,7 @@ from .photos import list_photos
 from .train import CHECKPOINT
 from .truth import DRAWN, Known, Truth
 
-ENOUGH = 20  # masked photos after which a concept is half believed
+ENOUGH = 20  # masked photos after which a concept is half trusted
 ROUGH = 0.5  # what a rough mask counts, against a drawn one
 NAMED = 10  # what it counts that the public weights' classifier knows a concept
 
@@ -62,7 +62,7 @@ def masked_photos(photos: Iterable[Known], names: Sequence[str]) -> tuple[Counte
 
 
 def trust_of(drawn: Mapping[str, int], rough: Mapping[str, int], named: Iterable[str]) -> dict[str, float]:
-    """Concept name -> how far its text may be believed.
+    """Concept name -> how far its text is trusted.
 
     n / (n + ENOUGH) after n masked training photos: a rule of the training data alone, so that no photo for
     measuring decides it. That the public weights' classifier knows the concept counts like ``NAMED`` photos.

@@ -22,7 +22,7 @@ def words_near(vocabulary: Vocabulary, names: Sequence[str], vectors: Tensor) ->
     """
     centred = F.normalize(vectors - vectors.mean(0), dim=1)
     found = [vocabulary.resolve(name) for name in names]
-    known = [i for i, match in enumerate(found) if match and match.index and match.familiarity == 1]
+    known = [i for i, match in enumerate(found) if match and match.index and match.trust == 1]
     near = {}
     for i, name in enumerate(names):
         if found[i] is None:

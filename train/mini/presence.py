@@ -90,13 +90,13 @@ def own_offsets(seen: Read, weight: Tensor, offset: float) -> Tensor:
     """(V,) offset of each concept: halfway between its mean with and without, as far as photos tell.
 
     Args:
-        seen: training photos; they are surer than new ones, on both sides.
+        seen: training photos; they are surer than new ones, whether they show it or not.
         weight, offset: of ``fit``.
     """
     logits = seen.values @ weight
     shown, absent = (seen.state == 1).float(), (seen.state == 0).float()
     count = torch.minimum(shown.sum(0), absent.sum(0))
-    middle = sum((logits * side).sum(0) / side.sum(0).clamp_min(1) for side in (shown, absent)) / 2
+    middle = sum((logits * photos).sum(0) / photos.sum(0).clamp_min(1) for photos in (shown, absent)) / 2
     share = count / (count + SHRINK)
     common = (middle * share).sum() / share.sum().clamp_min(1e-6)  # what the common offset answers to
     return offset - share * (middle - common)

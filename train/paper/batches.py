@@ -153,8 +153,8 @@ class FoldLoader(L.LightningDataModule):
         self.train_pairs, self.choosing_pairs = fold.pairs()
         self.names = fold.base
         kept = {picture for picture, _ in self.choosing_pairs}
-        every = {c: fold.train.ids_of(c, fold.rule) for c in fold.train.class_ids(fold.base)}
-        self.pools = {c: tuple(p for p in ids if p not in kept) for c, ids in every.items()}
+        ids_of_class = {c: fold.train.ids_of(c, fold.rule) for c in fold.train.class_ids(fold.base)}
+        self.pools = {c: tuple(p for p in ids if p not in kept) for c, ids in ids_of_class.items()}
         # A class with a single picture to train on has no second one to support it.
         self.train_pairs = [p for p in self.train_pairs if len(self.pools[p[1]]) > 1]
         self.choosing_pairs = [p for p in self.choosing_pairs if self.pools[p[1]]]

@@ -80,11 +80,11 @@ def fit_cache(job: Ready, pictures: int, limit: float, cache: Path) -> tuple[For
     cache.mkdir(parents=True, exist_ok=True)
     room = min(int(limit * 2**30), int(0.9 * shutil.disk_usage(cache).free))
     form = choose_form(sizes, pictures, room)
-    told = ", ".join(f"{form} {size * pictures / 2**30:.2f} GiB" for form, size in sizes.items())
+    sizes_text = ", ".join(f"{form} {size * pictures / 2**30:.2f} GiB" for form, size in sizes.items())
     chosen = f"kept as {form}" if form else "none fits, so nothing is kept and encoders run each time"
     return (
         form,
-        f"encoder outputs of {pictures} pictures: {told}; {room / 2**30:.1f} GiB may be used: {chosen}",
+        f"encoder outputs of {pictures} pictures: {sizes_text}; {room / 2**30:.1f} GiB may be used: {chosen}",
     )
 
 

@@ -59,12 +59,12 @@ class FoldData:
         for class_id in classes:
             ids = sorted(self.train.ids_of(class_id, self.rule), key=fraction)
             kept |= set(ids[: max(1, int(CHOOSING * len(ids)))])
-        every = self.train.pairs(classes, self.rule)
-        return [p for p in every if p[0] not in kept], [p for p in every if p[0] in kept]
+        pairs = self.train.pairs(classes, self.rule)
+        return [p for p in pairs if p[0] not in kept], [p for p in pairs if p[0] in kept]
 
 
 def open_fold(
-    name: Set, index: int, data: Path, cache: Path, *, knows: Callable[[str], bool], strict: bool = False
+    name: Set, index: int, data: Path, cache: Path, *, is_known: Callable[[str], bool], strict: bool = False
 ) -> FoldData:
     """Open a fold's pictures.
 
@@ -96,7 +96,7 @@ def open_fold(
             pictures = len(of.ids_of(of.class_ids([c])[0], rule)) if c in of.classes.values() else 0
             if pictures < 2:
                 left_out.append(f"{c} ({pictures} pictures)")
-            elif not knows(c):
+            elif not is_known(c):
                 left_out.append(f"{c} (the text tower does not know the word)")
             else:
                 found.append(c)

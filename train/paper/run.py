@@ -105,7 +105,7 @@ def open_job(job: Job, plan: Plan) -> Ready:
         predictor, _ = remember(predictor, plan.cache, form=plan.form)
     vlm = predictor.encoders.vlm
     fold = open_fold(
-        job.set, job.fold, plan.data, plan.cache, knows=lambda c: vlm.familiarity(c) > 0, strict=plan.strict
+        job.set, job.fold, plan.data, plan.cache, is_known=lambda c: vlm.text_trust(c) > 0, strict=plan.strict
     )
     return Ready(job, fold, predictor)
 

@@ -97,9 +97,9 @@ def _parts(
         for backbone in backbones:
             mine = {j.fold: r for j, r in results.items() if j.backbone == backbone}
             rows = _published(number, backbone)
-            for read_out, title in MEASURED.items():
-                numbers = [_miou(mine.get(fold), read_out) for fold in range(4)]
-                rows.append((title, "P" if "true" in read_out else "I", [*numbers, _mean(numbers)]))
+            for name, title in MEASURED.items():
+                numbers = [_miou(mine.get(fold), name) for fold in range(4)]
+                rows.append((title, "P" if "true" in name else "I", [*numbers, _mean(numbers)]))
             yield backbone, TABLES[number].columns, rows
         return
     columns: Sequence[str] = TABLES[number].columns if number else ("with RCM", "with CCM")
@@ -109,15 +109,13 @@ def _parts(
             continue
         rows = _published(number, name)
         if number == 3:
-            values = [
-                _mean([_miou(r, read_out) for r in mine_of.values()]) for read_out in ("initial", "refined")
-            ]
+            values = [_mean([_miou(r, name) for r in mine_of.values()]) for name in ("initial", "refined")]
             rows.append(("this project", "I", values))
         else:
             variants = COLUMNS.get(number, FIGURE_5)
-            for read_out in ("decoder", "final", "refined"):
-                of = [[_miou(r, read_out) for j, r in mine_of.items() if j.variant == v] for v in variants]
-                rows.append((MEASURED[read_out], "I", [_mean(values) for values in of]))
+            for name in ("decoder", "final", "refined"):
+                of = [[_miou(r, name) for j, r in mine_of.items() if j.variant == v] for v in variants]
+                rows.append((MEASURED[name], "I", [_mean(values) for values in of]))
         yield name, columns, rows
 
 
@@ -126,8 +124,8 @@ def _published(number: int, part: str) -> list[Line]:
     return [(method, marks, list(values)) for method, marks, values in rows]
 
 
-def _miou(result: dict[str, Any] | None, read_out: str) -> float | None:
-    row = (result or {}).get("mean", {}).get(read_out)
+def _miou(result: dict[str, Any] | None, name: str) -> float | None:
+    row = (result or {}).get("mean", {}).get(name)
     return None if row is None or row["miou"] is None else 100 * row["miou"]
 
 

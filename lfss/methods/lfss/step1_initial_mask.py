@@ -191,8 +191,8 @@ def support_masks(
 
     weight = marked.float() + 1e-3  # label-only supports count where no other is there
 
-    def mean(side: Tensor) -> Tensor:
-        vectors = masked_average(flat, side.flatten(0, 1), directions=True).view(b, k, -1)
+    def mean(masks: Tensor) -> Tensor:
+        vectors = masked_average(flat, masks.flatten(0, 1), directions=True).view(b, k, -1)
         return (vectors * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
 
     inside, outside = mean(mask), mean(~mask)  # (B, C)

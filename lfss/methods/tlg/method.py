@@ -84,9 +84,9 @@ class Tlg(Method):
     def __init__(self, channels: tuple[int, ...], config: TlgConfig | None = None):
         super().__init__()
         c = self.config = config or TlgConfig()
-        every = tuple(range(len(channels)))
-        self.of_query = query_levels(len(channels)) if c.aggregation else every
-        self.of_support = support_levels(len(channels)) if c.aggregation else every
+        all_levels = tuple(range(len(channels)))
+        self.of_query = query_levels(len(channels)) if c.aggregation else all_levels
+        self.of_support = support_levels(len(channels)) if c.aggregation else all_levels
         self.aggregate_query = Aggregation([channels[i] for i in self.of_query], c.width)
         self.aggregate_support = Aggregation([channels[i] for i in self.of_support], c.width)
         self.pairs = PairEncoder(len(channels), (c.width // 8, c.width // 2, c.width))

@@ -68,7 +68,7 @@ def test_empty_and_full_supports_give_finite_maps(area):
     assert maps(episode(known=known)).isfinite().all()
 
 
-def test_an_untrained_decoder_is_the_training_free_read_out():
+def test_an_untrained_decoder_is_the_fixed_rule():
     torch.manual_seed(0)
     given = episode()
     with torch.no_grad():

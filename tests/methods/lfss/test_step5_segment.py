@@ -1,4 +1,4 @@
-"""Step 5: the paper's decoder, and the read-out that needs no training."""
+"""Step 5: the paper's decoder, and the fixed rule that needs no training."""
 
 from __future__ import annotations
 

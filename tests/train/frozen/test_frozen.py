@@ -117,7 +117,7 @@ def test_every_preset_loads_from_the_models_folder(preset, models):
     assert evidence.shape == (1, vlm.dim, 28, 28)
     assert evidence.abs().max() <= 1.001
     assert [level.shape[1] for level in backbone(pixels)] == list(backbone.channels)
-    assert (vlm.familiarity("puppy"), vlm.familiarity("Sofa"), vlm.familiarity("zzz")) == (1, 1, 0)
+    assert (vlm.text_trust("puppy"), vlm.text_trust("Sofa"), vlm.text_trust("zzz")) == (1, 1, 0)
 
 
 def test_labels_cover_the_classes_that_show_them():

@@ -340,7 +340,7 @@ def test_training_stops_resumes_exports_and_loads(sampler: Sampler, tmp_path: Pa
     assert all(math.isfinite(float(row[name])) for row in rows for name in RECIPE.weights)
     exported.export(torch.load(folder / training.CHECKPOINT), model, {"cat": 0.9}, None)
     encoder = load_mini(model)
-    assert encoder.vlm.familiarity("kittens") == 0.9
+    assert encoder.vlm.text_trust("kittens") == 0.9
     assert json.loads((model / "config.json").read_text())["training"]["steps"] == 5
     dense, (features,) = encoder.encode(torch.rand(1, 3, 64, 64))
     assert dense.isfinite().all()

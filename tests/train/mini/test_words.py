@@ -94,12 +94,12 @@ def test_blocks_are_filled_and_all_else_is_left_alone() -> None:
 def test_the_command_keeps_results_and_writes_the_card(tmp_path, capsys) -> None:
     folder, result = tmp_path / "mini", tmp_path / "label-1.json"
     folder.mkdir()
-    readouts = ("initial", "refined", "prototype, true mask", "final", "final, edges", "all foreground")
+    masks = ("initial", "refined", "prototype, true mask", "final", "final, edges", "all foreground")
     row = {"iou": {"cat": 0.5, "dog": 0.6}, "miou": 0.55, "boundary_miou": 0.2}
     better = {"iou": {"cat": 0.7, "dog": 0.7}, "miou": 0.7, "boundary_miou": 0.3}
     result.write_text(json.dumps({
         "command": "python -m x", "settings": {"kind": "label"}, "shots": 1, "episodes": [24],
-        "mean": {**dict.fromkeys(readouts, row), "decoder, edges": better}, "presence_auc": 0.9,
+        "mean": {**dict.fromkeys(masks, row), "decoder, edges": better}, "presence_auc": 0.9,
     }))  # fmt: skip
     curve = tmp_path / "curve.json"
     curve.write_text(json.dumps({

@@ -30,7 +30,7 @@ def fold(tmp_path: Path) -> FoldData:
     entries = [{c: block(8 + 3 * i, 10 + 4 * i)} for c in (CAT, DOG, SHEEP) for i in range(4)]
     entries.append({CAT: (0, 0, 48, 96), DOG: (48, 0, 96, 96)})
     write_voc(tmp_path / "voc", {"trainaug": entries, "val": entries})
-    return open_fold("pascal", 1, tmp_path, tmp_path / "cache", knows=lambda c: True)
+    return open_fold("pascal", 1, tmp_path, tmp_path / "cache", is_known=lambda c: True)
 
 
 def test_base_and_novel_classes_are_those_of_the_fold_that_have_pictures(fold: FoldData) -> None:
@@ -42,11 +42,11 @@ def test_base_and_novel_classes_are_those_of_the_fold_that_have_pictures(fold: F
 
 
 def test_words_that_the_tower_does_not_know_are_left_out_and_said(tmp_path: Path, fold: FoldData) -> None:
-    again = open_fold("pascal", 1, tmp_path, tmp_path / "cache", knows=lambda c: c != "dog")
+    again = open_fold("pascal", 1, tmp_path, tmp_path / "cache", is_known=lambda c: c != "dog")
     assert again.base == ("sheep",)
     assert "dog (the text tower does not know the word)" in again.left_out
     with pytest.raises(InputError, match="nothing is left to test"):
-        open_fold("pascal", 0, tmp_path, tmp_path / "cache", knows=lambda c: True)
+        open_fold("pascal", 0, tmp_path, tmp_path / "cache", is_known=lambda c: True)
 
 
 def test_pictures_to_choose_by_are_of_base_classes_and_never_trained_on(fold: FoldData) -> None:
@@ -60,7 +60,7 @@ def test_pictures_to_choose_by_are_of_base_classes_and_never_trained_on(fold: Fo
 
 
 def test_strict_folds_show_no_pixel_of_a_novel_class(tmp_path: Path, fold: FoldData) -> None:
-    strict = open_fold("pascal", 1, tmp_path, tmp_path / "cache", knows=lambda c: True, strict=True)
+    strict = open_fold("pascal", 1, tmp_path, tmp_path / "cache", is_known=lambda c: True, strict=True)
     mixed = "trainaug_012"
     assert mixed in {p for pairs in fold.pairs() for p, _ in pairs}
     assert mixed not in {p for pairs in strict.pairs() for p, _ in pairs}
@@ -131,13 +131,13 @@ def test_class_names_compete_and_are_spelled_as_a_tower_knows_them() -> None:
             asked.extend(phrases)
             return torch.zeros(len(phrases), 2)
 
-        def familiarity(self, phrase: str) -> float:
+        def text_trust(self, phrase: str) -> float:
             return float(phrase == "tv monitor")
 
     tower = ClassNames(Tower(), ["tvmonitor", "cat", "dog"])  # type: ignore[arg-type]
     assert tower.competitors(["cat"]) == ("tvmonitor", "dog")
     tower.encode_text(["tvmonitor", "cat"])
     assert asked == ["tv monitor", "cat"]
-    assert tower.familiarity("tvmonitor") == 1
+    assert tower.text_trust("tvmonitor") == 1
     assert tower.presence == "a judge"
     assert spelled("aeroplane") == "airplane"

@@ -3,7 +3,7 @@
 Beside the final mask stand what the label alone gives (``initial``), what refinement makes of it
 (``refined``), what plain prototypes give, as PANet computes them, from the supports' true masks and from
 their pseudo masks, and a mask of everything. A method that does not beat these has shown nothing.
-Trained decoders are compared with the training-free read-out on the very same maps.
+Trained decoders are compared with the fixed rule on the very same maps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lfss.similarity import concat_levels, cosine_map, masked_average
 
 from ..data.encode import Mask, PreparedEpisode
 
-READOUTS = {
+MASKS = {
     "initial": "initial mask of the query",
     "refined": "refined mask of the query",
     "prototype, true mask": "plain prototypes of the supports' true masks",
@@ -40,14 +40,14 @@ READOUTS = {
 
 
 class Outcome(NamedTuple):
-    """One episode's masks by read-out, (H, W) bool each, and its presence score in [0, 1]."""
+    """One episode's masks by name, (H, W) bool each, and its presence score in [0, 1]."""
 
     masks: dict[str, Mask]
     presence: float
 
 
 @torch.inference_mode()
-def read_outs(
+def episode_masks(
     predictor: Predictor, given: PreparedEpisode, decoders: Mapping[str, Lfss] | None = None
 ) -> Outcome:
     """Segment one query in all the ways that are compared.
@@ -92,7 +92,7 @@ def prototype_masks(
     one, size = given.prepared, given.query.image.size
     true = [_shares(p.mask & ~p.ignore, ~p.mask & ~p.ignore, one.cells) for p in given.supports]
     device = one.encoded.known.device
-    inside, outside = (torch.from_numpy(np.stack(side))[None].to(device) for side in zip(*true))
+    inside, outside = (torch.from_numpy(np.stack(shares))[None].to(device) for shares in zip(*true))
     features = episode.query_features
     masks = {"prototype, true mask": nearest_prototype(one, features, inside, outside, size)}
     stage = predictor.method.stage_of("refined_mask") or predictor.method.stage_of("first_mask")
@@ -145,7 +145,7 @@ def nearest_prototype(
         size: (H, W) of the query in pixels.
 
     Returns:
-        (H, W) bool. Prototypes are means over the supports; a side that no support has is at cosine 0.
+        (H, W) bool. Prototypes are means over the supports; the cosine with one of no cells is 0.
     """
     support = concat_levels([level.flatten(0, 1) for level in prepared.encoded.supports.features])
     cells = concat_levels(query)
@@ -164,6 +164,6 @@ def enlarge(cells: Tensor, size: tuple[int, int]) -> npt.NDArray[np.float32]:
 
 def _shares(inside: Mask, outside: Mask, cells: tuple[int, int]) -> list[npt.NDArray]:
     return [
-        cv2.resize(side.astype(np.float32), cells[::-1], interpolation=cv2.INTER_AREA)
-        for side in (inside, outside)
+        cv2.resize(region.astype(np.float32), cells[::-1], interpolation=cv2.INTER_AREA)
+        for region in (inside, outside)
     ]

@@ -1,4 +1,4 @@
-"""Read-outs: supports as a person would mark them, and the masks that bound a claim."""
+"""The masks that are compared: supports as a person would mark them, and the masks that bound a claim."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lfss.labels import parse_label
 from lfss.predictor import Predictor
 from tests.fakes import preset, scene
 from train.data.encode import KINDS, AnnotatedPicture, PreparedEpisode, make_support
-from train.measure.readouts import READOUTS, enlarge, presence_without, read_outs
+from train.measure.masks import MASKS, enlarge, episode_masks, presence_without
 
 BOX = (60, 80, 180, 220)
 
@@ -53,8 +53,8 @@ def test_a_box_around_everything_is_no_box() -> None:
 def test_a_plain_scene_is_segmented_by_every_readout_that_looks(predictor: Predictor, kind: str) -> None:
     support, query = marked(0), marked(1, box=(30, 40, 150, 200))
     prepared = predictor.prepare(parse_label("red"), [make_support(support, kind, seed=0)])
-    outcome = read_outs(predictor, PreparedEpisode(prepared, [support], query))
-    assert list(outcome.masks) == list(READOUTS)
+    outcome = episode_masks(predictor, PreparedEpisode(prepared, [support], query))
+    assert list(outcome.masks) == list(MASKS)
     for name, mask in outcome.masks.items():
         assert mask.shape == query.mask.shape
         assert mask.dtype == np.bool_
@@ -66,7 +66,7 @@ def test_a_plain_scene_is_segmented_by_every_readout_that_looks(predictor: Predi
 def test_readouts_are_the_predictors_own(predictor: Predictor) -> None:
     support, query = marked(0), marked(1)
     prepared = predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)])
-    outcome = read_outs(predictor, PreparedEpisode(prepared, [support], query))
+    outcome = episode_masks(predictor, PreparedEpisode(prepared, [support], query))
     for name, snap in (("final", False), ("final, edges", True)):
         own = predictor.predict(prepared, query.image, assume_present=True, snap=snap).mask
         np.testing.assert_array_equal(outcome.masks[name], own)
@@ -75,7 +75,7 @@ def test_readouts_are_the_predictors_own(predictor: Predictor) -> None:
 def test_prototypes_equal_a_plain_loop(predictor: Predictor) -> None:
     supports, query = [marked(0), marked(2, box=(0, 0, 100, 100))], marked(1)
     prepared = predictor.prepare(parse_label("red"), [make_support(s, "label", seed=0) for s in supports])
-    outcome = read_outs(predictor, PreparedEpisode(prepared, supports, query))
+    outcome = episode_masks(predictor, PreparedEpisode(prepared, supports, query))
     sides = []
     for of_object in (True, False):
         means = []
@@ -99,5 +99,5 @@ def test_prototypes_equal_a_plain_loop(predictor: Predictor) -> None:
 def test_presence_is_lower_where_the_object_is_not(predictor: Predictor) -> None:
     support = marked(0)
     prepared = predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)])
-    outcome = read_outs(predictor, PreparedEpisode(prepared, [support], marked(1)))
+    outcome = episode_masks(predictor, PreparedEpisode(prepared, [support], marked(1)))
     assert presence_without(predictor, prepared, marked(3, colour="blue").image) < outcome.presence
