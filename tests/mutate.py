@@ -61,7 +61,7 @@ TESTS: dict[str, list[str]] = {
     "lfss/storage": _WORKSPACE,
     "lfss/support.py": ["tests/test_predictor.py", "tests/test_class_file.py"],
     "lfss/text.py": ["tests/test_text_input.py"],
-    "lfss/workspace.py": _WORKSPACE,
+    "lfss/workspace": _WORKSPACE,
 }
 
 # Imported before the children are forked, so that none of them pays for it.
