@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 BEST = 0.02  # share of the cells that count as the best ones
@@ -19,7 +20,7 @@ class Judge:
 
     Attributes:
         weight: (V, 2), for the log odds of the whole picture and for the mean log odds of the concept's own
-            best cells. A row of zeros: this concept was not learnt.
+            best cells; none is negative. A row of zeros: this concept was not learnt.
         bias: (V,).
     """
 
@@ -35,14 +36,36 @@ class Judge:
 
         Args:
             whole: (B,) log odds that the picture shows it.
-            cells: (B, h, w) log odds of each cell.
+            cells: (B, h, w) log odds of each cell, as ``lift`` makes them.
             concept: its number.
 
         Returns:
             (B,).
         """
-        weight = self.weight[concept]
-        return (weight[0] * whole + weight[1] * best_cells(cells) + self.bias[concept]).sigmoid()
+        weight, best = self.weight[concept], best_cells(cells)
+        said = weight[0] * whole + weight[1] * best + self.bias[concept]
+        # With b the best cells before ``lift`` and J(b) the judgement, a line that rises with b: where J(b) <= b,
+        # nothing was raised and J(b) is asked for; elsewhere the best cells are J(b) now, and J(J(b)) > J(b).
+        return torch.minimum(said, best).sigmoid()
+
+    def lift(self, whole: Tensor, cells: Tensor) -> Tensor:
+        """Raise each concept's cells until its best ones are as sure as the judgement of the picture.
+
+        A concept with few masks in training has cells that are too low nearly everywhere, though the picture
+        as a whole is known to show it. All its cells are raised alike, never lowered; concepts that were not
+        learnt stay.
+
+        Args:
+            whole: (B, V) log odds that the picture shows each concept.
+            cells: (B, V, h, w) log odds of each cell.
+
+        Returns:
+            (B, V, h, w).
+        """
+        best = best_cells(cells)  # (B, V)
+        said = self.weight[:, 0] * whole + self.weight[:, 1] * best + self.bias  # (B, V)
+        missing = (said - best).clamp_min(0) * self.weight.any(1)  # (B, V)
+        return cells + missing[..., None, None]
 
 
 def best_cells(logits: Tensor) -> Tensor:

@@ -52,7 +52,17 @@ class MiniText:
     @torch.no_grad()
     def encode_dense(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, D, H/16, W/16)."""
-        return dense_cells(self.network(pixels))
+        return self.cells(self.network(pixels))
+
+    def cells(self, maps: Maps) -> Tensor:
+        """(B, V + dim, h, w): log odds of each concept in each cell, raised as far as the judge of presence asks
+        for, and the class token of the whole picture behind them."""
+        h, w = maps.concepts.shape[-2:]
+        odds = log_odds(maps.concepts)  # (B, V, h, w)
+        if self.judge is not None:
+            odds = self.judge.lift(self.network.shown(maps.whole), odds)
+        whole = maps.whole[:, :, None, None].expand(-1, -1, h, w)  # (B, dim, h, w)
+        return torch.cat((odds, whole), 1)
 
     def text_trust(self, phrase: str) -> float:
         """The concept's trust; less for a kind of it ("beagle" for dog); 0 for an unknown word."""
@@ -126,14 +136,7 @@ class MiniEncoder:
             (B, D, h, w) and one (B, match_dim, h, w), at stride 16.
         """
         maps = self.network(pixels)
-        return dense_cells(maps), (maps.match,)
-
-
-def dense_cells(maps: Maps) -> Tensor:
-    """(B, V + dim, h, w): log odds of each concept in each cell, and the class token behind them."""
-    h, w = maps.concepts.shape[-2:]
-    whole = maps.whole[:, :, None, None].expand(-1, -1, h, w)
-    return torch.cat((log_odds(maps.concepts), whole), 1)
+        return self.vlm.cells(maps), (maps.match,)
 
 
 def mini_config(network: Mini, vocabulary: Vocabulary) -> dict[str, object]:

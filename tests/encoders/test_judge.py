@@ -28,7 +28,7 @@ def network() -> Mini:
 
 def judge() -> Judge:
     """Knows dog and lion."""
-    weight = noise(4, 2)
+    weight = noise(4, 2).abs()
     weight[[0, 2]] = 0
     return Judge(weight, noise(4, seed=1))
 
@@ -49,8 +49,30 @@ def test_the_judge_is_a_logistic_regression_on_the_whole_picture_and_the_best_ce
     found = made(whole, logits, 1)
     for b in range(2):
         w = made.weight[1].tolist()
-        total = w[0] * float(whole[b]) + w[1] * float(best_cells(logits)[b]) + float(made.bias[1])
+        best = float(best_cells(logits)[b])
+        total = min(best, w[0] * float(whole[b]) + w[1] * best + float(made.bias[1]))
         assert float(found[b]) == pytest.approx(1 / (1 + math.exp(-total)), abs=1e-5)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.6, 1.0, 1.7])
+def test_raised_cells_give_the_same_judgement_as_those_before(slope):
+    """The judge reads the cells after ``lift``; what it says must be what it says of the network's own."""
+    made = Judge(torch.tensor([[0.5, slope]]).expand(40, 2), noise(40, seed=3))
+    whole, odds = 3 * noise(2, 40, seed=4), 3 * noise(2, 40, 5, 6, seed=5)
+    lifted = made.lift(whole, odds)
+    said = (0.5 * whole + slope * best_cells(odds) + made.bias).sigmoid()  # (2, 40)
+    found = torch.stack([made(whole[:, c], lifted[:, c], c) for c in range(40)], 1)
+    torch.testing.assert_close(found, said, atol=1e-5, rtol=1e-4)
+
+
+def test_cells_are_raised_alike_until_the_best_are_as_sure_as_the_judge_and_never_lowered():
+    made = Judge(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]), torch.tensor([0.5, 0.5, 9.0]))
+    odds = noise(1, 3, 5, 6)
+    lifted = made.lift(torch.tensor([[4.0, -9.0, 4.0]]), odds)
+    assert best_cells(lifted)[0, 0] == pytest.approx(4.5, abs=1e-5)
+    raised = (lifted - odds)[0, 0]
+    torch.testing.assert_close(raised, raised[:1, :1].expand(5, 6))
+    torch.testing.assert_close(lifted[:, 1:], odds[:, 1:])  # judged absent; not learnt
 
 
 def test_it_reads_the_class_token_and_the_words_own_cells(network):
@@ -60,6 +82,16 @@ def test_it_reads_the_class_token_and_the_words_own_cells(network):
     expected = made(network.shown(dense[:, 4:, 0, 0])[:, 1], dense[:, 1], 1)
     found = MiniText(network, WORDS, made).presence(["dog"], dense)
     torch.testing.assert_close(found, expected)
+
+
+def test_both_ways_to_the_cells_raise_them(network):
+    pixels = noise(1, 3, 32, 48).sigmoid()
+    plain = MiniEncoder(network, WORDS).encode(pixels)[0]
+    sure = Judge(torch.zeros(4, 2).index_fill_(0, torch.tensor([1]), 1e-3), torch.full((4,), 8.0))
+    raised = MiniEncoder(network, WORDS, sure)
+    torch.testing.assert_close(raised.encode(pixels)[0], raised.vlm.encode_dense(pixels))
+    moved = (raised.encode(pixels)[0] - plain).flatten(2).amax(2)[0]
+    assert moved[1] > 1 and moved[[0, 2, 3]].abs().max() < 1e-6 and moved[4:].abs().max() < 1e-6
 
 
 def test_the_surest_of_several_names_counts(network):

@@ -1,6 +1,7 @@
 """How well mini knows each word, on photos it was not trained on: outlines, and presence.
 
-A word's mask is what the product starts from: the cells whose log odds are above 0. Presence is the
+A word's mask is what the product starts from: the cells whose log odds, raised as the judge of presence
+asks for (``Judge.lift``), are above 0. Presence is the
 product's too: the judge's (``train.mini.presence``) where there is one, else the best cells.
 """
 
@@ -79,6 +80,7 @@ def score_words(
     for i, (known, seen) in enumerate(zip(photos, looks)):
         assert known.mask is not None
         sure[i] = presence_of(judge, seen).numpy()
+        odds = seen.odds if judge is None else judge.lift(seen.whole[None], seen.odds)
         target = torch.from_numpy(known.mask)
         for number in known.complete:
             right = target == number
@@ -86,7 +88,7 @@ def score_words(
                 state[i, number] = 0
             elif right.float().mean() > SHOWN:
                 state[i, number] = 1
-                large = F.interpolate(seen.odds[:, number, None], (SIDE, SIDE), mode="bilinear")[0, 0]
+                large = F.interpolate(odds[:, number, None], (SIDE, SIDE), mode="bilinear")[0, 0]
                 found, valid = large > 0, target != UNKNOWN
                 sums[:, number] += int((valid & found & right).sum()), int((valid & (found | right)).sum())
     return {
