@@ -44,8 +44,9 @@ class Judge:
         """
         weight, best = self.weight[concept], best_cells(cells)
         said = weight[0] * whole + weight[1] * best + self.bias[concept]
-        # With b the best cells before ``lift`` and J(b) the judgement, a line that rises with b: where J(b) <= b,
-        # nothing was raised and J(b) is asked for; elsewhere the best cells are J(b) now, and J(J(b)) > J(b).
+        # With b the best cells before ``lift`` and J(b) the judgement, a line that rises with b: where
+        # J(b) <= b, nothing was raised and J(b) is asked for; elsewhere the best cells are J(b) now, and
+        # J(J(b)) > J(b).
         return torch.minimum(said, best).sigmoid()
 
     def lift(self, whole: Tensor, cells: Tensor) -> Tensor:

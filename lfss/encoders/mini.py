@@ -55,8 +55,12 @@ class MiniText:
         return self.cells(self.network(pixels))
 
     def cells(self, maps: Maps) -> Tensor:
-        """(B, V + dim, h, w): log odds of each concept in each cell, raised as far as the judge of presence asks
-        for, and the class token of the whole picture behind them."""
+        """What a pass through the network gives as dense cells.
+
+        Returns:
+            (B, V + dim, h, w): log odds of each concept in each cell, raised as far as the judge of presence
+            asks for, and the class token of the whole picture behind them.
+        """
         h, w = maps.concepts.shape[-2:]
         odds = log_odds(maps.concepts)  # (B, V, h, w)
         if self.judge is not None:
