@@ -26,13 +26,17 @@ _MODULE_OF = {
     "Prepared": "prepared",
     "Stage": "stages",
     "Support": "support",
+    "from_detections": "detections",
     "parse_label": "labels",
     "read_image": "images",
+    "to_detections": "detections",
 }
 
 __all__ = [*_MODULE_OF, "__version__"]
 
 if TYPE_CHECKING:
+    from .detections import from_detections as from_detections
+    from .detections import to_detections as to_detections
     from .drafts import Draft as Draft
     from .errors import LfssError as LfssError
     from .images import Image as Image

@@ -72,7 +72,7 @@ def test_the_metadata_says_what_it_is_and_whom_nobody_has_to_guess(wheel):
     assert about["Version"] == lfss.__version__
     assert about["License-Expression"] == "Apache-2.0"
     assert about["Author"] == "LFSS Studio contributors"
-    assert set(about.get_all("Provides-Extra")) == {"app", "heic", "scale", "train"}
+    assert set(about.get_all("Provides-Extra")) == {"app", "heic", "scale", "supervision", "train"}
     assert not any(r.startswith("gradio") and "extra" not in r for r in about.get_all("Requires-Dist"))
 
 

@@ -20,6 +20,7 @@ class Readers:
     def __init__(self, python: Path, work: Path):
         self.out = work / "masks.npz"
         settings = os.environ | {"QT_QPA_PLATFORM": "offscreen", "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+        settings |= {"YOLO_CONFIG_DIR": str(work), "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
         self.log = (work / "readers.log").open("wb")
         self.process = subprocess.Popen(
             [python, HERE / "readers.py"],

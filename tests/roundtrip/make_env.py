@@ -18,7 +18,9 @@ import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LABELME = "labelme==6.3.1"
+# Installed without what they declare: labelme wants onnxruntime for its AI tools, ultralytics wants torch,
+# which its reader takes from the program's own environment (see readers.py). Reading needs no more.
+BARE = ("labelme==6.3.1", "ultralytics==8.4.190")
 
 
 class NoEnvironment(Exception):
@@ -54,8 +56,7 @@ def make() -> Path:
             shutil.rmtree(stamp.parent, ignore_errors=True)
             venv.create(stamp.parent, with_pip=True)
             _install(python, "--only-binary", ":all:", "-r", str(HERE / "readers.txt"))
-            # labelme declares onnxruntime and more for its AI tools; reading files needs none of them.
-            _install(python, "--no-deps", LABELME)
+            _install(python, "--no-deps", *BARE)
             stamp.write_text(_wanted())
     return find()
 
@@ -67,7 +68,7 @@ def _places() -> tuple[Path, Path]:
 
 
 def _wanted() -> str:
-    return hashlib.sha256((HERE / "readers.txt").read_bytes() + LABELME.encode()).hexdigest()
+    return hashlib.sha256((HERE / "readers.txt").read_bytes() + " ".join(BARE).encode()).hexdigest()
 
 
 def _install(python: Path, *what: str) -> None:

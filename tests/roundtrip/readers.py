@@ -2,7 +2,7 @@
 
 Reads one request a line from standard input, a JSON object with ``check`` (a function below), its
 arguments, and ``out``, where the masks found go. Answers with a line: what was found about each mask,
-in the order of the file. Nothing of the program under test is imported here.
+in the order of the file. Nothing of the program under test is imported here, but for one reader.
 """
 
 from __future__ import annotations
@@ -98,6 +98,26 @@ def _detections(dataset):
             yield {"picture": Path(path).name, "label": label}, found.mask[index]
 
 
+def supervision_detections(folder: Path, program: str, example: str, site: str):
+    """Drafts through ``supervision.Detections`` and back, by the lines that the documentation shows.
+
+    Here alone the program under test is imported, since it makes the objects of the package.
+    """
+    sys.path += [program, site]
+    from lfss.drafts import Draft
+    from lfss.images import read_image
+
+    image = read_image(folder / "photo.png")
+    with np.load(folder / "masks.npz") as masks:
+        drafts = [Draft(image.name, image.digest, k, m, score=0.8) for k, m in masks.items()]
+    names: dict = {"drafts": drafts, "image": image}
+    exec(example, names)
+    for row in names["detections"]:
+        yield {"picture": "out", "label": row[5]["class_name"], "confidence": float(row[2])}, row[1]
+    for draft in names["drafts"]:
+        yield {"picture": "back", "label": draft.label, "status": draft.status}, draft.mask
+
+
 def label_studio(folder: Path):
     from label_studio_sdk.converter.brush import decode_rle
     from label_studio_sdk.label_interface import LabelInterface
@@ -180,6 +200,29 @@ def _size_of(data: bytes) -> tuple[int, int]:
 
     with Image.open(io.BytesIO(data)) as picture:
         return picture.size[::-1]
+
+
+def ultralytics_yolo(folder: Path, site: str, started: str):
+    """As training reads it, started in another folder than the data set's."""
+    import os
+
+    with _torchvision(site):
+        from ultralytics.data.dataset import YOLODataset
+        from ultralytics.data.utils import check_det_dataset, polygon2mask
+
+        here = Path.cwd()
+        os.chdir(started)
+        try:
+            data = check_det_dataset(str(folder / "data.yaml"), autodownload=False)
+        finally:
+            os.chdir(here)
+        dataset = YOLODataset(img_path=data["train"], data=data, task="segment", imgsz=64)
+        for label in dataset.labels:
+            name, size = Path(label["im_file"]).name, label["shape"]
+            yield {"listed": name, "size": list(size)}, None
+            for number, outline in zip(label["cls"][:, 0], label["segments"], strict=True):
+                points = (outline * (size[1], size[0])).reshape(1, -1)
+                yield {"picture": name, "label": data["names"][int(number)]}, polygon2mask(size, points)
 
 
 def torchvision_coco(folder: Path, site: str):

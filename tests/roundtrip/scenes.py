@@ -84,7 +84,7 @@ def hard_scene(folder: Path) -> list[Draft]:
 @st.composite
 def masks(draw: st.DrawFn) -> np.ndarray:
     """Masks of many shapes: noise, blobs, lines, rectangles with holes, full and nearly empty ones."""
-    size = draw(st.integers(8, 56)), draw(st.integers(8, 56))
+    size = draw(st.integers(10, 56)), draw(st.integers(10, 56))  # ultralytics takes no smaller pictures
     seed = draw(st.integers(0, 2**16))
     kind = draw(st.sampled_from(("noise", "blob", "rough", "strokes", "boxes", "full", "speck")))
     random = np.random.default_rng(seed)
@@ -115,6 +115,13 @@ def random_scene(folder: Path, drawn: list[np.ndarray]) -> list[Draft]:
         PilImage.new("RGB", mask.shape[::-1], (place, 0, 0)).save(path)
         scene.append(Draft(path.name, "", "thing", mask, score=0.5, image_path=path))
     return scene
+
+
+def site_packages() -> str:
+    """Where the packages of the program lie, for readers that need its torch."""
+    import PIL
+
+    return str(Path(PIL.__file__).parent.parent)
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:

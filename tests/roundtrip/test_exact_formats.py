@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PilImage
-from scenes import MACHINE, ODD, Found, hard_scene, masks, random_scene
+from scenes import MACHINE, ODD, Found, hard_scene, masks, random_scene, site_packages
 from test_polygon_formats import POLYGONS
 
 from lfss.annotations import FORMATS, coco
@@ -208,12 +208,6 @@ def test_turned_photos_have_the_size_that_readers_see(readers, tmp_path: Path) -
         if "size" in f.facts
     }
     assert sizes["turned.jpg"] == [96, 128]
-
-
-def site_packages() -> str:
-    import PIL
-
-    return str(Path(PIL.__file__).parent.parent)
 
 
 def test_torchvision_loads_coco_with_its_pictures(readers, tmp_path: Path) -> None:

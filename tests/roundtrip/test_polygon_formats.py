@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scenes import Found, hard_scene, iou, large_parts, masks, random_scene
+from scenes import Found, hard_scene, iou, large_parts, masks, random_scene, site_packages
 
 from lfss.annotations import FORMATS
 from lfss.annotations.plan import plan_export
@@ -26,6 +26,7 @@ POLYGONS = [
     ("labelstudio", {"shapes": "polygon", "prefix": ""}, "label_studio_coco", {}, False),
     ("labelme", {"shapes": "polygon"}, "labelme", {}, False),
     ("yolo", {}, "supervision_yolo", {}, False),
+    ("yolo", {}, "ultralytics_yolo", {"site": site_packages(), "started": "/"}, False),
 ]
 
 
