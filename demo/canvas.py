@@ -1,6 +1,6 @@
 """The canvas: a picture and a mask that a person draws on it, in the browser, saved as it is drawn.
 
-``assets/canvas.js`` draws; this module makes the component, sends it a task, and reads what comes back. A
+``assets/canvas*.js`` draw; this module makes the component, sends it a task, and reads what comes back. A
 mask travels as a small grey PNG: 255 is object, 128 is "not the object" (only where supports are marked), 0
 says nothing. It has the size of the picture as it is shown, at most 1,024 pixels long, and only what
 differs from the mask that was sent is brought to the picture's own size: fine borders elsewhere stay.
@@ -26,10 +26,12 @@ from PIL import UnidentifiedImageError
 
 from lfss.errors import InputError, LfssError
 
-from .views import CANVAS_SIDE, resized
+from .views import CANVAS_SIDE, OTHER_BRUSH, resized
 
 ASSETS = Path(__file__).parent.parent / "assets"
 MAX_MASK_BYTES = 4 * CANVAS_SIDE * CANVAS_SIDE  # of a mask that comes back, as text
+MAX_POINTS = 400  # in one question; a stroke is many points. canvas_ask.js sends no more
+SCRIPTS = ("canvas.js", "canvas_link.js", "canvas_ask.js", "canvas_input.js")  # one scope, in this order
 _PREFIX = "data:image/png;base64,"
 
 # Icons are lines on a 24 x 24 grid. A name, a key and a sentence for each tool.
@@ -89,9 +91,10 @@ class Task:
         version: changes whenever the page must load the mask again.
         photo: address of the picture as it is shown.
         width, height: of that picture, in pixels.
+        colour: of the object, as ``#rrggbb``.
         mask: data address of the mask, or empty.
         others: data address of the other classes' masks as a picture with alpha, or empty.
-        colour: of the class, as ``#rrggbb``.
+        beside: colour of "not the object" and of what is cut.
         marks: supports are marked, so "not the object" can be drawn too.
         asks: the model can be asked with points.
         hint: a line under the picture.
@@ -103,9 +106,10 @@ class Task:
     photo: str
     width: int
     height: int
+    colour: str
     mask: str = ""
     others: str = ""
-    colour: str = "#0072b2"
+    beside: str = OTHER_BRUSH
     marks: bool = False
     asks: bool = False
     hint: str = ""
@@ -146,7 +150,7 @@ def build_canvas(*, save: SaveMask, ask: AskModel | None = None, elem_id: str) -
         value=None,
         html_template=_template(),
         css_template=(ASSETS / "canvas.css").read_text(encoding="utf-8"),
-        js_on_load=(ASSETS / "canvas.js").read_text(encoding="utf-8"),
+        js_on_load="\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[save_mask, ask_model],
         apply_default_css=False,
         elem_id=elem_id,
@@ -174,13 +178,15 @@ def _answer(work: Callable[[], str], name: str) -> dict[str, str]:
 
 
 def checked_points(points: Any) -> list[tuple[float, float, bool]]:
-    """Points from the browser; raises InputError unless each is three numbers within range."""
+    """Points from the browser; raises InputError unless there are some, each three numbers within range."""
+    if not isinstance(points, list) or len(points) > MAX_POINTS:
+        raise InputError(f"Between one and {MAX_POINTS} points can be used. Drop some marks.")
     try:
         checked = [(float(x), float(y), bool(inside)) for x, y, inside in points]
     except (TypeError, ValueError) as error:
         raise InputError("A point needs x, y and whether it lies on the object.") from error
-    if len(checked) > 200 or not all(0 <= x <= 1 and 0 <= y <= 1 for x, y, _ in checked):
-        raise InputError("At most 200 points can be used, and each must lie in the picture.")
+    if not checked or not all(0 <= x <= 1 and 0 <= y <= 1 for x, y, _ in checked):
+        raise InputError("Mark the object first; each mark must lie in the picture.")
     return checked
 
 
@@ -271,7 +277,9 @@ def _template() -> str:
         f'<div class="lc"><div class="lc-tools" role="toolbar" aria-label="Drawing tools">'
         f'<div class="lc-group">{tools}</div>{bars}</div>'
         f'<div class="lc-stage"><canvas class="lc-view" tabindex="0" aria-label="{label}"></canvas></div>'
-        '<div class="lc-foot"><span class="lc-note" role="status"></span><label>Mask '
-        '<input class="lc-opacity" type="range" min="10" max="100" value="50" '
-        'aria-label="How opaque the mask is"></label></div></div>'
+        '<div class="lc-foot"><span class="lc-note" role="status"></span><span class="lc-offer">'
+        '<button type="button" data-do="keep">Keep (Enter)</button>'
+        '<button type="button" data-do="drop">Drop (Esc)</button></span><label>Mask '
+        '<input class="lc-opacity" type="range" min="0" max="1" step="0.05" value="0.45" '
+        'aria-label="How opaque the mask is; at 0 its outline alone"></label></div></div>'
     )

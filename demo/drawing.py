@@ -33,7 +33,7 @@ def draft_task(session: Session, key: str, draft: Draft) -> dict[str, Any] | Non
     name = f"{DRAFT}:{draft.image_digest}:{draft.label}"
     task = Task(
         key, name, version_of(name, small), views.data_url(pixels), pixels.shape[1], pixels.shape[0],
-        mask=encode_mask(small), hint="Drawn strokes are saved as you go.",
+        views.DRAFT_COLOUR, mask=encode_mask(small), asks=True, hint="Drawn strokes are saved as you go.",
     )  # fmt: skip
     return task_value(task)
 
@@ -53,7 +53,7 @@ def support_task(session: Session, key: str, index: int) -> dict[str, Any] | Non
     name = f"{SUPPORT}:{item.picture.digest}:{session.classes.chosen.number}"
     task = Task(
         key, name, version_of(name, small), views.data_url(pixels), pixels.shape[1], pixels.shape[0],
-        mask=encode_mask(small), marks=True, hint=MARK_HINT,
+        views.OBJECT_BRUSH, mask=encode_mask(small), marks=True, hint=MARK_HINT,
     )  # fmt: skip
     return task_value(task)
 

@@ -61,8 +61,8 @@ def viewed_label(session: Session) -> Any:
     )
 
 
-def shown_result(session: Session, threshold: float, opacity: float) -> tuple[Any, str]:
-    """The current picture with its mask at a threshold, and a line about it."""
+def shown_result(session: Session, threshold: float, opacity: float) -> tuple[str | None, str]:
+    """A file of the current picture with its mask at a threshold, and a line about it."""
     result = session.result(session.current)
     if result is None or session.current is None:
         return None, views.notes(["The result will be here: add a label, supports and pictures, then Run."])
@@ -72,7 +72,8 @@ def shown_result(session: Session, threshold: float, opacity: float) -> tuple[An
     there = f"{p.presence:.0%} sure that '{p.label.text}' is there"
     line = f"{image.name} · mask covers {mask.mean():.1%} · {there} · {p.seconds:.2f} s"
     more = "" if result.present else "The model says the object is not in this picture, so the mask is empty."
-    return views.shown_mask(image.pixels, mask, opacity=opacity), views.notes([line, more], kind="facts")
+    picture = session.file_of(views.shown_mask(image.pixels, mask, opacity=opacity))
+    return picture, views.notes([line, more], kind="facts")
 
 
 def query_cards(session: Session, digest: str, stages: Any) -> str:
@@ -92,7 +93,7 @@ def build_result() -> ResultView:
     """Lay out the result."""
     label = gr.Radio([], label="Result of", visible=False, elem_id="viewed-label")
     result = gr.Image(
-        label="Result", format="jpeg", interactive=False, height=460, elem_id="result",
+        label="Result", interactive=False, height=460, elem_id="result",
         alt_text="The picture with the mask over it", buttons=["download", "fullscreen"],
     )  # fmt: skip
     facts = gr.HTML(elem_id="facts", padding=False)

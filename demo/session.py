@@ -25,7 +25,7 @@ from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
 from .items import PictureFile, ScreenPicture, SupportItem
 from .memory import FREE_SIDE, opened
 from .uploads import Upload, take
-from .views import shown_mask, shrunk, write_jpeg
+from .views import jpeg_file, shown_mask, shrunk, write_jpeg
 
 __all__ = ["MAX_SUPPORTS", "PictureFile", "ScreenPicture", "Session", "Settings", "SupportItem"]
 
@@ -252,6 +252,10 @@ class Session:
             with self.picture(digest).opened() as image:
                 self._keep_small(digest, image)
         return read_image(path).pixels
+
+    def file_of(self, pixels: npt.NDArray[np.uint8]) -> str:
+        """A file of a picture, (h, w, 3), for a component of the page."""
+        return str(jpeg_file(self.folder / "shown", pixels))
 
     def thumbnail(self, digest: str, mask: npt.NDArray[np.bool_], version: str) -> Path:
         """A small picture with a mask over it, as a file; written once for each version of the mask."""

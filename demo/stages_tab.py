@@ -64,7 +64,7 @@ class StagesTab:
         return {
             self.label: viewed_label(session),
             self.picture: gr.update(choices=choices, value=session.current),
-            self.before: gr.update(value=pair, label=label),
+            self.before: gr.update(value=tuple(map(session.file_of, pair)), label=label),
             self.presence: views.notes([line, *more], kind="facts"),
             self.cards: stage_cards(p.stages, shown, supports),
         }
@@ -134,7 +134,7 @@ def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
         presence = gr.HTML(padding=False, elem_id="presence")
         with gr.Row():
             before = gr.ImageSlider(
-                label="Before and after", format="jpeg", interactive=False,
+                label="Before and after", interactive=False,
                 height=380, elem_id="before-after", max_height=380,
             )  # fmt: skip
         cards = gr.HTML(padding=False, elem_id="stage-cards", elem_classes="lfss-wide")

@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-import numpy.typing as npt
 
 from lfss.errors import LfssError
 from lfss.images import SUFFIXES
@@ -89,10 +88,11 @@ def word_notes(service: Service, label: str, not_words: str) -> str:
     return views.notes(lines, kind="warning")
 
 
-def support_pictures(session: Session) -> list[tuple[npt.NDArray[np.uint8], str]]:
-    """Each support with its marks and, in pink, what the model takes from it."""
+def support_pictures(session: Session) -> list[tuple[str, str]]:
+    """A file and a caption for each support, with its marks and, in pink, what the model takes from it."""
     pictures = [
-        (shown.image.pixels, f"{shown.image.name} · saved") for shown in session.class_pictures.values()
+        (session.file_of(shown.image.pixels), f"{shown.image.name} · saved")
+        for shown in session.class_pictures.values()
     ]
     for i, item in enumerate(session.supports):
         pixels = views.shrunk(session.shown(item.picture.digest).pixels, 400)
@@ -102,7 +102,7 @@ def support_pictures(session: Session) -> list[tuple[npt.NDArray[np.uint8], str]
         if i < len(session.readings):
             pixels = views.shown_mask(pixels, session.readings[i], opacity=0.3)
         agrees = f"agrees {session.agreements[i]:.2f} · " if i < len(session.agreements) else ""
-        pictures.append((pixels, f"{agrees}{item.note} · {item.picture.name}"))
+        pictures.append((session.file_of(pixels), f"{agrees}{item.note} · {item.picture.name}"))
     return pictures
 
 
@@ -175,7 +175,7 @@ def build_supports(service: Service, sessions: Sessions, session_id: gr.State) -
             show_label=False,
         )  # fmt: skip
     gallery = gr.Gallery(
-        label="Supports", columns=3, height="auto", allow_preview=False, object_fit="contain", format="jpeg",
+        label="Supports", columns=3, height="auto", allow_preview=False, object_fit="contain",
         elem_id="support-gallery", interactive=False, buttons=[],
     )  # fmt: skip
     notes = gr.HTML(elem_id="support-notes", padding=False)

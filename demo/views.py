@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
+import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from lfss.figures import OBJECT_COLOR, Pixels, overlay
 
 CANVAS_SIDE = 1024  # pixels; the longer side of a picture that is drawn on
 OBJECT_BRUSH, OTHER_BRUSH = "#0072B2", "#E69F00"  # blue and orange: apart in every kind of colour vision
+DRAFT_COLOUR = "#{:02x}{:02x}{:02x}".format(*OBJECT_COLOR)  # the same wherever a mask is shown
+MAX_FILES, COPIED_AFTER = (
+    100,
+    60.0,
+)  # pictures that a session shows; seconds until Gradio has surely copied one
 
 Mask = npt.NDArray[np.bool_]
 
@@ -63,6 +71,27 @@ def data_url(pixels: Pixels) -> str:
 def write_jpeg(path: Path, pixels: Pixels) -> None:
     """Write a picture that is only looked at, atomically."""
     write_atomic(path, _jpeg(pixels), sync=False)
+
+
+def jpeg_file(folder: Path, pixels: Pixels) -> Path:
+    """A file of a picture that is only looked at, in a folder that keeps the latest ``MAX_FILES``.
+
+    A component that is given arrays makes Gradio write its file anew each time, also while a browser is
+    reading the very same one. These files are named after their pixels and written once.
+    """
+    shape = repr(pixels.shape).encode()
+    name = hashlib.blake2b(np.ascontiguousarray(pixels).tobytes() + shape, digest_size=16).hexdigest()
+    path = folder / f"{name}.jpg"
+    folder.mkdir(exist_ok=True)
+    if path.exists():
+        os.utime(path)  # it is among the latest again
+        return path
+    write_jpeg(path, pixels)
+    files = sorted((file.stat().st_mtime, file) for file in folder.glob("*.jpg"))
+    for seen, file in files[:-MAX_FILES]:
+        if time.time() - seen > COPIED_AFTER:
+            file.unlink(missing_ok=True)
+    return path
 
 
 def _jpeg(pixels: Pixels) -> bytes:

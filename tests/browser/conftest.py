@@ -53,7 +53,7 @@ def page(browser, served: Served) -> Iterator:
     errors: list[str] = []
     own = (served.url, "data:", "blob:")
     page.on("request", lambda r: None if r.url.startswith(own) else strangers.append(r.url))
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("console", lambda m: errors.append(f"{m.text} {m.location}") if m.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.set_default_timeout(1000 * PATIENCE)
     page.goto(served.url)

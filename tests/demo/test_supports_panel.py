@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+
 from demo import example
 from demo.saved_class import load_class, save_class
 from demo.supports_panel import (
@@ -16,8 +20,20 @@ def test_the_model_says_what_it_takes_from_each_support(service, session, photo)
     assert look(service, session) == []
     assert session.readings[0].any()
     assert min(session.agreements) > 0.5
-    (_, caption), _ = support_pictures(session)
+    (file, caption), _ = support_pictures(session)
     assert caption.startswith("agrees ")
+    assert Path(file).is_relative_to(session.folder)
+
+
+def test_a_picture_that_is_shown_again_is_not_written_again(service, session, photo):
+    """A browser may be reading it."""
+    session.add_supports([photo("a.png", seed=1)])
+    (first, _), *_ = support_pictures(session)
+    Path(first).write_bytes(b"is being read")
+    assert support_pictures(session)[0][0] == first
+    assert Path(first).read_bytes() == b"is being read"
+    session.mark(0, np.zeros(session.supports[0].picture.size, np.int8), "mask")
+    assert support_pictures(session)[0][0] != first
 
 
 def test_a_support_that_hurts_is_named(service, session, photo):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,18 @@ from demo import views
 @pytest.mark.parametrize("size", [(40, 60), (1024, 700), (3000, 2000)])
 def test_nothing_longer_than_1024_pixels_is_drawn_on(size):
     assert max(views.shrunk(np.zeros((*size, 3), np.uint8)).shape) == min(1024, max(size))
+
+
+def test_a_session_keeps_the_latest_pictures_that_it_has_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(views, "MAX_FILES", 3)
+    monkeypatch.setattr(views, "COPIED_AFTER", -1.0)
+    paths = []
+    for value in range(5):
+        paths.append(views.jpeg_file(tmp_path, np.full((4, 6, 3), value, np.uint8)))
+        os.utime(paths[-1], (value, value))
+    assert len(set(paths)) == 5
+    assert sorted(tmp_path.iterdir()) == sorted(paths[2:])
+    assert views.jpeg_file(tmp_path, np.full((6, 4, 3), 4, np.uint8)) != paths[4]  # the same bytes
 
 
 def test_text_from_people_is_made_harmless():
