@@ -1,4 +1,4 @@
-"""Measure the app: start to first page, first result, threshold, memory. ``python -m demo.bench``.
+"""Measure the app: start to first page, first result, threshold, points, memory. ``python -m demo.bench``.
 
 What Gradio alone takes on the same machine, with one empty page, is measured beside it. With
 ``--queries 500`` a batch of that many small pictures is run too, and the memory of the process is read
@@ -18,10 +18,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import PIL.Image
+
+if TYPE_CHECKING:
+    from .service import Service
+    from .sessions import Sessions
 
 EMPTY = (
     "import gradio as gr\n"
@@ -87,7 +91,7 @@ def inside(preset: str) -> dict[str, float]:
     service.predictor()
     found = {"load the preset": time.perf_counter() - start}
     try:
-        _, session = sessions.open(None)
+        key, session = sessions.open(None)
         if not example.install(session):
             raise SystemExit("The photos of the worked example are not in this installation of Gradio.")
         start = time.perf_counter()
@@ -102,9 +106,44 @@ def inside(preset: str) -> dict[str, float]:
             moves.append(time.perf_counter() - start)
         found["threshold, median of 30"] = statistics.median(moves)
         found["threshold, slowest"] = max(moves)
+        found |= asking(service, sessions, key)
     finally:
         sessions.close()
     return found
+
+
+def asking(service: Service, sessions: Sessions, key: str, *, times: int = 15) -> dict[str, float]:
+    """Seconds of one encoding, and of the model's answer to a point on a draft that has been asked about."""
+    from demo.asking import answer
+    from demo.drawing import draft_task
+    from lfss.drafts import Draft
+
+    session = sessions.get(key)
+    assert session.current is not None
+    image = session.shown(session.current)
+    session.keep_picture(image)
+    session.workspace.put_draft(Draft(image.name, image.digest, session.label, np.zeros(image.size, bool)))
+    draft = session.workspace.draft(image.digest, session.label)
+    assert draft is not None
+    task = draft_task(session, key, draft)
+    assert task is not None
+    predictor = service.predictor()
+    encodings: list[float] = []
+    answers: list[float] = []
+    drawn = np.zeros(image.size, np.int8)
+    for number in range(times + 1):  # the first answer encodes the picture
+        start = time.perf_counter()
+        predictor.encode(image)
+        middle = time.perf_counter()
+        answer(service, sessions, key, task["key"], [(0.5, 0.3 + 0.4 * number / times, True)], drawn)
+        encodings.append(middle - start)
+        answers.append(time.perf_counter() - middle)
+    encoding, asked = statistics.median(encodings[1:]), statistics.median(answers[1:])
+    return {
+        "one encoding": encoding,
+        "answer to a point on a draft": asked,
+        "the same, in encodings": asked / encoding,
+    }
 
 
 def memory(preset: str, *, queries: int, first: int = FEW) -> Memory:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from .gpu import ON_ZEROGPU, with_gpu
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
+    from lfss.asking import Marks
+    from lfss.encoding import Encoded
     from lfss.images import Image
     from lfss.labels import Label
     from lfss.predictor import Predictor
@@ -51,6 +53,24 @@ def look(number: int, prepared: Prepared) -> tuple[tuple[npt.NDArray[np.bool_], 
     predictor = _predictors[number]
     prepared = _moved(prepared, predictor.device)
     return readings(predictor, prepared), agreement(predictor, prepared)
+
+
+@with_gpu
+def ask(
+    number: int, prepared: Prepared | None, label: Label, query: tuple[Image, Encoded | None], marks: Marks
+) -> tuple[npt.NDArray[np.bool_], Encoded]:
+    """See ``lfss.asking.ask``; returns the picture's encoding too, made here unless it is given."""
+    from lfss.asking import ask
+    from lfss.methods import map_tensors
+
+    predictor, (image, encoded) = _predictors[number], query
+    if encoded is None:
+        encoded = predictor.encode(image)
+    if ON_ZEROGPU:
+        encoded = map_tensors(encoded, lambda tensor: tensor.to(predictor.device))
+    prepared = None if prepared is None else _moved(prepared, predictor.device)
+    mask = ask(predictor, prepared, label, (image, encoded), marks)
+    return mask, map_tensors(encoded, lambda tensor: tensor.cpu()) if ON_ZEROGPU else encoded
 
 
 @with_gpu

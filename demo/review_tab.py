@@ -8,6 +8,7 @@ from typing import Any, Literal
 import gradio as gr
 
 from . import review
+from .asking import answer
 from .canvas import build_canvas
 from .drawing import keep_drawing
 from .handlers import LIGHT, guarded
@@ -66,6 +67,7 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
         with gr.Column(scale=7, min_width=320):
             canvas = build_canvas(
                 save=lambda key, name, drawn: keep_drawing(sessions, key, name, drawn),
+                ask=lambda *sent: answer(service, sessions, *sent),
                 elem_id="review-canvas",
             )
             facts = gr.HTML(elem_id="review-facts", padding=False)

@@ -19,7 +19,9 @@ from lfss.errors import InputError, LfssError, WeightsUnavailable
 from . import model
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
+    from lfss.asking import Marks
     from lfss.encoders.vocabulary import Vocabulary
+    from lfss.encoding import Encoded
     from lfss.images import Image
     from lfss.labels import Label
     from lfss.predictor import Predictor
@@ -31,6 +33,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait f
 
 DEFAULTS = Settings()
 CACHE_BYTES = 512 * 2**20  # prepared classes: up to 25 MB for each support
+ENCODED_PICTURES = 8  # that somebody asks about: up to 25 MB each
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +64,7 @@ class Service:
         self.preset, self.method, self.device, self.models_dir = preset, method, device, models_dir
         self._cache_bytes = cache_bytes
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()
+        self._encoded: OrderedDict[str, Encoded] = OrderedDict()
         self._lock = threading.Lock()
         self._loaded = threading.Event()
         self._started = threading.Lock()
@@ -192,6 +196,27 @@ class Service:
         self.predictor()
         with self._lock:
             return model.look(self._number, prepared)
+
+    def remembered(self, key: str) -> Prepared | None:
+        """The class of a ``class_key``, if it is still in memory."""
+        with self._lock:
+            return self._prepared.get(key)
+
+    def ask(
+        self, label: Label, prepared: Prepared | None, image: Image, marks: Marks
+    ) -> npt.NDArray[np.bool_]:
+        """The mask that the model proposes for marks on a picture, see ``lfss.asking``.
+
+        The encodings of the latest pictures are kept, so that the next mark is answered at once.
+        """
+        self.predictor()
+        with self._lock:
+            encoded = self._encoded.pop(image.digest, None)
+            mask, encoded = model.ask(self._number, prepared, label, (image, encoded), marks)
+            self._encoded[image.digest] = encoded
+            while len(self._encoded) > ENCODED_PICTURES:
+                self._encoded.popitem(last=False)
+        return mask
 
     def is_present(self, prediction: Prediction) -> bool:
         """Whether the model says that the object is in the picture."""

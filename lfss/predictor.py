@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,13 +94,18 @@ class Predictor:
         return self.prepare_classes([(label, supports)], [auxiliary])[0]
 
     def prepare_classes(
-        self, classes: Sequence[ClassExamples], auxiliary: Sequence[Sequence[Image]] = ()
+        self,
+        classes: Sequence[ClassExamples],
+        auxiliary: Sequence[Sequence[Image]] = (),
+        *,
+        kept: Mapping[str, Encoded] | None = None,
     ) -> list[Prepared]:
         """Encode several classes; a picture that several of them use is encoded once.
 
         Args:
             classes: label and supports of each.
             auxiliary: pictures only known to show the class, for each; none by default.
+            kept: pictures that ``encode`` has encoded before, by their digest.
 
         Raises:
             SupportError: the supports of a class are not what the method needs.
@@ -110,17 +115,22 @@ class Predictor:
         phrases = [choose_phrases(self.encoders.vlm, label) for label, _ in classes]
         for (label, supports), words, more in zip(classes, phrases, auxiliary, strict=True):
             preparation.check(label, supports, words, more)
-        kept: dict[str, Encoded] = {}
+        known = dict(kept or {})
 
         def encode(image: Image) -> Encoded:
-            if image.digest not in kept:
-                kept[image.digest] = self.encode(image)
-            return kept[image.digest]
+            if image.digest not in known:
+                known[image.digest] = self.encode(image)
+            return known[image.digest]
 
         return [
             preparation.prepare(label, words, supports, encode, more)
             for (label, supports), words, more in zip(classes, phrases, auxiliary)
         ]
+
+    @torch.inference_mode()
+    def refreshed(self, prepared: Prepared) -> Prepared:
+        """The class with what the method makes of its supports made anew, after they have changed."""
+        return replace(prepared, encoded=self.method.prepare(replace(prepared.encoded, prepared=None)))
 
     def steps(
         self, prepared: Prepared | Sequence[Prepared], query: Query, *, assume_present: bool = False

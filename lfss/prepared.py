@@ -86,6 +86,37 @@ class Prepared:
         trust = torch.zeros_like(self.encoded.text_trust)
         return replace(self, encoded=replace(self.encoded, text_trust=trust, prepared=None))
 
+    def joined_with(self, other: Prepared) -> Prepared:
+        """The class with the supports of another one of the same preset, method and phrases after its own.
+
+        What the method has made of the supports is to be made anew (``Predictor.refreshed``).
+
+        Raises:
+            InputError: the other class is asked with other phrases.
+        """
+        if (self.preset, self.method, self.phrases) != (other.preset, other.method, other.phrases):
+            raise InputError(
+                f"The supports of '{self.label.text}' and '{other.label.text}' cannot be used together: they "
+                "were prepared with other words or another model. Prepare both again."
+            )
+        mine, more = self.encoded, other.encoded
+        one = replace(
+            mine,
+            supports=_side_by_side(mine.supports, more.supports),
+            known=torch.cat((mine.known, more.known), 1),
+            unknown=torch.cat((mine.unknown, more.unknown), 1),
+            prepared=None,
+        )
+        return replace(
+            self,
+            encoded=one,
+            names=self.names + other.names,
+            digests=self.digests + other.digests,
+            sizes=self.sizes + other.sizes,
+            thumbnails=self.thumbnails + other.thumbnails,
+            presence_offset=max(self.presence_offset, other.presence_offset),
+        )
+
     def save(self, path: Path | str) -> Path:
         """Write a small safetensors file, atomically."""
         from safetensors.torch import save_file
@@ -147,6 +178,17 @@ def small_pictures(thumbnails: tuple[npt.NDArray[np.uint8], ...], device: str | 
     """(1, P, 3, 100, 100) in [0, 1], as ``Pictures.thumbnails``."""
     pictures = [torch.from_numpy(resize_to(t, THUMBNAIL_SIDE)) for t in thumbnails]
     return torch.stack(pictures)[None].to(device)
+
+
+def _side_by_side(one: Pictures, other: Pictures) -> Pictures:
+    """The pictures of both, (B, P, ...) each."""
+    thumbnails = None
+    if one.thumbnails is not None and other.thumbnails is not None:
+        thumbnails = torch.cat((one.thumbnails, other.thumbnails), 1)
+    levels = zip(one.features, other.features, strict=True)
+    return Pictures(
+        tuple(torch.cat(pair, 1) for pair in levels), torch.cat((one.logits, other.logits), 1), thumbnails
+    )
 
 
 def _as_current(about: dict[str, Any]) -> dict[str, Any]:

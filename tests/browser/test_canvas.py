@@ -146,3 +146,33 @@ def test_a_stroke_is_kept_when_the_page_is_left_at_once(review):
     scribble(page, Canvas(page, "#review-canvas", SHAPES[0], first), (0.1, 0.2), (0.1, 0.6))
     page.reload()
     wait_until(page, lambda: (mask(first) & ~before).any(), "the stroke")
+
+
+def test_a_point_asks_the_model_and_one_key_keeps_or_drops_its_answer(review):
+    page, session, mask = review
+    digest = choose(page, session, 0)
+    session.workspace.edit_mask(digest, "red", np.zeros(SHAPES[0], bool))
+    choose(page, session, 1)
+    choose(page, session, 0)
+    canvas = Canvas(page, "#review-canvas", SHAPES[0], digest)
+    canvas.choose("point")
+    point = canvas.spot(0.5, 0.5)
+    page.mouse.click(point.x, point.y)
+    page.wait_for_selector("#review-canvas .lc-offers")
+    shoot(page, "proposal")
+    assert not mask(digest).any()  # nothing is stored before somebody keeps it
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#review-canvas .lc:not(.lc-offers)")
+    end = canvas.spot(0.6, 0.6)  # a stroke asks as a point does
+    page.mouse.move(point.x, point.y)
+    page.mouse.down()
+    page.mouse.move(end.x, end.y, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("#review-canvas .lc-offers")
+    page.keyboard.press("Enter")
+    wait_until(page, lambda: mask(digest).any(), "the answer is kept")
+    kept = mask(digest)
+    assert kept[220:380, 280:520].all()  # the block is the middle third both ways
+    assert kept.mean() < 0.2
+    page.keyboard.press("Control+z")  # one step of undo
+    wait_until(page, lambda: not mask(digest).any(), "undo")
