@@ -1,25 +1,23 @@
 """Break a module in one place at a time, and see whether its tests notice.
 
     python -m tests.mutate lfss/edges.py
-    python -m tests.mutate lfss/edges.py lfss/packing.py --out mutants.json
     python -m tests.mutate lfss/doubt.py --tests tests/test_doubt.py --lines 20-60
-    python -m tests.mutate lfss/images.py --sample 40 --seed 0
-    python -m tests.mutate lfss/edges.py lfss/packing.py --out mutants.json --table mutants.md
+    python -m tests.mutate lfss/edges.py lfss/images.py --sample 40 --seed 0 --out out/mutants.json
 
 Each arithmetic operator, comparison, ``and``, ``or``, ``not`` and number of the module is changed once (a
 *mutant*), and the module's tests run on it. A mutant is killed if a test fails, or if the run takes far
 longer than on the module as it is; otherwise it survives and is printed. Messages of ``raise`` and types are
-not changed. ``--sample N`` draws N of a module's mutants, with a seed, where all of them take too long.
-``tests/mutate_equivalent.json`` lists changes that no test can notice, each with the reason;
-they are counted apart. Nothing is written into the module: the changed code lives in a child process only, so
-tests must call the module directly and not start a program that does.
+not changed. ``--sample N`` draws N of a module's mutants, with a seed, where all of them take too long. With
+``--out`` the results of each module are added to a JSON file, and ``--table`` writes all of that file as a
+table. ``tests/mutate_equivalent.json`` lists changes that no test can notice, each with the reason; they are
+counted apart. Nothing is written into the module: the changed code lives in a child process only, so tests
+must call the module directly and not start a program that does.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import copy
 import gc
 import importlib
 import importlib.machinery
@@ -27,6 +25,7 @@ import importlib.util
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -35,8 +34,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import CodeType, FrameType, ModuleType
-from typing import Any, NamedTuple
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any
+
+from .mutants import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutate_equivalent.json")
@@ -67,80 +68,6 @@ TESTS: dict[str, list[str]] = {
 # Imported before the children are forked, so that none of them pays for it.
 HEAVY = ("numpy", "cv2", "torch", "PIL.Image", "hypothesis.extra.numpy", "pytest")
 
-# What an operator becomes. A comparison becomes its opposite; changed numbers make the off-by-one faults.
-SWAPS: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
-    ast.BitXor: ast.BitAnd, ast.LShift: ast.RShift, ast.RShift: ast.LShift,
-    ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-    ast.And: ast.Or, ast.Or: ast.And,
-}  # fmt: skip
-
-
-class Mutant(NamedTuple):
-    """A change: its line, what stood there, what stands there now, and the whole module with it."""
-
-    line: int
-    before: str
-    after: str
-    tree: ast.Module
-
-
-def places(node: ast.AST) -> Iterator[tuple[Any, int]]:
-    """Every node that can be changed and, for a comparison, which of its operators; else 0."""
-    if isinstance(node, (ast.Raise, ast.JoinedStr)):
-        return
-    if isinstance(node, ast.Compare):
-        yield from ((node, i) for i in range(len(node.ops)))
-    elif _single(node):
-        yield node, 0
-    for name, value in ast.iter_fields(node):
-        if name not in ("annotation", "returns"):
-            for child in value if isinstance(value, list) else [value]:
-                if isinstance(child, ast.AST):
-                    yield from places(child)
-
-
-def _single(node: ast.AST) -> bool:
-    if isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)):
-        return type(node.op) in SWAPS
-    if isinstance(node, ast.UnaryOp):
-        return not isinstance(node.op, ast.UAdd)
-    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
-
-
-def change(node: Any, index: int) -> None:
-    """Change one place of a tree, in place."""
-    if isinstance(node, ast.Compare):
-        node.ops[index] = SWAPS[type(node.ops[index])]()
-    elif isinstance(node, ast.UnaryOp):  # not x -> not not x, so that the kind of the result stays
-        node.operand = ast.copy_location(ast.UnaryOp(node.op, node.operand), node)
-    elif isinstance(node, ast.Constant):
-        node.value = _other(node.value)
-    else:
-        node.op = SWAPS[type(node.op)]()
-
-
-def _other(value: float) -> float:
-    """A clearly different number: off by one if it is small, twice as large if it is not."""
-    if isinstance(value, float):
-        return 3 * value + 0.1
-    return value + 1 if value < 10 else 2 * value
-
-
-def mutants(source: str) -> Iterator[Mutant]:
-    """Every mutant of a module, in the order of its source."""
-    count = sum(1 for _ in places(ast.parse(source)))
-    lines = source.splitlines()
-    for number in range(count):
-        tree = ast.parse(source)
-        node, index = list(places(tree))[number]
-        before = ast.unparse(node)
-        change(node, index)
-        shown = f"{lines[node.lineno - 1].strip()}   [{before} -> {ast.unparse(node)}]"
-        yield Mutant(node.lineno, lines[node.lineno - 1].strip(), shown, copy.deepcopy(tree))
-
 
 class Changed(importlib.machinery.SourceFileLoader):
     """Loads a module from a tree instead of from its file."""
@@ -166,33 +93,96 @@ class Finder:
         return importlib.util.spec_from_file_location(name, self.loader.path, loader=self.loader)
 
 
-class Recorder:
-    """A pytest plugin that writes down which lines of a file each test runs, and how long the test takes."""
+class Functions:
+    """A pytest plugin that, in place of running the tests once, runs them on every mutant of a function.
 
-    def __init__(self, path: Path):
-        self.file, self.lines, self.seconds = str(path), {}, {}  # type: ignore[var-annotated]
+    The tests are collected once, with the module as it is. Each mutant gets a copy of the process in which
+    the code of the module's functions is exchanged: nothing is imported or collected again.
+    """
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+    def __init__(self, path: Path, chosen: Sequence[Mutant], out: Path):
+        self.path, self.chosen, self.out = path, chosen, out
 
-    def pytest_runtest_setup(self, item: Any) -> None:
-        seen = self.lines[item.nodeid] = set()
+    def pytest_runtestloop(self, session: Any) -> bool:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = Path(tempfile.mkstemp(suffix=".json")[1])
+        if not child(partial(self.record, session, found), 3600):
+            return True  # the module's tests fail as it is
+        order = json.loads(found.read_text())
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        limit = 3 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) + 5
+        every = [test for test, _ in order]
+        result: dict[str, Any] = {"tests": every, "limit": limit, "by_line": {}, "survived": []}
+        for test, lines in order:
+            for line in lines:
+                result["by_line"].setdefault(line, []).append(test)
+        for number, mutant in enumerate(self.chosen):
+            tests = result["by_line"].get(mutant.line, [])
+            if mutant.in_function and (not tests or child(partial(self.run, session, mutant, tests), limit)):
+                result["survived"].append(number)
+        self.out.write_text(json.dumps(result))
+        return True
 
-        def line(frame: FrameType, event: str, argument: object) -> Any:
-            seen.add(frame.f_lineno)
-            return line
+    def record(self, session: Any, out: Path) -> int:
+        """Run every test and write down which lines of the module each runs; quick tests first."""
+        lines: dict[str, set[int]] = {}
+        seconds: dict[str, float] = {}
+        for item in session.items:
+            seen = lines[item.nodeid] = set()
 
-        sys.settrace(lambda frame, event, argument: line if frame.f_code.co_filename == self.file else None)
+            def line(frame: FrameType, event: str, argument: object, seen: set[int] = seen) -> Any:
+                seen.add(frame.f_lineno)
+                return line
 
-    def pytest_runtest_teardown(self) -> None:
-        sys.settrace(None)
+            def call(frame: FrameType, event: str, argument: object, line: Any = line) -> Any:
+                return line if frame.f_code.co_filename == str(self.path) else None
+
+            start = time.monotonic()
+            sys.settrace(call)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            sys.settrace(None)
+            seconds[item.nodeid] = time.monotonic() - start
+        order = sorted(lines, key=lambda test: seconds[test])
+        out.write_text(json.dumps([(test, sorted(lines[test])) for test in order]))
+        return int(session.testsfailed)
+
+    def run(self, session: Any, mutant: Mutant, tests: Sequence[str]) -> int:
+        """Exchange the code of the module's functions and run tests until one fails."""
+        changed = dict(_codes(compile(mutant.tree, str(self.path), "exec")))
+        for function in gc.get_objects():
+            if isinstance(function, FunctionType) and function.__code__.co_filename == str(self.path):
+                function.__code__ = changed[_key(function.__code__)]
+        items = {item.nodeid: item for item in session.items}
+        for test in tests:
+            items[test].config.hook.pytest_runtest_protocol(item=items[test], nextitem=None)
+            if session.testsfailed:
+                return 1
+        return 0
+
+
+def _key(code: CodeType) -> tuple[str, int, int]:
+    return code.co_qualname, code.co_firstlineno, len(code.co_varnames)
+
+
+def _codes(code: CodeType) -> Iterator[tuple[tuple[str, int, int], CodeType]]:
+    """A code object and all within it."""
+    yield _key(code), code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
 
 
 def child(work: Callable[[], int], limit: float) -> bool:
-    """Whether ``work``, done in a process of its own without output, returns 0 within a limit of seconds."""
+    """Whether ``work``, done in a process of its own without output, returns 0 within a limit.
+
+    Args:
+        work: what is done; its result is the exit code of the process.
+        limit: seconds of the processor, and 30 times as many on the clock, since the machine may be busy.
+    """
     process = os.fork()
     if process == 0:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (round(limit) + 1, round(limit) + 1))
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
@@ -200,7 +190,7 @@ def child(work: Callable[[], int], limit: float) -> bool:
         with suppress(BaseException):
             code = work()
         os._exit(code)
-    end = time.monotonic() + limit
+    end = time.monotonic() + 30 * limit
     while time.monotonic() < end:
         done, status = os.waitpid(process, os.WNOHANG)
         if done:
@@ -220,32 +210,6 @@ def run_tests(path: Path, tree: ast.Module, tests: Sequence[str], plugin: object
     plugins = ("no:cacheprovider", "no:unraisableexception", "_hypothesis_pytestplugin")
     options = ["-x", "-q", "--hypothesis-seed=0", *(f"-p{plugin}" for plugin in plugins)]
     return int(pytest.main([*options, *tests], plugins=[plugin] if plugin else []))
-
-
-def record(path: Path, tree: ast.Module, tests: Sequence[str]) -> tuple[dict[int, list[str]], list[str]]:
-    """The tests that run each line of a module, and all of them; quick ones first.
-
-    Raises:
-        SystemExit: a test fails on the module as it is.
-    """
-    found = Path(tempfile.mkstemp(suffix=".json")[1])
-
-    def work() -> int:
-        recorder = Recorder(path)
-        code = run_tests(path, tree, tests, recorder)
-        order = sorted(recorder.lines, key=lambda test: recorder.seconds[test])
-        found.write_text(json.dumps([(test, sorted(recorder.lines[test])) for test in order]))
-        return code
-
-    if not child(work, 1800):
-        raise SystemExit(f"The tests {', '.join(tests)} fail on {path} as it is: mend them first.")
-    order = json.loads(found.read_text())
-    found.unlink()
-    by_line: dict[int, list[str]] = {}
-    for test, lines in order:
-        for line in lines:
-            by_line.setdefault(line, []).append(test)
-    return by_line, [test for test, _ in order]
 
 
 def tests_of(key: str) -> list[str]:
@@ -269,25 +233,41 @@ def sample(found: list[Mutant], count: int | None, seed: str) -> list[Mutant]:
     return [found[i] for i in sorted(random.Random(seed).sample(range(len(found)), count))]
 
 
-def test_module(path: Path, tests: Sequence[str], choose: Callable[[list[Mutant]], list[Mutant]],
-                equivalent: dict[str, str]) -> dict[str, Any]:  # fmt: skip
-    """Run the tests on the chosen mutants of a module, and print what survives."""
-    source = path.read_text(encoding="utf-8")
-    start = time.monotonic()
-    by_line, every = record(path, ast.parse(source), tests)
-    limit = 5 * (time.monotonic() - start) + 10
-    found = list(mutants(source))
-    result: dict[str, Any] = {"places": len(found), "killed": 0, "equivalent": 0, "survived": []}
-    for mutant in choose(found):
-        if mutant.after in equivalent:
-            result["equivalent"] += 1
-        # A line that no test runs, such as a constant at the top, concerns all of them.
-        elif child(partial(run_tests, path, mutant.tree, by_line.get(mutant.line) or every), limit):
-            result["survived"].append(mutant.after)
-            print(f"  survived, line {mutant.line}: {mutant.after}", flush=True)
-        else:
-            result["killed"] += 1
-    return result
+def try_module(path: Path, tests: Sequence[str], chosen: Sequence[Mutant], equivalent: dict[str, str]) -> Any:
+    """Run the tests on the chosen mutants of a module, and print what survives.
+
+    Args:
+        path: the module.
+        tests: files or folders of tests.
+        chosen: its mutants.
+        equivalent: those that no test can notice, each with the reason.
+
+    Returns:
+        ``killed`` and ``equivalent``, how many; ``survived``, which.
+
+    Raises:
+        SystemExit: a test fails on the module as it is.
+    """
+    todo = [mutant for mutant in chosen if mutant.shown not in equivalent]
+    out = Path(tempfile.mkstemp(suffix=".json")[1])
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    child(partial(run_tests, path, tree, tests, Functions(path, todo, out)), 1e6)
+    if not out.stat().st_size:
+        raise SystemExit(f"The tests {', '.join(tests)} fail on {path} as it is: mend them first.")
+    found = json.loads(out.read_text())
+    out.unlink()
+    survived = []
+    for number, mutant in enumerate(todo):
+        # What runs at import is tried in a process that imports everything anew; so is what survived, since
+        # its function may have been called at import.
+        if mutant.in_function and number not in found["survived"]:
+            continue
+        lines = found["by_line"].get(str(mutant.line)) or found["tests"]
+        if child(partial(run_tests, path, mutant.tree, lines), found["limit"] + 30):
+            survived.append(mutant.shown)
+            print(f"  survived, line {mutant.line}: {mutant.shown}", flush=True)
+    killed = len(todo) - len(survived)
+    return {"killed": killed, "equivalent": len(chosen) - len(todo), "survived": survived}
 
 
 def import_heavy() -> list[ModuleType]:
@@ -341,13 +321,10 @@ def main() -> int:
     survived = 0
     for given in options.modules:
         path, key = given.resolve(), given.resolve().relative_to(ROOT).as_posix()
-
-        def choose(found: list[Mutant], key: str = key) -> list[Mutant]:
-            found = [mutant for mutant in found if start <= mutant.line <= end]
-            return sample(found, options.sample, f"{options.seed} {key}")
-
-        found = test_module(path, options.tests or tests_of(key), choose, known.get(key, {}))
-        results[key] = found
+        places = [m for m in mutants(path.read_text(encoding="utf-8")) if start <= m.line <= end]
+        chosen = sample(places, options.sample, f"{options.seed} {key}")
+        found = try_module(path, options.tests or tests_of(key), chosen, known.get(key, {}))
+        results[key] = {"places": len(places), **found}
         survived += len(found["survived"])
         total = found["killed"] + len(found["survived"])
         print(f"{key}: {found['killed']} of {total} killed, {len(found['survived'])} survived, "
