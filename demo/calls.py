@@ -33,7 +33,14 @@ WRITABLE = tuple(name for name in FORMATS if name != "coco-results")  # needs a 
 def prepare_class(
     service: Service, session: Session, label: object, not_words: object, supports: Sequence[str | Path]
 ) -> Path:
-    """A class file from a label and supports; all of the supports, or the reason of the first refused."""
+    """A class file from a label and supports; all of the supports, or the reason of the first refused.
+
+    Args:
+        service: the model.
+        session: of the visitor.
+        label, not_words: as they were sent.
+        supports: files.
+    """
     session.label, session.not_words = _text(label, "label"), _text(not_words, "'not' words")
     _check_files(supports, MAX_SUPPORTS, "supports")
     _strict(session.add_supports(supports))
@@ -43,7 +50,15 @@ def prepare_class(
 def segment(
     service: Service, session: Session, image: str | Path | None, class_file: Path, settings: Settings
 ) -> tuple[Path, dict[str, Any]]:
-    """The mask of one picture as a PNG, and facts about it."""
+    """The mask of one picture as a PNG, and facts about it.
+
+    Args:
+        service: the model.
+        session: of the visitor.
+        image: the file.
+        class_file: from ``prepare_class``.
+        settings: threshold and others.
+    """
     if not image:
         raise InputError("Send a picture to segment.")
     _check_files([image], 1, "pictures")
@@ -76,6 +91,14 @@ def export(
     """Segment pictures one by one: yields None after each, so that the call can be ended, then the bundle.
 
     A picture that cannot be read costs that picture: it is listed under ``failed`` in the bundle's manifest.
+
+    Args:
+        service: the model.
+        session: of the visitor.
+        images: files.
+        class_file: from ``prepare_class``.
+        form: name of the format, as it was sent.
+        settings: threshold and others.
 
     Raises:
         InputError: there is no picture that could be read.

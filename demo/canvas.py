@@ -243,7 +243,10 @@ def merge(mask: npt.NDArray[np.bool_], drawn: npt.NDArray[np.int8]) -> npt.NDArr
 
 
 def version_of(key: str, values: npt.NDArray[np.int8]) -> str:
-    """Changes whenever the page would have to load another mask."""
+    """Changes whenever the page would have to load another mask.
+
+    ``values`` are the (h, w) marks.
+    """
     return hashlib.sha256(key.encode() + values.tobytes()).hexdigest()[:24]
 
 

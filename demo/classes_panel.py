@@ -60,7 +60,14 @@ def wire_classes(
     panel: SupportsPanel, add: gr.Button, service: Service, sessions: Sessions, session_id: gr.State,
     looked: Callable[[Session], dict[Any, Any]],
 ) -> list[Any]:  # fmt: skip
-    """Wire the choice and its buttons; returns the events after which another class is edited."""
+    """Wire the choice and its buttons; returns the events after which another class is edited.
+
+    Args:
+        panel: shows the supports of the class.
+        add: the button for a new class.
+        service, sessions, session_id: as all handlers get them.
+        looked: what else is shown of a session.
+    """
     classes = panel.classes
 
     def keep_typed(session: Session, number: int | None, label: str, not_words: str) -> None:

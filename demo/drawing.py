@@ -102,7 +102,7 @@ def _keep_marks(session: Session, digest: str, number: str, drawn: npt.NDArray[n
 
 
 def kind_of(known: npt.NDArray[np.int8]) -> str:
-    """What marks amount to: a full ``mask``, a ``box`` (only the outside is known), or a ``scribble``."""
+    """What (H, W) marks amount to: a ``mask``, a ``box`` (only the outside is known), or a ``scribble``."""
     if not (known == -1).any():
         return "mask"
     return "scribble" if (known == 1).any() else "box"

@@ -56,6 +56,11 @@ def export(
 ) -> Path:
     """Write the bundle.
 
+    Args:
+        session: of the visitor.
+        labels, states, formats: names that were ticked.
+        images: copy the pictures as well.
+
     Raises:
         InputError: nothing is chosen, or nothing matches.
         ExportError: it cannot be written.

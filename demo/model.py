@@ -47,7 +47,10 @@ def prepare(number: int, label: Label, supports: Sequence[Support]) -> Prepared:
 
 @with_gpu
 def look(number: int, prepared: Prepared) -> tuple[tuple[npt.NDArray[np.bool_], ...], tuple[float, ...]]:
-    """See ``lfss.agreement``: what each support takes to be its object, and how well they agree."""
+    """See ``lfss.agreement``: what each support takes to be its object, and how well they agree.
+
+    Masks are (h, w) cells, numbers in [0, 1].
+    """
     from lfss.agreement import agreement, readings
 
     predictor = _predictors[number]

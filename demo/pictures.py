@@ -60,7 +60,14 @@ def opened(url: str, *, dark: bool) -> Iterator[Any]:
 
 
 def shoot(page: Any, out: Path, name: str, *, height: int = HEIGHT) -> None:
-    """Store the top of the page, so many pixels high."""
+    """Store the top of the page as a picture.
+
+    Args:
+        page: of the browser.
+        out: folder.
+        name: of the picture, without a suffix.
+        height: in pixels.
+    """
     page.evaluate("scrollTo(0, 0)")
     page.mouse.move(0, 0)
     page.wait_for_timeout(1500)  # pictures that have just arrived fade in

@@ -118,7 +118,14 @@ def redraw(session: Session, draft: Draft, mask: Mask) -> None:
 
 
 def repair(session: Session, view: View, name: str, radius: int) -> None:
-    """Apply one of ``REPAIRS`` at full resolution."""
+    """Apply one of ``REPAIRS`` at full resolution.
+
+    Args:
+        session: of the visitor.
+        view: the list that is shown.
+        name: of the repair.
+        radius: how far Grow and Shrink go, in pixels.
+    """
     draft = draft_of(session, view)
     with session.picture(draft.image_digest).opened() as image:
         mask = REPAIRS[name](draft.mask, image.pixels, radius)

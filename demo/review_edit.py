@@ -21,7 +21,13 @@ from .supports_panel import look
 
 
 def wire_editing(tab: ReviewTab, sessions: Sessions, session_id: gr.State, edit: gr.Button) -> None:
-    """What follows a stroke, which the canvas has saved already; Edit hands the keyboard to the canvas."""
+    """What follows a stroke, which the canvas has saved already; Edit hands the keyboard to the canvas.
+
+    Args:
+        tab: the tab.
+        sessions, session_id: as all handlers get them.
+        edit: the button.
+    """
 
     @guarded
     def drawn(key: str, *view: str) -> dict[Any, Any]:
@@ -34,6 +40,15 @@ def wire_editing(tab: ReviewTab, sessions: Sessions, session_id: gr.State, edit:
 def wire_repairs(
     tab: ReviewTab, sessions: Sessions, session_id: gr.State, buttons: list[gr.Button], radius: gr.Slider
 ) -> None:
+    """Connect the buttons that repair the mask that is shown.
+
+    Args:
+        tab: the tab.
+        sessions, session_id: as all handlers get them.
+        buttons: one for each repair, named as in ``REPAIRS``.
+        radius: the slider.
+    """
+
     def mending(name: str) -> Callable:
         @guarded
         def mend(key: str, reach: float, *view: str) -> dict[Any, Any]:
@@ -51,6 +66,15 @@ def wire_teaching(
     tab: ReviewTab, service: Service, sessions: Sessions, session_id: gr.State,
     teach: gr.Button, again: gr.Button, lesson: gr.HTML,
 ) -> None:  # fmt: skip
+    """Connect the buttons that make a draft a support, and that make drafts again with it.
+
+    Args:
+        tab: the tab.
+        service, sessions, session_id: as all handlers get them.
+        teach, again: the buttons.
+        lesson: where it says what happened.
+    """
+
     @guarded
     def learn(key: str, *view: str) -> str:
         session = sessions.get(key)

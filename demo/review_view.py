@@ -94,7 +94,14 @@ class ReviewTab:
 
 
 def counts(session: Session, view: View, start: int, total: int) -> str:
-    """How many drafts are in which state, and which part of the list is shown."""
+    """How many drafts are in which state, and which part of the list is shown.
+
+    Args:
+        session: of the visitor.
+        view: the list.
+        start: number of the first draft on the page.
+        total: how many the list has.
+    """
     if view.label is None:
         return ""
     found = session.workspace.stats().drafts.get(view.label, {})

@@ -76,7 +76,13 @@ def query_notes(session: Session, refused: list[str]) -> str:
 
 
 def summary(session: Session, done: int, total: int, seconds: float) -> str:
-    """What became of a run."""
+    """What became of a run.
+
+    Args:
+        session: with the failures of the run.
+        done, total: pictures with a mask, and all of them.
+        seconds: how long it took.
+    """
     several = len(session.classes) > 1
     if total == 0 and not session.failures:
         lines = ["Nothing new to do: every picture has been segmented with this class and these settings."]
@@ -221,7 +227,14 @@ def _wire_run(
 def stream(
     tab: SegmentTab, service: Service, session: Session, settings: Settings, opacity: float
 ) -> Iterator[dict[Any, Any]]:
-    """A run as updates of the page, a few each second."""
+    """A run as updates of the page, a few each second.
+
+    Args:
+        tab: the tab.
+        service, session: the model, and the visitor's own.
+        settings: of the run.
+        opacity: of the mask over the picture.
+    """
     began = shown = time.monotonic()
     done = total = 0
     if service.loading:

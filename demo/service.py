@@ -230,7 +230,14 @@ class Service:
         *,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Iterator[Stage | Prediction]:
-        """One class on one picture: every stage as it is made, then the Prediction."""
+        """One class on one picture: every stage as it is made, then the Prediction.
+
+        Args:
+            prepared: the class.
+            query: the picture.
+            settings: threshold and others.
+            cancelled: asked between two steps.
+        """
         for _, item in self.segment_classes([prepared], query, settings, cancelled=cancelled):
             yield item
 
@@ -245,6 +252,12 @@ class Service:
         """The number of a class and a stage as it is made, then all predictions; the picture is encoded once.
 
         Nothing more comes once ``cancelled()`` is true.
+
+        Args:
+            prepared: the classes.
+            query: the picture.
+            settings: threshold and others.
+            cancelled: asked between two steps.
 
         Raises:
             NoForeground, LfssError: see ``Predictor.iterate_classes``.

@@ -258,7 +258,7 @@ class Session:
         return str(jpeg_file(self.folder / "shown", pixels))
 
     def thumbnail(self, digest: str, mask: npt.NDArray[np.bool_], version: str) -> Path:
-        """A small picture with a mask over it, as a file; written once for each version of the mask."""
+        """A small picture with its (H, W) mask, as a file; written once for each version of the mask."""
         path = self.thumbnail_path(digest, version)
         if not path.exists():
             write_jpeg(path, shown_mask(self.small(digest), mask))

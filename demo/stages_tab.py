@@ -77,6 +77,8 @@ def before_and_after(
 
     Where a method does not refine, its first mask stands beside its last; where it has no first mask, the
     picture alone does.
+
+    Pictures are (h, w, 3) uint8.
     """
     last = prediction.stages[-1]
     first, refined = prediction.role("first_mask"), prediction.role("refined_mask") or last

@@ -29,7 +29,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def shrunk(pixels: Pixels, longest: int = CANVAS_SIDE) -> Pixels:
-    """The picture, or a smaller copy whose longest side has ``longest`` pixels."""
+    """The picture (H, W, 3), or a smaller copy whose longest side has ``longest`` pixels."""
     height, width = pixels.shape[:2]
     scale = min(1.0, longest / max(height, width))
     if scale == 1:
@@ -48,12 +48,12 @@ def resized(mask: Mask, size: tuple[int, int]) -> Mask:
 
 
 def shown_mask(pixels: Pixels, mask: Mask, *, opacity: float = 0.45) -> Pixels:
-    """The picture with the mask over it; with no opacity, its outline alone."""
+    """The picture (h, w, 3) with a (H, W) mask over it; with no opacity, its outline alone."""
     return overlay(pixels, resized(mask, (pixels.shape[0], pixels.shape[1])), OBJECT_COLOR, opacity)
 
 
 def shown_marks(pixels: Pixels, known: npt.NDArray[np.int8]) -> Pixels:
-    """A support with what is known of it: blue is object, orange is not, the rest is left to the model."""
+    """A support (h, w, 3) with its (H, W) marks: blue is object, orange is not, the rest is the model's."""
     size = (pixels.shape[0], pixels.shape[1])
     drawn = overlay(pixels, resized(known == 1, size), _rgb(OBJECT_BRUSH), 0.35)
     beside = resized(known == 0, size)
@@ -64,12 +64,12 @@ def shown_marks(pixels: Pixels, known: npt.NDArray[np.int8]) -> Pixels:
 
 
 def data_url(pixels: Pixels) -> str:
-    """A picture as text that a page can show."""
+    """A picture (H, W, 3) as text that a page can show."""
     return "data:image/jpeg;base64," + base64.b64encode(_jpeg(pixels)).decode("ascii")
 
 
 def write_jpeg(path: Path, pixels: Pixels) -> None:
-    """Write a picture that is only looked at, atomically."""
+    """Write a picture (H, W, 3) that is only looked at, atomically."""
     write_atomic(path, _jpeg(pixels), sync=False)
 
 
@@ -100,7 +100,13 @@ def _jpeg(pixels: Pixels) -> bytes:
 
 
 def progress(done: int, total: int, *, text: str, seconds_left: float | None = None) -> str:
-    """A progress bar with its numbers, as HTML."""
+    """A progress bar with its numbers, as HTML.
+
+    Args:
+        done, total: how many.
+        text: what is done.
+        seconds_left: if it is known.
+    """
     share = 100 * done / total if total else 0
     left = "" if seconds_left is None else f" · {duration(seconds_left)} left"
     return (

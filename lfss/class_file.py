@@ -32,7 +32,7 @@ _TOLERANCE = 2e-3  # of shares that were stored in half precision
 
 
 def read_parts(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What a class file says about itself, and its tensors.
+    """What a class file says about itself, and its tensors by name; ``check_parts`` says which.
 
     Raises:
         InputError: there is no such file, it is too large, or no safetensors file.
@@ -57,7 +57,10 @@ def read_parts(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def check_parts(about: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    """Raise ValueError, with what is wrong, unless everything is there and agrees."""
+    """Raise ValueError, with what is wrong, unless everything is there and agrees.
+
+    Shapes and types are those that ``lfss.prepared`` writes.
+    """
     for key in ("phrases", "roles", "names", "digests", "sizes"):
         _of(list, about[key], key)
     text, synonyms, distractors = about["label"]

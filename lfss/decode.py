@@ -186,7 +186,7 @@ def _over_white(array: np.ndarray) -> npt.NDArray[np.uint8]:
 
 
 def eight_bit(array: np.ndarray) -> npt.NDArray[np.uint8]:
-    """Numbers of any type to uint8; ``lfss.images`` says by which scale."""
+    """Numbers of any type to uint8 of the same shape; ``lfss.images`` says by which scale."""
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.bool_:

@@ -104,5 +104,5 @@ class Draft:
         return self.status in ("absent", "rejected") or not self.mask.any()
 
     def edited(self, mask: npt.NDArray[np.bool_]) -> Draft:
-        """The same draft with a mask that a person changed."""
+        """The same draft with a (H, W) mask that a person changed."""
         return replace(self, mask=mask, status="edited")

@@ -153,7 +153,7 @@ def read(cells: Tensor, prototypes: Tensor, *, scale: float) -> Tensor:
 
 
 def join(first: Floats, new: Floats, config: FolderConfig) -> Floats:
-    """Mean of two score maps of one size in [0, 1], taken in logits and held within the limit."""
+    """Mean of two (h, w) score maps in [0, 1], taken in logits and held within the limit."""
     low = 1 / (1 + np.exp(config.limit))
     a, b = (np.log(s / (1 - s)) for s in (np.clip(m, low, 1 - low).astype(np.float64) for m in (first, new)))
     return np.asarray(1 / (1 + np.exp(-((1 - config.share) * a + config.share * b))), np.float32)
@@ -167,7 +167,14 @@ class Verdict(NamedTuple):
 
 
 def judge(samples: Sequence[Sample], sums: Sums, names: Sequence[str], config: FolderConfig) -> list[Verdict]:
-    """For each label whether the folder's prototypes can be trusted; see the module."""
+    """For each label whether the folder's prototypes can be trusted; see the module.
+
+    Args:
+        samples: what each picture teaches.
+        sums: of all samples.
+        names: of the labels.
+        config: the limits of the pass.
+    """
     return [_judge(samples, sums, number, name, config) for number, name in enumerate(names)]
 
 

@@ -207,7 +207,7 @@ def resize_to(image: Image | npt.NDArray[np.uint8], size: int) -> npt.NDArray[np
 
 
 def halve(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
-    """Average 2 x 2 pixels again and again while the short side stays at least twice ``size``.
+    """(H, W, 3): average 2 x 2 pixels again and again while the short side stays at least twice ``size``.
 
     What is shrunk further anyway gets there several times faster this way. An odd side ends it, so that
     nothing shifts.

@@ -20,19 +20,19 @@ def grow(mask: Mask, radius: int) -> Mask:
 
 
 def shrink(mask: Mask, radius: int) -> Mask:
-    """Take away every pixel within ``radius`` of the outside; the picture's border is no outside."""
+    """(H, W): take away every pixel within ``radius`` of the outside; the picture's border is no outside."""
     return np.asarray(cv2.erode(mask.astype(np.uint8), _disc(radius)), bool)
 
 
 def fill_holes(mask: Mask) -> Mask:
-    """Add the parts of the outside that do not reach the picture's border."""
+    """(H, W): add the parts of the outside that do not reach the picture's border."""
     around = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
     _, parts = cv2.connectedComponents(around, connectivity=4)
     return np.asarray(parts[1:-1, 1:-1] != parts[0, 0])
 
 
 def keep_largest(mask: Mask) -> Mask:
-    """The largest connected part alone; of equal ones the first from the top."""
+    """(H, W): the largest connected part alone; of equal ones the first from the top."""
     count, parts, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:
         return mask.copy()

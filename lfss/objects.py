@@ -69,7 +69,7 @@ def count(draft: Draft) -> int:
 
 
 def join(numbers: Numbers, members: Sequence[int]) -> Numbers:
-    """Numbers in which several objects are one.
+    """(H, W) numbers in which several objects are one.
 
     Raises:
         InputError: fewer than two of them are there.
@@ -119,7 +119,7 @@ def cut(numbers: Numbers, line: npt.NDArray[np.floating]) -> Numbers:
 
 
 def carry(objects: Numbers, mask: Mask) -> Numbers | None:
-    """Numbers for a mask that was edited: pixels keep theirs, new ones get that of the nearest.
+    """(H, W) numbers for a mask that was edited: pixels keep theirs, new ones get that of the nearest.
 
     Returns:
         None where nothing of the numbered objects is left.
@@ -137,7 +137,7 @@ def carry(objects: Numbers, mask: Mask) -> Numbers | None:
 
 
 def same(one: Numbers, other: Numbers) -> bool:
-    """Whether two maps say the same but for the numbers they use."""
+    """Whether two (H, W) maps say the same but for the numbers they use."""
     if one.shape != other.shape or not np.array_equal(one > 0, other > 0):
         return False
     pairs = np.unique(np.stack((one[one > 0], other[one > 0])), axis=1)
@@ -145,12 +145,12 @@ def same(one: Numbers, other: Numbers) -> bool:
 
 
 def used(numbers: npt.NDArray[np.integer]) -> list[int]:
-    """The numbers that occur, without 0, in ascending order."""
+    """The numbers that occur in an array of any shape, without 0, in ascending order."""
     return [int(n) for n in np.flatnonzero(np.bincount(numbers.ravel())) if n]
 
 
 def nearest(numbers: Numbers, mask: Mask) -> Numbers:
-    """Numbers for all pixels of a mask: those that have none get that of the nearest that has one."""
+    """(H, W) numbers for all pixels of a mask: those that have none get that of the nearest that has one."""
     if not (mask & (numbers == 0)).any():
         return numbers
     away = (numbers == 0).view(np.uint8)

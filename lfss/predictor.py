@@ -182,7 +182,15 @@ class Predictor:
         assume_present: bool = False,
         snap: bool = True,
     ) -> Prediction:
-        """Drain ``iterate``; same arguments and errors."""
+        """The mask of a query; drains ``iterate``, with the same errors.
+
+        Args:
+            prepared: of this predictor's preset and method.
+            query: the picture to segment, decoded, or also encoded.
+            threshold: score from which a pixel belongs to the mask, in [0, 1].
+            assume_present: the query is known to show the object.
+            snap: move the mask's border to the picture's edges.
+        """
         return self.predict_classes(
             [prepared], query, threshold=threshold, assume_present=assume_present, snap=snap
         )[0]
@@ -234,6 +242,8 @@ class Predictor:
         """Yield every stage of every class as it is made, with the class's number, then the predictions.
 
         Arguments and errors are those of ``predict_classes``.
+
+        Args and errors are those of ``predict_classes``.
         """
         clock, image = _Clock(), _image_of(query)
         with clock:

@@ -43,7 +43,14 @@ class Preparation:
     def check(
         self, label: Label, supports: Sequence[Support], phrases: Phrases, auxiliary: Sequence[Image]
     ) -> None:
-        """Raise a SupportError unless the method can begin with what it is given."""
+        """Raise a SupportError unless the method can begin with what it is given.
+
+        Args:
+            label: what is searched for.
+            supports: its pictures with their marks.
+            phrases: its words, as the text tower takes them.
+            auxiliary: pictures that are only known to show it.
+        """
         needs, name = self.method.needs, self.method.name
         if not supports:
             raise SupportError("Add at least one support: a photo that shows the object.")

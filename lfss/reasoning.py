@@ -64,7 +64,10 @@ def stages_of(described: Sequence[StageInfo], step: Step, number: int, sizes: Si
 def to_stage(
     info: StageInfo, *, supports: Sequence[npt.NDArray] = (), query: npt.NDArray | None = None
 ) -> Stage:
-    """The arrays of one stage with its title, range and sentence."""
+    """The arrays of one stage with its title, range and sentence.
+
+    Arrays are (h, w) maps, (H, W) masks, (N, 2) points or (1,) numbers, as ``info.kind`` says.
+    """
     low, high = info.low, info.high
     if low is None or high is None:
         low, high = _own_range([*([] if query is None else [query]), *supports])

@@ -92,6 +92,7 @@ class Encoder:
 
     @torch.inference_mode()
     def __call__(self, image: Image) -> Tensor:
+        """The cells of a picture, (C, h, w) float32."""
         kept = self._kept.get(image.digest)
         if kept is not None:
             return kept.float()

@@ -92,7 +92,14 @@ def keep_scores(
     score: float | None,
     doubt: float | None,
 ) -> ScoreMap:
-    """Pack what a model said: its (H, W) mask, and the (h, w) map in [0, 1] that it was cut from."""
+    """Pack what a model said of a picture.
+
+    Args:
+        mask: (H, W) bool.
+        scores: (h, w) in [0, 1], the map that it was cut from.
+        threshold: where it was cut.
+        score, doubt: of the draft, see ``lfss.doubt``.
+    """
     return ScoreMap(pack_mask(mask), pack_scores(scores), threshold, score, doubt)
 
 

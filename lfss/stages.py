@@ -85,7 +85,15 @@ class Prediction:
         method: str = "",
         lost: Mapping[str, float] | None = None,
     ) -> Prediction:
-        """From all stages that ``Predictor.iterate`` yielded for one query."""
+        """From all stages that ``Predictor.iterate`` yielded for one query.
+
+        Args:
+            stages: in order; the last two are ``score`` and ``prediction``.
+            label, preset, method: what was searched for, and with what.
+            threshold: where the score was cut.
+            seconds: how long it took.
+            lost: shares of the mask that went to other labels, by label.
+        """
         by_key = {s.key: s for s in stages}
         mask, score = by_key["prediction"].query, by_key["score"].query
         assert mask is not None

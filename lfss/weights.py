@@ -85,7 +85,7 @@ def find_file(
 
 
 def read_state(path: Path | str) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, on the CPU.
+    """All tensors of a safetensors file by name, in the shapes that it states, on the CPU.
 
     Raises:
         WeightsUnavailable: the file is missing, cut short, or no safetensors file.
@@ -140,6 +140,8 @@ def save_model(folder: Path | str, state: Mapping[str, Tensor], config: Mapping[
         state: name to tensor, on any device.
         config: what JSON can hold.
 
+    Tensors keep their shapes.
+
     Raises:
         OSError: the folder cannot be written.
     """
@@ -159,7 +161,7 @@ def save_model(folder: Path | str, state: Mapping[str, Tensor], config: Mapping[
 def load_model(
     folder_or_repo: Path | str, *, revision: str | None = None, models_dir: Path | str | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Config and tensors of a model saved by ``save_model``.
+    """Config and tensors, in the shapes that were saved, of a model saved by ``save_model``.
 
     Args:
         folder_or_repo: the name of a folder in the models folder, any other folder, or ``owner/name``

@@ -39,6 +39,19 @@ def test_confidence_is_the_mean_score_inside_the_mask():
     assert confidence(scores, scores >= 0.5) == pytest.approx(sum(inside) / len(inside))
 
 
+def test_confidence_enlarges_a_small_map_to_the_mask():
+    scores, mask = np.array([[0.2, 0.8]], np.float32), np.zeros((3, 8), bool)
+    mask[:, 7] = True
+    assert confidence(scores, mask) == pytest.approx(0.8)
+    mask[:, 0] = True
+    assert confidence(scores, mask) == pytest.approx(0.5)
+
+
+def test_confidence_stays_within_its_range_where_rounding_leads_out_of_it():
+    above = np.full((2, 2), np.nextafter(np.float32(1), np.float32(2)))
+    assert confidence(above, np.ones((2, 2), bool)) == 1
+
+
 def test_an_empty_mask_is_sure_when_nothing_comes_near():
     empty = np.zeros((8, 8), bool)
     assert confidence(np.full((4, 4), 0.05, np.float32), empty) == pytest.approx(0.95)

@@ -277,6 +277,12 @@ def draw_photos(
 ) -> tuple[Image, dict[str, AnnotatedPicture]]:
     """The photo beside the label, and the photos of the job by id: at most ``count``, none twice.
 
+    Args:
+        data: the pictures.
+        class_name: the job's label.
+        count: how many photos the job has at most.
+        seed: of the draw.
+
     Raises:
         InputError: fewer than three photos show enough of the class.
     """

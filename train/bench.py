@@ -83,6 +83,7 @@ class RandomWords:
         self.encode_dense, self.text_trust = tower.encode_dense, tower.text_trust
 
     def encode_text(self, phrases: Sequence[str]) -> Tensor:
+        """V phrases -> (V, D) random unit vectors."""
         return nn.functional.normalize(torch.randn(len(phrases), self.dim), dim=1)
 
 
@@ -90,7 +91,14 @@ class RandomWords:
 def time_query(
     predictor: Predictor, prepared: Prepared, file: bytes, *, encoders: Meter, decoder: Meter
 ) -> dict[str, float]:
-    """Seconds of every stage of one query, from the bytes of its file to its score in pixels."""
+    """Seconds of every stage of one query, from the bytes of its file to its score in pixels.
+
+    Args:
+        predictor: loaded.
+        prepared: the class.
+        file: the bytes of the query.
+        encoders, decoder: meters of those networks.
+    """
     whole = Meter(encoders.clock)
     times: dict[str, float] = {}
     encoders.take(), decoder.take()
@@ -124,7 +132,15 @@ def time_query(
 def time_stages(
     predictor: Predictor, prepared: Prepared, meters: tuple[Meter, Meter], *, repeat: int, against: str | None
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Median seconds of each stage for a photo of one megapixel, and ratios of them."""
+    """Median seconds of each stage for a photo of one megapixel, and ratios of them.
+
+    Args:
+        predictor: loaded.
+        prepared: the class.
+        meters: of encoders and decoder.
+        repeat: how often.
+        against: a timm network to compare with.
+    """
     encoders, decoder = meters
     photo = cv2.imencode(".jpg", picture(1000, 1000).pixels)[1].tobytes()
     other = forward_pass(against) if against else None
@@ -177,7 +193,15 @@ def forward_pass(name: str, *, size: int = 400) -> Callable[[], object]:
 def time_photos(
     predictor: Predictor, prepared: Prepared, *, large: int, repeat: int, clock: Clock
 ) -> dict[str, float]:
-    """Median seconds for a decoded photo of 1 and of ``large`` megapixels, and the median ratio."""
+    """Median seconds for a decoded photo of 1 and of ``large`` megapixels, and the median ratio.
+
+    Args:
+        predictor: loaded.
+        prepared: the class.
+        large: megapixels of the larger photo.
+        repeat: how often.
+        clock: reads the time.
+    """
     width = round(1000 * (1.5 * large) ** 0.5) // 16 * 16
     photos = (picture(1000, 1000, seed=1), picture(width // 3 * 2, width, seed=2))
     watch, rounds = Meter(clock), []

@@ -91,7 +91,10 @@ def _report(drafts: Sequence[Draft], names: Sequence[str], scale: float, work: P
 
 
 def rough_mask(side: int, seed: int) -> npt.NDArray[np.bool_]:
-    """A square mask: a large object with holes, smaller parts and specks; every fourth is very rough."""
+    """A (side, side) mask: a large object with holes, smaller parts and specks.
+
+    Every fourth is very rough.
+    """
     random = np.random.default_rng(seed)
 
     def noise(cells: int, filling: int) -> npt.NDArray[np.float32]:

@@ -45,7 +45,14 @@ CONFIG = Path(__file__).parent / "configs" / "portable.json"
 def seconds_a_task(
     tasks: Sequence[Task], sources: Sequence[DataSet], predictor: Predictor, clock: Clock
 ) -> tuple[float, list[dict[str, Tensor]]]:
-    """Seconds of an episode's maps, and the maps with what they should become."""
+    """Seconds of an episode's maps, and the maps with what they should become; shapes as ``train.maps``.
+
+    Args:
+        tasks: episodes.
+        sources: their data sets.
+        predictor: whose maps are made.
+        clock: reads the time.
+    """
     start, made = clock(), []
     for task in tasks:
         tensors, query = run_task(task, sources[task.source], predictor)
@@ -60,7 +67,16 @@ def seconds_a_task(
 def seconds_a_step(
     examples: Sequence[dict[str, Tensor]], recipe: Recipe, clock: Clock, steps: int = 8
 ) -> float:
-    """Seconds of one step of the portable decoder; the first does not count."""
+    """Seconds of one step of the portable decoder; the first does not count.
+
+    Tensors have the shapes that ``train.maps`` states.
+
+    Args:
+        examples: from ``seconds_a_task``.
+        recipe: of the training.
+        clock: reads the time.
+        steps: how many are timed.
+    """
     chosen = [examples[i % len(examples)] for i in range(recipe.batch)]
     batch = {name: torch.stack([e[name].float() for e in chosen]) for name in chosen[0]}
     learner = PortableLearner(recipe, [])
@@ -79,7 +95,15 @@ def seconds_a_step(
 def seconds_a_test(
     data: DataSet, classes: Sequence[str], predictor: Predictor, count: int, clock: Clock
 ) -> float:
-    """Seconds of a one-shot episode of the test, its pictures encoded before."""
+    """Seconds of a one-shot episode of the test, its pictures encoded before.
+
+    Args:
+        data: pictures to test on.
+        classes: that are asked for.
+        predictor: what is tested.
+        count: episodes.
+        clock: reads the time.
+    """
     specs = sample_episodes(data, classes, shots=1, count=count, seed=0).episodes
     settings = Settings(predictor.preset.name, "mask", "native", (), presence=False)
     start = 0.0

@@ -114,7 +114,16 @@ def _run(options: argparse.Namespace) -> None:
 def count(
     predictor: Predictor, data: DataSet, names: Sequence[str], kind: Kind, *, episodes: int, seed: int
 ) -> Counted:
-    """Score every setting of ``GRID`` over a list of episodes with one kind of support."""
+    """Score every setting of ``GRID`` over a list of episodes with one kind of support.
+
+    Args:
+        predictor: loaded.
+        data: pictures to choose by.
+        names: of the classes.
+        kind: of the marks.
+        episodes: how many.
+        seed: of the list.
+    """
     listed = sample_episodes(data, names, shots=1, count=episodes, seed=seed)
     sums = np.zeros((len(GRID), len(names), 2))
     for spec in tqdm(listed.episodes, desc=kind, unit="episode", mininterval=2):

@@ -79,6 +79,12 @@ def orders_of(prediction: Prediction) -> dict[str, float]:
 def judge(predictor: Predictor, data: DataSet, spec: EpisodeSpec, *, assume_present: bool) -> Judged:
     """Segment one episode's query as the app would, and compare the draft with the truth.
 
+    Args:
+        predictor: loaded.
+        data: the pictures.
+        spec: the episode.
+        assume_present: no presence check.
+
     Raises:
         NoForeground: no support shows the object, so there is no draft.
     """

@@ -40,7 +40,13 @@ def enlarged(logits: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDAr
 def guided(
     logits: npt.NDArray[np.float32], pixels: npt.NDArray[np.uint8], *, radius: int, eps: float
 ) -> npt.NDArray[np.float32]:
-    """The guided filter at the picture's full size."""
+    """The guided filter at the picture's full size; returns (H, W).
+
+    Args:
+        logits: (h, w).
+        pixels: (H, W, 3) uint8.
+        radius, eps: see ``lfss.edges.guided_filter``.
+    """
     guide = np.asarray(pixels, np.float32) / np.float32(255)
     slope, offset = guided_filter(guide, enlarged(logits, pixels.shape[1::-1]), radius=radius, eps=eps)
     return (slope * guide).sum(-1) + offset
@@ -54,7 +60,15 @@ def pixel_adaptive(
     reach: tuple[int, ...] = (1, 2, 4, 8, 12),
     rounds: int = 10,
 ) -> npt.NDArray[np.float32]:
-    """Averages each pixel of a width x width copy with neighbours of like colour, ``rounds`` times."""
+    """Average each pixel of a width x width copy with neighbours of like colour; returns (H, W).
+
+    Args:
+        logits: (h, w).
+        pixels: (H, W, 3) uint8.
+        width: of the copy.
+        reach: how far neighbours lie, in its pixels.
+        rounds: how often.
+    """
     small = cv2.resize(pixels, (width, width), interpolation=cv2.INTER_AREA)
     colours = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255
     score = torch.from_numpy(enlarged(logits, (width, width)))[None, None]
@@ -79,7 +93,14 @@ def pixel_adaptive(
 def grab_cut(
     logits: npt.NDArray[np.float32], pixels: npt.NDArray[np.uint8], *, longest: int = 256, rounds: int = 2
 ) -> npt.NDArray[np.float32]:
-    """OpenCV's GrabCut on a small copy, sure above 0.85 and below 0.15."""
+    """OpenCV's GrabCut on a small copy, sure above 0.85 and below 0.15; returns (H, W).
+
+    Args:
+        logits: (h, w).
+        pixels: (H, W, 3) uint8.
+        longest: longest side of the copy in pixels.
+        rounds: of GrabCut.
+    """
     shrink = min(1.0, longest / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[1] * shrink)), max(1, round(pixels.shape[0] * shrink)))
     score = enlarged(logits, size)

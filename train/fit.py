@@ -247,7 +247,15 @@ def check_enough(train: int, validate: int) -> None:
 
 
 def finish(out: Path, best: Path | None, learner: Learner, prefix: str, config: dict[str, Any]) -> Path:
-    """Write the best weights and what they are to OUT/decoder; only in the first process."""
+    """Write the best weights and what they are to OUT/decoder; only in the first process.
+
+    Args:
+        out: folder of the run.
+        best: checkpoint with the best state.
+        learner: gets that state.
+        prefix: of the decoder's names in it.
+        config: what the decoder is.
+    """
     folder = out / "decoder"
     if best is not None:
         state = torch.load(best, weights_only=False)["state_dict"]

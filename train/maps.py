@@ -140,7 +140,16 @@ def run_task(
 def make_maps(
     config: dict[str, Any], *, data: Path, preset: str, out: Path, cache: Path, device: str = "auto"
 ) -> Path:
-    """Fill ``out`` with maps.npy, logits.npy, picture.npy, target.npy, valid.npy and about.json."""
+    """Fill ``out`` with maps.npy, logits.npy, picture.npy, target.npy, valid.npy and about.json.
+
+    Args:
+        config: of the recipe.
+        data: folder of the data sets.
+        preset: whose maps are made.
+        out: the folder.
+        cache: where indices and encoder outputs are kept.
+        device: auto, cpu, cuda or mps.
+    """
     chosen = find_preset(preset)
     method = chosen.methods.get("lfss", LfssConfig())
     method = replace(method, **config.get("method", {}), decoder="none", keep_maps=True)
@@ -223,7 +232,7 @@ def _open(out: Path, shapes: dict[str, Any], about: dict[str, Any]) -> tuple[dic
 
 
 def shrink(array: npt.NDArray) -> npt.NDArray:
-    """A picture or mask at the size at which a decoder is trained, (THUMBNAIL_SIDE, THUMBNAIL_SIDE, ...)."""
+    """(H, W, ...) at the size at which a decoder is trained: (THUMBNAIL_SIDE, THUMBNAIL_SIDE, ...)."""
     return cv2.resize(array, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
 
 

@@ -93,7 +93,13 @@ def find_photo(place: tuple[str, str]) -> Path | None:
 
 
 def make_strip(predictor: Predictor, job: Job, support: Image, query: Image) -> npt.NDArray[np.uint8]:
-    """The four pictures side by side, (h, w, 3) uint8, with a line of text above each."""
+    """The four pictures side by side, (h, w, 3) uint8, with a line of text above each.
+
+    Args:
+        predictor: loaded.
+        job: the label, and the sentence above the strip.
+        support, query: pictures.
+    """
     height, width = support.size
     box = None
     if job.box is not None:

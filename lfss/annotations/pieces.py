@@ -14,7 +14,7 @@ How = Literal["together", "parts", "each"]
 
 
 def pieces(draft: Draft, how: How) -> Iterator[Mask]:
-    """The masks that an export writes for a draft.
+    """The (H, W) masks that an export writes for a draft.
 
     Args:
         draft: one picture and label.

@@ -40,7 +40,7 @@ class Exported:
 
 
 def fingerprint(mask: Mask) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over a mask: its box and the pixels in it."""
+    """The first 16 hexadecimal digits of a SHA-256 over a (H, W) mask: its box and the pixels in it."""
     top, left, height, width = box = bounds(mask)
     crop = np.packbits(mask[top : top + height, left : left + width])
     return hashlib.sha256(repr(box).encode() + crop.tobytes()).hexdigest()[:_DIGITS]

@@ -55,7 +55,12 @@ def draw(polygons: Sequence[Points], size: tuple[int, int], target: Target) -> n
 
 
 def ellipse(x: float, y: float, across: float, down: float) -> npt.NDArray[np.float64]:
-    """(N, 2) points on an ellipse from its centre and its two radii."""
+    """(N, 2) points x, y on an ellipse.
+
+    Args:
+        x, y: the centre, in pixels.
+        across, down: the radii along the two axes, in pixels.
+    """
     turn = np.linspace(0, 2 * np.pi, 128, endpoint=False)
     return np.stack((x + across * np.cos(turn), y + down * np.sin(turn)), axis=1)
 
@@ -102,7 +107,10 @@ def _draw_coco(polygons: Sequence[Points], size: tuple[int, int]) -> npt.NDArray
 
 
 def following(lengths: npt.NDArray[np.integer]) -> Integers:
-    """For points of closed lines, one line after another: the index of each point's successor."""
+    """For points of closed lines, one line after another: the index of each point's successor, (N,).
+
+    ``lengths`` holds the number of points of each line, (L,); N is their sum.
+    """
     ends = np.cumsum(lengths)
     index = np.arange(1, ends[-1] + 1)
     index[ends - 1] = ends - lengths

@@ -65,7 +65,7 @@ def from_coco_counts(counts: npt.NDArray[np.int64], size: tuple[int, int]) -> Ma
 
 
 def to_string(counts: npt.NDArray[np.int64]) -> str:
-    """COCO's short spelling of run lengths: differences to the count before last, 5 bits a character."""
+    """COCO's short spelling of run lengths (N,): differences to the count before last, 5 bits a character."""
     values = counts.astype(np.int64)
     values[3:] -= counts[1:-2]
     # Signed, least significant bits first: as many characters as hold the value and its sign.
@@ -80,7 +80,7 @@ def to_string(counts: npt.NDArray[np.int64]) -> str:
 
 
 def from_string(text: str) -> npt.NDArray[np.int64]:
-    """Run lengths from COCO's short spelling.
+    """Run lengths, (N,) int64, from COCO's short spelling.
 
     Raises:
         InputError: a character that the spelling does not have, or a count cut short.

@@ -62,7 +62,15 @@ def facts_of(
     digest: str,
     pictures: Pictures | None,
 ) -> tuple[dict[str, Any], tuple[int, int], int]:
-    """Fields of a Draft, the size in which the file gives coordinates, and how masks must be turned."""
+    """Fields of a Draft, the size in which the file gives coordinates, and how masks must be turned.
+
+    Args:
+        found: the picture, if it is known.
+        name: as the file spells it.
+        size: (H, W) as the file states it; None if it does not.
+        digest: of the picture, as the file states it; empty if it does not.
+        pictures: those that may be meant.
+    """
     base = parts_of(name)[-1]
     if found is None:
         if size is None:

@@ -97,7 +97,16 @@ def pack_predictions(
     supports: Sequence[Sequence[str]],
     settings: Settings,
 ) -> list[PackedDraft]:
-    """The drafts that propose the predictions of a picture, one for each label, with their score maps."""
+    """The drafts that propose the predictions of a picture, one for each label, with their score maps.
+
+    Args:
+        query: the file.
+        image: the picture in it.
+        predictions: one for each label, all of this picture.
+        stamp: what the file looked like when it was read.
+        supports: the digests of the supports of each label.
+        settings: what the predictions were made with.
+    """
     together = {frozenset(map(label_key, pair)) for pair in settings.may_overlap}
     keys = [label_key(prediction.label.text) for prediction in predictions]
     scores = settled_scores(

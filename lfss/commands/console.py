@@ -62,7 +62,14 @@ def print_table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def print_summary(counts: Mapping[str, int], seconds: float, where: str, *, stop: str) -> None:
-    """How a run over pictures ended; ``stop``, on stderr, is why it ended early."""
+    """How a run over pictures ended.
+
+    Args:
+        counts: pictures done, kept and failed.
+        seconds: how long it took.
+        where: a sentence on where the results are.
+        stop: on stderr, why the run ended early; empty if it did not.
+    """
     print(
         f"\n{counts['done']} done, {counts['kept']} kept from before, {counts['failed']} failed, "
         f"in {duration(seconds)}. {where}"

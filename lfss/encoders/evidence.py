@@ -105,7 +105,14 @@ def affinity(features: Tensor, *, power: float = POWER) -> Mixing:
 
 
 def spread(cells: Tensor, features: Tensor, *, rounds: int, power: float = POWER) -> Tensor:
-    """Average cells over those that look alike, ``rounds`` times: (B, D, h', w') -> (B, D, h, w)."""
+    """Average cells over those that look alike, ``rounds`` times; returns (B, D, h, w).
+
+    Args:
+        cells: (B, D, h', w'); enlarged to the features' size.
+        features: (B, C, h, w), by which cells look alike.
+        rounds: how often.
+        power: of the cosines; a larger one listens to the most alike alone.
+    """
     mixing = affinity(features, power=power)
     for _ in range(rounds):
         cells = mixing(cells)

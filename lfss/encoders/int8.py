@@ -24,7 +24,10 @@ def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def quantised_state(state: Mapping[str, Tensor], names: set[str]) -> dict[str, Tensor]:
-    """A state with the named weights as int8 and their scales beside them, all other floats as float16."""
+    """A state with the named weights as int8, of their own shape, and their scales beside them.
+
+    All other floats become float16.
+    """
     found: dict[str, Tensor] = {}
     for name, value in state.items():
         if name in names:
@@ -35,7 +38,7 @@ def quantised_state(state: Mapping[str, Tensor], names: set[str]) -> dict[str, T
 
 
 def float_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state as float32, int8 weights multiplied out, for a network of ordinary layers."""
+    """The state as float32 of the same shapes, int8 weights multiplied out, for ordinary layers."""
     return {
         name: value.float() * state[name + SCALE].float()[:, None] if name + SCALE in state else value.float()
         for name, value in state.items()

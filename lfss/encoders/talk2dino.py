@@ -40,7 +40,7 @@ class Projection(nn.Module):
         self.hidden_layers = nn.ModuleList([nn.Linear(cells, cells)])
 
     def forward(self, text: Tensor) -> Tensor:
-        """(..., text) -> (..., cells)."""
+        """Embeddings of phrases (N, D_text) -> the space of cells (N, D_cells)."""
         return self.hidden_layers[0](self.linear_layer(text).tanh())
 
 
@@ -68,7 +68,7 @@ class Talk2Dino:
         return self.both(pixels)[0]
 
     def both(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """One pass: what ``encode_dense`` gives, and the backbone's levels."""
+        """One pass: (B, 3, H, W) -> (B, D, h, w) as ``encode_dense``, and the backbone's levels."""
         levels = self._backbone(pixels)
         return F.normalize(levels[-1], dim=1), levels
 
@@ -121,6 +121,8 @@ def load_talk2dino(
 
 def projection_state(file: Path) -> dict[str, Tensor]:
     """The projection's tensors out of a safetensors file that may hold much more; nothing else is read.
+
+    Names and shapes are those of ``Projection``.
 
     Raises:
         WeightsMismatch: they are not in it.

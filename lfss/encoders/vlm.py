@@ -188,7 +188,14 @@ def load_clip(
     models_dir: Path | str | None = None,
     random_weights: bool = False,
 ) -> tuple[Any, Any, str]:
-    """A frozen CLIP, its tokenizer, and what to call it; arguments and errors as ``load_vlm``."""
+    """A frozen CLIP, its tokenizer, and what to call it; errors as ``load_vlm``.
+
+    Args:
+        name, pretrained: as open_clip names architecture and weights.
+        device: where it runs.
+        models_dir: searched for weights before the hub is asked.
+        random_weights: for tests: no weights are read.
+    """
     ensure_torchvision()
     import open_clip
 

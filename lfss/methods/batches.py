@@ -93,7 +93,10 @@ def _presence(items: Sequence[EpisodeClass]) -> Tensor | None:
 
 
 def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same value with every tensor in it changed, also within tuples and dataclasses."""
+    """The same value with every tensor in it changed, also within tuples and dataclasses.
+
+    ``change`` gets tensors of any shape and may return others; what holds them stays.
+    """
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, tuple):

@@ -55,6 +55,12 @@ def add(
 ) -> Category:
     """Add a label; without a colour or priority it gets a free colour and lies on top.
 
+    Args:
+        connection: inside a transaction of the workspace.
+        label: with its synonyms and "not" words.
+        colour: #rrggbb.
+        priority: a larger one lies higher where masks overlap.
+
     Raises:
         WorkspaceError: its name or colour is taken.
         InputError: the colour is not one, or the name breaks the rule of ``labels.checked_name``.
@@ -87,6 +93,13 @@ def change(
     priority: int | None = None,
 ) -> None:
     """Change what is given and leave the rest; drafts follow the label.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        name: of the label as it is.
+        label: the new name and words.
+        colour: #rrggbb.
+        priority: a larger one lies higher where masks overlap.
 
     Raises:
         WorkspaceError: the new name or colour is taken.
@@ -167,7 +180,15 @@ def put_class(
     settings: Mapping[str, str],
     class_file: str | None,
 ) -> int:
-    """Keep the words of a label and how it was searched for; returns its number. Its spelling stays."""
+    """Keep the words of a label and how it was searched for; returns its number. Its spelling stays.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        label: with its words.
+        method, preset: what searches for it.
+        settings: what else shapes its masks, as text.
+        class_file: name of the saved class in the workspace.
+    """
     label = checked_label(label)
     label_id = number_or_add(connection, label.text)
     connection.execute(

@@ -12,7 +12,15 @@ from .database import now
 
 
 def put(connection: sqlite3.Connection, folder: Path, label: str, path: Path, message: str) -> None:
-    """Note why a file failed, in place of an earlier note."""
+    """Note why a file failed, in place of an earlier note.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        folder: the workspace.
+        label: what was searched for.
+        path: the file.
+        message: why it failed, one sentence.
+    """
     connection.execute(
         "INSERT OR REPLACE INTO failures (label_id, path, message, made) VALUES (?, ?, ?, ?)",
         (categories.number_or_add(connection, label), pictures.stored(folder, path), escaped(message), now()),
@@ -20,7 +28,14 @@ def put(connection: sqlite3.Connection, folder: Path, label: str, path: Path, me
 
 
 def clear(connection: sqlite3.Connection, folder: Path, label_id: int, path: Path) -> None:
-    """Drop the note of a file."""
+    """Drop the note of a file.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        folder: the workspace.
+        label_id: number of the label.
+        path: the file.
+    """
     connection.execute(
         "DELETE FROM failures WHERE label_id=? AND path=?", (label_id, pictures.stored(folder, path))
     )

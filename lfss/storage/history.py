@@ -132,7 +132,14 @@ def begin(connection: sqlite3.Connection, image_id: int, label_id: int) -> int:
 
 
 def record(connection: sqlite3.Connection, draft_id: int, action: str, content: Content) -> None:
-    """Make a change: it becomes what the draft shows, and what had been undone before is dropped."""
+    """Make a change: it becomes what the draft shows, and what had been undone before is dropped.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        draft_id: number of the draft.
+        action: what was done, for people.
+        content: what the draft is now.
+    """
     connection.execute(
         "DELETE FROM revisions WHERE draft_id=? AND id > (SELECT revision_id FROM drafts WHERE id=?)",
         (draft_id, draft_id),

@@ -129,7 +129,14 @@ def ids(
     order: Order,
     digest: str | None = None,
 ) -> array[int]:
-    """The numbers of the drafts of a label and state, in order."""
+    """The numbers of the drafts of a label and state, in order.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        label, status: one, several, or None for all.
+        order: see ``Workspace.drafts``.
+        digest: only of this picture.
+    """
     where, values = _where(connection, label, status)
     if digest is not None:
         where, values = f"{where} AND i.digest=?", [*values, digest]
@@ -147,7 +154,16 @@ def rows(
     limit: int | None,
     offset: int,
 ) -> list[Row]:
-    """Rows of the drafts of a label and state, in order."""
+    """Rows of the drafts of a label and state, in order.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        folder: the workspace.
+        label, status: one, several, or None for all.
+        order: see ``Workspace.drafts``.
+        limit: how many at most; None: all.
+        offset: how many to pass over.
+    """
     where, values = _where(connection, label, status)
     found = connection.execute(
         "SELECT i.digest, i.name, l.name, r.status, r.score, r.presence, r.doubt, r.lost,"

@@ -62,7 +62,7 @@ class PackedDraft:
 def pack_draft(
     draft: Draft, scores: npt.NDArray[np.floating] | None = None, *, stamp: Stamp | None = None
 ) -> PackedDraft:
-    """Pack a draft and the score map it was cut from; see ``Workspace.put_draft``."""
+    """Pack a draft and the (h, w) score map it was cut from; see ``Workspace.put_draft``."""
     path, doubt, run = draft.image_path, draft.doubt, None
     if doubt is None and draft.score is not None:
         doubt = 1 - draft.score
@@ -95,6 +95,12 @@ def pack_draft(
 
 def put(connection: sqlite3.Connection, folder: Path, draft: PackedDraft, *, overwrite: bool) -> bool:
     """Store a draft, its picture, file and label; see ``Workspace.put_draft``.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        folder: the workspace.
+        draft: packed.
+        overwrite: False leaves any draft that is there as it is.
 
     Raises:
         InputError: the mask has another size than the picture.

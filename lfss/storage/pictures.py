@@ -84,6 +84,12 @@ def located(folder: Path, kept: bytes | None) -> Path | None:
 def add(connection: sqlite3.Connection, *, digest: str, name: str, size: tuple[int, int]) -> int:
     """The number of a picture, which is added if it is new.
 
+    Args:
+        connection: inside a transaction of the workspace.
+        digest: of its pixels.
+        name: for people.
+        size: (H, W) in pixels.
+
     Raises:
         InputError: the picture is known with another size.
     """
@@ -117,7 +123,14 @@ def get(connection: sqlite3.Connection, folder: Path, digest: str) -> Picture:
 def page(
     connection: sqlite3.Connection, folder: Path, *, after: int, count: int
 ) -> Iterator[tuple[int, Picture]]:
-    """Pictures and their numbers, in order, from the first number beyond ``after``."""
+    """Pictures and their numbers, in order, from the first number beyond ``after``.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        folder: the workspace.
+        after: the number of the last picture of the page before; 0 for the first.
+        count: how many at most.
+    """
     rows = connection.execute(
         f"SELECT i.id, i.digest, i.name, i.height, i.width, {LATEST_PATH} FROM images i"
         " WHERE i.id > ? ORDER BY i.id LIMIT ?",
@@ -128,7 +141,15 @@ def page(
 
 
 def note_file(connection: sqlite3.Connection, folder: Path, image_id: int, path: Path, stamp: Stamp) -> None:
-    """Note that a picture lies in a file, as the latest of its files."""
+    """Note that a picture lies in a file, as the latest of its files.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        folder: the workspace.
+        image_id: number of the picture.
+        path: the file.
+        stamp: what it looks like now.
+    """
     connection.execute(
         "INSERT OR REPLACE INTO files (path, image_id, size, mtime_ns) VALUES (?, ?, ?, ?)",
         (stored(folder, path), image_id, *stamp),

@@ -29,7 +29,7 @@ class KeptSupport:
 
 
 def pack(known: npt.NDArray[np.int8] | None, size: tuple[int, int]) -> bytes:
-    """What is known of a picture, checked and packed; None: nothing is known.
+    """What is known of a picture, (H, W) int8, checked and packed; None: nothing is known.
 
     Raises:
         SupportError: it does not fit the picture, or holds other values than -1, 0 and 1.
@@ -44,7 +44,14 @@ def pack(known: npt.NDArray[np.int8] | None, size: tuple[int, int]) -> bytes:
 
 
 def put(connection: sqlite3.Connection, label: str, digest: str, packed: bytes) -> None:
-    """Add a support as the last one, or replace what is known of it where it stands."""
+    """Add a support as the last one, or replace what is known of it where it stands.
+
+    Args:
+        connection: inside a transaction of the workspace.
+        label: its name.
+        digest: of the picture.
+        packed: from ``pack``.
+    """
     label_id = categories.number(connection, label)
     connection.execute(
         "INSERT INTO supports (label_id, image_id, position, known) VALUES (?, ?, "

@@ -27,6 +27,13 @@ def change(
     """Cut the proposals among these drafts at another threshold; returns how many changed.
 
     The work is done outside of transactions; a draft that somebody changed meanwhile is left alone.
+
+    Args:
+        database: of the workspace.
+        draft_ids: numbers of the drafts.
+        threshold: the new one, in [0, 1].
+        presence: below it the mask is empty; None: as the model decided.
+        on_progress: called with (done, total) after every few drafts.
     """
     changed = 0
     for start in range(0, len(draft_ids), _BATCH):

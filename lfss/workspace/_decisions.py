@@ -49,7 +49,7 @@ class Decisions(StoredDrafts):
         return changed
 
     def edit_mask(self, digest: str, label: str, mask: npt.NDArray[np.bool_]) -> Draft:
-        """Replace a mask by one that a person drew; starts a draft where there is none.
+        """Replace a mask by one (H, W) that a person drew; starts a draft where there is none.
 
         Raises:
             InputError: the mask is not bool, or has another size than the picture.

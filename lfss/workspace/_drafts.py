@@ -105,7 +105,14 @@ class StoredDrafts(Pictures):
         limit: int | None = None,
         offset: int = 0,
     ) -> list[Row]:
-        """The same drafts without their masks, for lists: from the ``offset``-th, at most ``limit``."""
+        """The same drafts without their masks, for lists.
+
+        Args:
+            label, status: one, several, or None for all.
+            order: see ``drafts``.
+            limit: how many at most; None: all.
+            offset: how many to pass over.
+        """
         with self._database.reading() as connection:
             return listing.rows(
                 connection,

@@ -54,7 +54,7 @@ class ClassNames:
         return self._vlm.encode_text([spelled(phrase) for phrase in phrases])
 
     def encode_dense(self, pixels: Tensor) -> Tensor:
-        """As the tower does."""
+        """(B, 3, H, W) in [0, 1] -> (B, D, h, w), as the tower does."""
         return self._vlm.encode_dense(pixels)
 
     def text_trust(self, phrase: str) -> float:

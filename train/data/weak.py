@@ -42,7 +42,7 @@ _NEIGHBOURS = [(r, c, math.hypot(r, c)) for r in (-1, 0, 1) for c in (-1, 0, 1) 
 
 
 def known_mask(mask: Mask, ignore: Mask | None = None) -> Trimap:
-    """The trimap of a full mask: everything is known, ignored pixels excepted."""
+    """The (H, W) trimap of a full mask: everything is known, ignored pixels excepted."""
     return _with_unknown(mask.astype(np.int8), ignore)
 
 
@@ -69,7 +69,7 @@ def object_box(mask: Mask, rule: BoxRule = "largest") -> Box:
 
 
 def known_box(mask: Mask, ignore: Mask | None = None, *, rule: BoxRule = "largest") -> Trimap:
-    """The trimap of a box: inside unknown, outside not the object.
+    """The (H, W) trimap of a box: inside unknown, outside not the object.
 
     With ``largest``, the boxes of the other parts are unknown too: a person who draws one box does not
     say that the rest of the herd is background.
@@ -110,7 +110,7 @@ def scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int | str) -> tup
 
 
 def known_scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int | str) -> Trimap:
-    """The trimap of scribbles: 1 and 0 under them, unknown elsewhere."""
+    """The (H, W) trimap of scribbles: 1 and 0 under them, unknown elsewhere."""
     inside, outside = scribbles(mask, ignore, seed=seed)
     known = np.full(mask.shape, -1, np.int8)
     known[outside], known[inside] = 0, 1

@@ -136,7 +136,13 @@ class Learner(L.LightningModule):
     def count(
         self, fixed_rule: Tensor, decoded: Tensor, target: Tensor, valid: Tensor, classes: Tensor
     ) -> None:
-        """Add episodes: two logits (N, h, w), target and valid (N, H, W) in [0, 1], classes (N,)."""
+        """Add episodes to the sums.
+
+        Args:
+            fixed_rule, decoded: logits (N, h, w).
+            target, valid: (N, H, W) in [0, 1].
+            classes: (N,) number of each episode's class.
+        """
         truth, known = target > 0.5, valid > 0.5
         size = (truth.shape[-2], truth.shape[-1])
         for row, logits in enumerate((fixed_rule, decoded)):

@@ -71,7 +71,10 @@ def read_about(folder: Path) -> dict[str, Any]:
 def all_folders(
     folders: Sequence[Path], keep: Callable[[str, Sequence[str]], bool], class_names: Sequence[str]
 ) -> ConcatDataset[dict[str, Tensor]]:
-    """The episodes of all folders, one after the other."""
+    """The episodes of all folders, one after the other.
+
+    Shapes are those that ``train.maps`` states.
+    """
     return ConcatDataset([Maps(f, keep, class_names) for f in folders])
 
 

@@ -97,7 +97,7 @@ class MobileNet(nn.Module):
 
 
 def convolved(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """A 3 x 3 convolution with TensorFlow's "SAME" padding."""
+    """(B, C, h, w) through a 3 x 3 convolution with TensorFlow's "SAME" padding."""
     pads: list[int] = []
     for size, stride, spread in zip(x.shape[:1:-1], layer.stride[::-1], layer.dilation[::-1]):
         missing = max(0, (math.ceil(size / stride) - 1) * stride + 2 * spread + 1 - size)

@@ -61,7 +61,14 @@ class ResNet(nn.Module):
 
 
 def stage(into: int, middle: int, count: int, stride: int) -> nn.Sequential:
-    """``count`` blocks, the first of which changes channels and size."""
+    """``count`` blocks, the first of which changes channels and size.
+
+    Args:
+        into: channels of the input.
+        middle: channels within a block; the output has four times as many.
+        count: of the blocks.
+        stride: of the first.
+    """
     first = Residual(into, middle, stride, first=True)
     return nn.Sequential(first, *(Residual(4 * middle, middle, 1, first=False) for _ in range(count - 1)))
 

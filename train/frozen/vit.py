@@ -32,7 +32,10 @@ class Vit(VisionTransformer):
         self.head = nn.Linear(192, 1000)
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """As the trunk's, places enlarged by the plain bicubic rule: all figures were made that way."""
+        """(B, 3, H, W) -> tokens (B, 1 + h w, D); places are enlarged by the plain bicubic rule.
+
+        All figures were made that way.
+        """
         x = self.patch_embed(pixels)  # (B, 192, h, w)
         own, place = self.pos_embed[:, :1], self.pos_embed[:, 1:].transpose(1, 2)
         place = place.unflatten(2, (GRID, GRID))  # (1, 192, 14, 14)

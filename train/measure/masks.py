@@ -88,7 +88,14 @@ def episode_masks(
 def prototype_masks(
     predictor: Predictor, given: PreparedEpisode, episode: Episode, made: Mapping[str, Step]
 ) -> dict[str, Mask]:
-    """Plain prototypes: of the supports' true masks, and of those that the method makes of them, if any."""
+    """(H, W) masks of plain prototypes: of the true masks of the supports, and of their pseudo masks.
+
+    Args:
+        predictor: whose method made the steps.
+        given: the episode's pictures.
+        episode: as the method reads it.
+        made: its steps by key.
+    """
     one, size = given.prepared, given.query.image.size
     true = [_shares(p.mask & ~p.ignore, ~p.mask & ~p.ignore, one.cells) for p in given.supports]
     device = one.encoded.known.device

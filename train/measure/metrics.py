@@ -113,7 +113,11 @@ class ClassIoU:
         self.sums = np.zeros((len(self.classes), 7), np.int64)
 
     def update(self, class_name: str, prediction: Mask, truth: Mask, ignore: Mask | None = None) -> None:
-        """Count one episode; arguments and errors as ``episode_sums``.
+        """Count one episode; errors as ``episode_sums``.
+
+        Args:
+            class_name: of the episode.
+            prediction, truth, ignore: (H, W) bool, as for ``episode_sums``.
 
         Raises:
             UnknownName: a class that was not named at the start.
@@ -186,7 +190,13 @@ def episode_sums(
 def sums_of(
     predictions: Mapping[str, Mask], truth: Mask, ignore: Mask | None = None, *, protocol: Protocol
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """``episode_sums`` of several masks of one picture; what concerns the truth alone is done once."""
+    """``episode_sums`` of several masks of one picture; what concerns the truth alone is done once.
+
+    Args:
+        predictions: (H, W) bool, by name.
+        truth, ignore: (H, W) bool.
+        protocol: how masks are compared.
+    """
     for prediction in predictions.values():
         _check_masks(prediction, truth, ignore)
     t = resize_mask(truth, protocol)

@@ -104,7 +104,15 @@ def score_episode(
     predictor: Predictor, data: DataSet, spec: EpisodeSpec, settings: Settings,
     decoders: Mapping[str, Lfss] | None = None, *, seed: int, index: int,
 ) -> Record:  # fmt: skip
-    """Segment one episode in all ways and count it."""
+    """Segment one episode in all ways and count it.
+
+    Args:
+        predictor, data: what segments, and the pictures.
+        spec: the episode.
+        settings: kinds of marks and others.
+        decoders: LFSS with trained decoders, by name.
+        seed, index: of the list, and the episode's place in it.
+    """
     start = time.perf_counter()
     episode = prepare_episode(predictor, data, spec, settings.kind, seed=seed)
     outcome, query = episode_masks(predictor, episode, decoders), episode.query

@@ -104,7 +104,14 @@ class Sampler:
         return found
 
     def draw(self, pairs: int, singles: int, size: int, zoom: float) -> Batch:
-        """A batch of ``2 pairs + singles`` crops of ``size`` pixels; ``zoom`` is the smallest window."""
+        """A batch of ``2 pairs + singles`` crops of ``size`` pixels; ``zoom`` is the smallest window.
+
+        Args:
+            pairs: how many pairs of crops, each of one class.
+            singles: how many other crops.
+            size: side of a crop in pixels.
+            zoom: smallest window, as a share of the picture.
+        """
         chosen = self.pairs(pairs)
         chosen += [(int(r), 0) for r in self.rng.integers(len(self.known), size=singles)]
         windows = [self._window(self.known[row].mask, concept, zoom) for row, concept in chosen]

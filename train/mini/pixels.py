@@ -43,7 +43,14 @@ def read_square(path: Path, size: int) -> Tensor:
 
 
 def look(model: MiniEncoder, photos: Sequence[Known], data: Path, size: int) -> Iterator[Seen]:
-    """Run the network over photos, one by one."""
+    """Run the network over photos, one by one.
+
+    Args:
+        model: the network.
+        photos: with masks.
+        data: their folder.
+        size: side at which they are read.
+    """
     for known in tqdm(photos, desc="photos", unit="photo", mininterval=5):
         with torch.inference_mode():
             maps = model.network(read_square(data / known.photo.key, size))

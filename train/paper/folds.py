@@ -113,7 +113,14 @@ def open_fold(
 
 
 def epoch_pairs(pairs: Sequence[Pair], *, seed: int, epoch: int, limit: int | None = None) -> list[Pair]:
-    """All pairs in the order of one epoch, the first ``limit`` of them; the same on every machine."""
+    """All pairs in the order of one epoch; the same on every machine.
+
+    Args:
+        pairs: pictures and classes.
+        seed: of the run.
+        epoch: its number.
+        limit: how many at most; None: all.
+    """
     count = len(pairs) if limit is None else min(limit, len(pairs))
     return list(Draws(f"epoch|{seed}|{epoch}").sample(pairs, count))
 

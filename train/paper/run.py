@@ -211,7 +211,14 @@ def episodes_of(fold: FoldData, plan: Plan) -> EpisodeList:
 
 
 def test(ready: Ready, plan: Plan, folder: Path, decoder: Path | None) -> dict[str, Any]:
-    """Score the decoder, the fixed rule and what bounds them over the list of episodes."""
+    """Score the decoder, the fixed rule and what bounds them over the list of episodes.
+
+    Args:
+        ready: the data.
+        plan: of the run.
+        folder: where results go.
+        decoder: a trained one; None: only the fixed rule and the bounds.
+    """
     listed, predictor = episodes_of(ready.fold, plan), ready.predictor
     folders = {"decoder": str(decoder)} if decoder else {}
     settings = Settings(ready.job.preset, "label", "hsnet", (listed.digest,), False, tuple(folders.items()))

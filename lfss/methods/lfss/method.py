@@ -87,7 +87,10 @@ class Lfss(Method):
         weights: str | None = None,
         models_dir: Path | None = None,
     ) -> Self:
-        """See ``Method.build``; settings are an ``LfssConfig``, weights a trained decoder."""
+        """The method for a backbone; settings are an ``LfssConfig``, weights a trained decoder.
+
+        Args and errors are those of ``Method.build``.
+        """
         if weights is None:
             return cls(channels, settings)
         from .decoder_weights import load_decoder  # it builds an Lfss itself

@@ -34,6 +34,7 @@ class Aspp(nn.Module):
         self.fuse = nn.Conv2d(width * (len(rates) + 1), width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, width, h, w)."""
         mean = F.relu(self.pooled(x.mean((2, 3), keepdim=True))).expand(-1, -1, *x.shape[-2:])
         parts = [F.relu(branch(x)) for branch in self.branches]
         return F.relu(self.fuse(torch.cat([*parts, mean], 1)))
@@ -70,6 +71,7 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h, w) -> the same shape."""
         return x + self.second(F.relu(self.first(F.relu(x))))
 
 

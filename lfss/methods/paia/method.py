@@ -70,7 +70,10 @@ class Paia(Method):
         weights: str | None = None,
         models_dir: Path | None = None,
     ) -> Self:
-        """See ``Method.build``; settings are a ``PaiaConfig``, weights a trained threshold."""
+        """The method for a backbone; settings are a ``PaiaConfig``, weights a trained threshold.
+
+        Args and errors are those of ``Method.build``.
+        """
         built = cls(settings)
         if weights is not None:
             from .weights import load_threshold

@@ -94,7 +94,10 @@ class Threshold(nn.Module):
         nn.init.ones_(self.out.bias)  # the mean distance
 
     def forward(self, statistic: Tensor) -> Tensor:
-        """(..., 5) -> (...,) in units of the mean distance."""
+        """Five statistics of distances (..., 5) -> a threshold (...,) in units of the mean distance.
+
+        ``statistic`` has any leading axes, as (B, K, 5).
+        """
         return self.out(torch.tanh(self.hidden(statistic)))[..., 0]
 
 

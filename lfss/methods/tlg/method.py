@@ -112,7 +112,10 @@ class Tlg(Method):
         weights: str | None = None,
         models_dir: Path | None = None,
     ) -> Self:
-        """See ``Method.build``; TLG cannot work without trained weights."""
+        """The method for a backbone; TLG cannot work without trained weights.
+
+        Args and errors are those of ``Method.build``.
+        """
         from .weights import load_tlg  # it builds a Tlg itself
 
         return load_tlg(cls, weights, backbone=backbone, channels=channels, models_dir=models_dir)

@@ -52,6 +52,7 @@ class SelfAttention(nn.Module):
         self.project = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """(N, L, C) -> the same shape."""
         qkv = self.qkv(self.norm(tokens)).unflatten(-1, (3, self.heads, -1))  # (N, n, 3, H, c)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (N, H, n, c)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)  # (N, n, C)

@@ -15,7 +15,14 @@ T = TypeVar("T", bound=Tlg)
 
 
 def save_tlg(method: Tlg, folder: Path | str, *, backbone: str, channels: tuple[int, ...]) -> Path:
-    """Write the network for the backbone that it was trained on, and return the folder."""
+    """Write the network for the backbone that it was trained on, and return the folder.
+
+    Args:
+        method: the network.
+        folder: made if it is missing.
+        backbone: the name of the preset's matching network.
+        channels: of its levels.
+    """
     about = {
         "method": Tlg.name,
         "backbone": backbone,
