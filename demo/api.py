@@ -53,7 +53,8 @@ def build_api(service: Service, sessions: Sessions) -> None:
 
         Returns:
             The mask as PNG, 255 on the object and 0 elsewhere, at the picture's full size.
-            Facts: label, presence (how sure the model is that it is there), area (a share), preset, seconds.
+            Facts: label, presence (how sure the model is that it is there), area (a share), warning
+            (empty unless the mask covers nearly everything), preset, seconds.
         """
         settings = calls.settings_of(threshold, assume_present)
         with sessions.call() as session:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lfss.annotations import FORMATS
+from lfss.doubt import warning
 from lfss.errors import InputError, UnknownName
 from lfss.figures import save_png_atomic
 from lfss.stages import Prediction
@@ -70,10 +71,12 @@ def segment(
         assert prediction is not None
         path = session.folder / "mask.png"
         save_png_atomic(path, prediction.mask, sync=False)
+    area = float(prediction.mask.mean())
     facts = {
         "label": prediction.label.text,
         "presence": round(prediction.presence, 4),
-        "area": float(prediction.mask.mean()),
+        "area": area,
+        "warning": warning(area, prediction.label.text),
         "preset": prediction.preset,
         "seconds": round(prediction.seconds, 4),
     }

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from lfss.doubt import EVERYTHING
 from lfss.figures import draw
 from lfss.stages import Stage
 
@@ -87,7 +88,9 @@ def _numbers(stage: Stage) -> str:
             f'<div class="lfss-scale"><span>{stage.low:.2f}</span><i></i><span>{stage.high:.2f}</span></div>'
         )
     if stage.kind == "mask" and stage.query is not None:
-        return f'<p class="lfss-fact">covers {np.mean(stage.query):.1%} of the query</p>'
+        share = float(np.mean(stage.query))
+        apart = ": nothing set the object apart" if share >= EVERYTHING else ""
+        return f'<p class="lfss-fact">covers {share:.1%} of the query{apart}</p>'
     if stage.kind == "number" and stage.query is not None:
         return f'<p class="lfss-number">{float(stage.query):.2f}</p>'
     if stage.kind == "points":

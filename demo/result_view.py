@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from lfss.doubt import warning
 from lfss.errors import InputError
 from lfss.labels import find_label
 
@@ -70,10 +71,12 @@ def shown_result(session: Session, threshold: float, opacity: float) -> tuple[st
     mask = result.mask(threshold, image.size)
     p = result.prediction
     there = f"{p.presence:.0%} sure that '{p.label.text}' is there"
-    line = f"{image.name} · mask covers {mask.mean():.1%} · {there} · {p.seconds:.2f} s"
+    share = float(mask.mean())
+    line = f"{image.name} · mask covers {share:.1%} · {there} · {p.seconds:.2f} s"
     more = "" if result.present else "The model says the object is not in this picture, so the mask is empty."
     picture = session.file_of(views.shown_mask(image.pixels, mask, opacity=opacity))
-    return picture, views.notes([line, more], kind="facts")
+    told = [line, more, warning(share, p.label.text)]
+    return picture, views.notes(told, kind="facts")
 
 
 def query_cards(session: Session, digest: str, stages: Any) -> str:

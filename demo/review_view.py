@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from lfss.doubt import warning
+
 from . import review, views
 from .drawing import draft_task
 from .review import View
@@ -77,14 +79,16 @@ class ReviewTab:
             text = "No drafts in this list." if review.labels(session) else "Run first: drafts will be here."
             return {self.canvas: None, self.facts: views.notes([text])}
         draft = review.draft_of(session, view)
+        share = float(draft.mask.mean())
         line = (
-            f"{draft.image_name} · {review.STATUS_NAMES[draft.status]} · mask covers {draft.mask.mean():.1%}"
+            f"{draft.image_name} · {review.STATUS_NAMES[draft.status]} · mask covers {share:.1%}"
             f" · {draft.size[1]} × {draft.size[0]} pixels"
         )
         sure = "" if draft.presence is None else f"The model was {draft.presence:.0%} sure that it is there."
+        apart = warning(share, draft.label) if draft.status == "proposed" else ""
         return {
             self.canvas: draft_task(session, key, draft),
-            self.facts: views.notes([line, sure], kind="facts"),
+            self.facts: views.notes([line, sure, apart], kind="facts"),
         }
 
     @staticmethod

@@ -18,7 +18,7 @@ def pick_device(device: str) -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # 'meta' makes tensors that hold nothing
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"The device '{device}' cannot be used here. Use 'auto' or 'cpu'.") from error
     return device

@@ -9,6 +9,22 @@ import numpy.typing as npt
 from .stages import Prediction
 
 MARGIN = 0.2  # scores this close to the threshold could have gone either way
+EVERYTHING = 0.98  # of a picture: a mask of so much has no border to be right or wrong about
+
+
+def warning(area: float, label: str) -> str:
+    """What to know of a mask of nearly everything, in two sentences; empty for all other masks.
+
+    Args:
+        area: share of the picture that the mask of a model covers, in [0, 1].
+        label: what was searched for.
+    """
+    if area < EVERYTHING:
+        return ""
+    return (
+        f"The mask covers {area:.0%} of the picture: nothing set '{label}' apart from the rest. If that is "
+        "wrong, mark on a support what is not the object."
+    )
 
 
 def doubt(prediction: Prediction) -> float:
@@ -19,13 +35,16 @@ def doubt(prediction: Prediction) -> float:
 def doubt_of(scores: npt.NDArray[np.floating], threshold: float) -> float:
     """How much of a mask could have gone either way, in [0, 1]; 0 where no score comes near.
 
-    Of the pixels whose score reaches the threshold or comes within 0.2 of it, the share whose score lies
-    within 0.2 of it, above or below. ``python -m train.doubt`` compares this order with others.
+    1 for a mask of nearly everything, however high its scores: nothing set the object apart. Else, of the
+    pixels whose score reaches the threshold or comes within 0.2 of it, the share whose score lies within 0.2
+    of it, above or below. ``python -m train.doubt`` compares this order with others.
 
     Args:
         scores: (H, W) in [0, 1], of any size.
         threshold: the score from which a pixel belongs to the mask, in [0, 1].
     """
+    if scores.size and (scores >= threshold).mean() >= EVERYTHING:
+        return 1.0
     reach = scores >= threshold - MARGIN
     if not reach.any():
         return 0.0

@@ -3,7 +3,9 @@
 A file of the repository ``owner/name`` is looked for at ``<models>/owner/name/<file>``, in the cache
 of huggingface_hub, and at last online. ``<models>`` is ``assets/models`` or the folder that the
 environment variable LFSS_MODELS names. Only safetensors files are read: they hold numbers and
-cannot run code. A model of ours is a folder with ``config.json`` and ``model.safetensors``.
+cannot run code. Which commit of a repository is meant is said by ``<models>/revisions.json``, where there
+is one: ``{"owner/name": "commit"}``. A model of ours is a folder with ``config.json`` and
+``model.safetensors``.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from .text import decode
 
 SHIPPED = shipped("models")
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+REVISIONS = "revisions.json"
 MAX_CONFIG = 1 << 20  # bytes
 PROBE_SECONDS = 3.0  # longest wait for a sign of life from the hub
 _SHOWN_KEYS = 6  # names listed in an error before "and N more"
@@ -53,7 +56,8 @@ def find_file(
     Args:
         repo_id: ``owner/name`` on the hub.
         filename: path inside the repository.
-        revision: branch, tag or commit; the main branch if None. The models folder has no revisions.
+        revision: branch, tag or commit; if None the one that ``revisions.json`` of the models folder names,
+            else the main branch. Files in the models folder have no revisions.
         models_dir: folder for weights put there by hand; see ``models_folder``.
 
     Raises:
@@ -65,6 +69,7 @@ def find_file(
     by_hand = models_folder(models_dir) / repo_id / filename
     if by_hand.is_file():
         return by_hand
+    revision = revision or _revisions(models_folder(models_dir)).get(repo_id)
     cached = try_to_load_from_cache(repo_id, filename, revision=revision)
     if isinstance(cached, str):
         return Path(cached)
@@ -72,7 +77,9 @@ def find_file(
     if reason is None:
         logger.info("downloading %s of %s", filename, repo_id)
         try:
-            return Path(hf_hub_download(repo_id, filename, revision=revision, etag_timeout=PROBE_SECONDS))
+            got = Path(hf_hub_download(repo_id, filename, revision=revision, etag_timeout=PROBE_SECONDS))
+            logger.info("got %s of %s at %s", filename, repo_id, got.parent.name)  # the commit
+            return got
         except Exception as error:  # the client raises errors of its own, of httpx, and OSError
             logger.debug("download of %s failed", repo_id, exc_info=True)
             reason = f"the download failed: {_first_line(error)}"
@@ -206,6 +213,23 @@ def _check_names(repo_id: str, filename: str) -> None:
     inside = PurePosixPath(filename)
     if not filename or "\\" in filename or inside.is_absolute() or ".." in inside.parts:
         raise WeightsUnavailable(f"'{filename}' is no file name inside a repository.")
+
+
+def _revisions(folder: Path) -> dict[str, str]:
+    """Commits by repository; raises WeightsUnavailable where the file is no such thing."""
+    path = folder / REVISIONS
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(decode(read_bytes(path, most=MAX_CONFIG), "It"))
+        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+            raise ValueError("it is no object of names and commits")
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsUnavailable(
+            f'{path} cannot be read ({_first_line(error)}). Write it as {{"owner/name": "commit"}}, or '
+            "remove it."
+        ) from error
+    return found
 
 
 def _why_no_hub() -> str | None:

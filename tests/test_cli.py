@@ -171,6 +171,19 @@ def test_results_mirror_the_folders_and_the_table_tells_each(place, model, capsy
     assert "3 done, 0 kept from before, 0 failed" in table
 
 
+def test_a_mask_of_everything_is_never_given_without_saying_so(place, model, capsys):
+    assert segment() == 0
+    table = capsys.readouterr().out
+    assert "The mask covers 100% of the picture: nothing set 'dog' apart from the rest." in table
+    assert "On 1 picture the mask of 'dog' covers nearly everything" in table
+    assert segment("--json", "--overwrite") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["covers_everything"] == [{"label": "dog", "pictures": 1}]
+    told = {entry["image"]: (entry["message"] != "", entry["doubt"]) for entry in document["results"]}
+    assert told["sub/2.png"] == (True, 1)
+    assert not told["2.png"][0]
+
+
 def test_label_threshold_and_presence_reach_the_model(place, model):
     assert segment("--not", "cat, wolf", "--threshold", "0.3", "--assume-present", label="dog, puppy") == 0
     assert model.label == Label("dog", ("puppy",), ("cat", "wolf"))

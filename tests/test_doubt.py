@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lfss.doubt import MARGIN, confidence, doubt, doubt_of
+from lfss.doubt import MARGIN, confidence, doubt, doubt_of, warning
 from lfss.labels import Label
 from lfss.stages import Prediction
 
@@ -25,6 +25,15 @@ def test_doubt_is_the_share_of_pixels_that_could_have_gone_either_way_by_a_plain
         near += abs(score - 0.6) <= MARGIN
     assert doubt_of(scores, 0.6) == pytest.approx(near / reach)
     assert 0 < near < reach
+
+
+def test_a_mask_of_nearly_everything_is_in_doubt_and_says_so():
+    everything = np.ones((10, 10), np.float32)
+    assert doubt_of(everything, 0.5) == 1
+    everything[:, :2] = 0
+    assert doubt_of(everything, 0.5) == 0
+    assert "nothing set 'dog' apart" in warning(0.99, "dog")
+    assert warning(0.9, "dog") == ""
 
 
 def test_the_doubt_of_a_prediction_is_that_of_its_map_at_its_threshold():

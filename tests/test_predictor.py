@@ -331,14 +331,18 @@ def test_the_order_of_supports_changes_nothing(predictor):
     np.testing.assert_allclose(turned.score, straight.score, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["mask", "box", "scribbles"])
+@pytest.mark.parametrize("kind", ["mask", "box", "scribbles", "a scribble alone", "a point alone"])
 def test_an_unknown_word_with_marks_finds_what_is_marked(predictor, kind):
-    image, stroke, ground = picture("blue"), np.zeros(SIZE, bool), np.zeros(SIZE, bool)
+    image = picture("blue")
+    stroke, ground, point = (np.zeros(SIZE, bool) for _ in range(3))
     stroke[115:125, 100:200], ground[20:30, 20:300] = True, True
+    point[116:124, 146:154] = True
     support = {
         "mask": lambda: Support.from_mask(image, truth()),
         "box": lambda: Support.from_box(image, (80, 60, 220, 180)),
         "scribbles": lambda: Support.from_scribbles(image, stroke, ground),
+        "a scribble alone": lambda: Support.from_scribbles(image, stroke),
+        "a point alone": lambda: Support.from_scribbles(image, point),
     }[kind]()
     prepared = predictor.prepare(parse_label("gizmo"), [support])
     assert prepared.text_trust == 0
@@ -627,6 +631,12 @@ def test_a_bad_device_is_an_error(device):
 def test_auto_is_a_device_that_is_here():
     assert pick_device("auto") in ("cpu", "cuda", "mps")
     assert pick_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("device", ["meta", "tpu", "", "cuda:999", "cpu; ls"])
+def test_a_device_that_cannot_compute_is_a_sentence(device):
+    with pytest.raises(InputError, match=r"cannot be used here\. Use 'auto' or 'cpu'"):
+        pick_device(device)
 
 
 def test_every_preset_says_what_it_is():

@@ -1,3 +1,4 @@
+import json
 import socket
 import threading
 import time
@@ -122,6 +123,26 @@ def test_online_the_file_is_downloaded_at_the_asked_revision(monkeypatch, tmp_pa
     online(monkeypatch, download)
     assert weights.find_file(REPO, FILE, revision="v1") == tmp_path / "downloaded"
     assert calls == [(REPO, FILE, "v1")]
+
+
+def test_a_file_of_the_models_folder_pins_the_commits_of_repositories(monkeypatch, tmp_path):
+    calls = []
+
+    def download(repo_id, filename, *, revision, etag_timeout):
+        calls.append(revision)
+        return str(tmp_path / "downloaded")
+
+    online(monkeypatch, download)
+    pins = put(tmp_path / "models" / weights.REVISIONS)
+    pins.write_text(json.dumps({REPO: "0123abc", "other/model": "ffff"}))
+    weights.find_file(REPO, FILE)
+    weights.find_file(REPO, FILE, revision="v1")
+    weights.find_file("another/model", FILE)
+    assert calls == ["0123abc", "v1", None]
+    for bad in ("[", "[]", '{"a": 5}'):
+        pins.write_text(bad)
+        with pytest.raises(WeightsUnavailable, match=r"revisions\.json cannot be read"):
+            weights.find_file(REPO, FILE)
 
 
 def test_a_failed_download_says_why_and_where_to_put_the_file(monkeypatch):

@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
     folders = dict(_named(given) for given in options.decoder)
     settings = Settings(
         options.preset, options.kind, options.protocol, digests, options.presence, tuple(folders.items()),
-        options.method,
+        options.method, not options.unknown_word,
     )  # fmt: skip
     model = f"{options.method} on {options.preset}"
     print(f"{name}: {', '.join(lists[0].classes)}; {lists[0].shots}-shot, {options.kind}, {model}")
@@ -232,6 +232,9 @@ def _parser() -> argparse.ArgumentParser:
         "--decoder", nargs="+", default=[], metavar="NAME=FOLDER", help="trained decoders to compare"
     )
     parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
+    parser.add_argument(
+        "--unknown-word", action="store_true", help="treat the labels as words that the model does not know"
+    )
     parser.add_argument("--protocol", choices=PROTOCOLS, default="native")
     parser.add_argument("--presence", action="store_true", help="also score pictures without the class")
     parser.add_argument("--memory", type=float, default=2.0, help="GiB of encoder outputs in memory")

@@ -21,7 +21,9 @@ from .plan import ExportPlan, plan_export
 from .provenance import Value, written
 from .rle import Mask, crop_counts
 
-ATTRIBUTES = ("status", "model", "method", "prompt", "threshold", "score", "presence", "exported", "objects")
+ATTRIBUTES = (
+    "status", "model", "method", "prompt", "threshold", "score", "presence", "exported", "objects", "warning",
+)  # fmt: skip
 
 
 def write(

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,8 @@ def new_file(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(out, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where a file stands in place of the folder, that was told above
+            partial.unlink(missing_ok=True)
 
 
 def _give_name(partial: Path, out: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from ..doubt import warning
 from ..drafts import Draft, Origin, Status
 from ..text import escaped
 from .pieces import How
@@ -77,6 +78,7 @@ def corrected(draft: Draft) -> Draft:
 def describe(draft: Draft) -> dict[str, Value]:
     """Where a draft comes from, as text and numbers: ``restore`` reads it again."""
     origin = draft.origin
+    proposed = draft.status == "proposed"  # what a person has checked needs no warning
     values: dict[str, Value | None] = {
         "status": draft.status,
         "model": origin.model,
@@ -86,6 +88,7 @@ def describe(draft: Draft) -> dict[str, Value]:
         "score": draft.score,
         "presence": draft.presence,
         "supports": " ".join(origin.supports) or None,
+        "warning": (proposed and warning(float(draft.mask.mean()), draft.label)) or None,
         "settings": json.dumps(origin.settings, ensure_ascii=False) if origin.settings else None,
     }
     return {key: value for key, value in values.items() if value is not None}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from .. import __version__
-from ..doubt import confidence, doubt
+from ..doubt import confidence, doubt, warning
 from ..drafts import Draft, Origin
 from ..images import Image
 from ..labels import label_key
@@ -181,4 +181,5 @@ def _outcome(query: Query, label: str, draft: PackedDraft) -> Outcome:
         presence=content.presence,
         doubt=content.doubt,
         lost=content.lost,
+        message=warning(draft.area, label),
     )

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from ..atomic import sweep, write_atomic
+from ..doubt import warning
 from ..drafts import Origin
 from ..errors import ExportError, InputError
 from ..figures import draw, save_png_atomic, strip
@@ -148,6 +149,7 @@ class IntoFolder:
                 doubt=draft.doubt,
                 lost=draft.lost,
                 seconds=float(prediction.seconds),
+                message=warning(float(prediction.mask.mean()), label.name),
             )
             records.append(record_of(draft, outcome, files[-1].relative_to(self.out).as_posix()))
         return records

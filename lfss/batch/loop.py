@@ -49,7 +49,7 @@ class Outcome:
         doubt: how doubtful the mask is, in [0, 1].
         lost: the share of its own pixels that this label lost to each other label of the run.
         seconds: time of the model on this label and picture.
-        message: why it failed, one sentence.
+        message: why it failed, or what to know of a mask that was made; in a sentence or two.
         copy_of: the name of another file with the same pixels, whose draft serves for this one too.
     """
 

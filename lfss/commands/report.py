@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..batch.loop import Done, Outcome, Step, finished
+from ..doubt import warning
 from ..errors import LfssError, WeightsError
 from ..text import escaped
 from . import FAILED, NO_WEIGHTS, OK, STOPPED
@@ -29,6 +30,7 @@ class Report:
         lost: for each label and each label that took pixels from it: on how many pictures, and the sum of
             the shares that it lost.
         copies: pictures that are copies of another one, by its name.
+        everything: for each label: on how many pictures nothing set it apart from the rest.
         stop: why the run ended early; empty if it did not.
         code: exit code of the command.
         seconds: of the run.
@@ -39,6 +41,7 @@ class Report:
     failed_pictures: int = 0
     lost: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
     copies: Counter[str] = field(default_factory=Counter)
+    everything: Counter[str] = field(default_factory=Counter)
     stop: str = ""
     code: int = OK
     seconds: float = 0.0
@@ -55,6 +58,8 @@ class Report:
             self.copies[first] += 1
         for outcome in done.outcomes:
             self.counts[outcome.status] += 1
+            if outcome.status == "done" and warning(outcome.area or 0.0, outcome.label):
+                self.everything[outcome.label] += 1
             for winner, share in outcome.lost.items() if outcome.status == "done" else ():
                 count, total = self.lost.get((outcome.label, winner), (0, 0.0))
                 self.lost[outcome.label, winner] = count + 1, total + share
@@ -65,13 +70,15 @@ class Report:
             {"label": label, "to": winner, "pictures": count, "mean_share": round(total / count, 4)}
             for (label, winner), (count, total) in self.lost.items()
         ]
+        everything = [{"label": label, "pictures": n} for label, n in self.everything.items()]
         document: dict[str, Any] = {"counts": dict(self.counts), "seconds": round(self.seconds, 3)}
         if self.copies:
             document["copies"] = dict(self.copies)
-        return document | {"lost": lost, "error": self.stop or None, "exit_code": self.code}
+        document |= {"lost": lost, "covers_everything": everything}
+        return document | {"error": self.stop or None, "exit_code": self.code}
 
     def print(self, where: str) -> None:
-        """The counts, and what labels lost to each other."""
+        """The counts, and what labels lost to each other, and what covers everything."""
         print_summary(self.counts, self.seconds, where, stop=self.stop)
         for name, number in self.copies.most_common(MOST_COPIED):
             has, share = ("has", "shares") if number == 1 else ("have", "share")
@@ -85,6 +92,11 @@ class Report:
             print(
                 f"On {counted(count, 'picture')} '{winner}' got pixels that '{label}' claimed too, "
                 f"{total / count:.1%} of its mask on average."
+            )
+        for label, count in self.everything.items():
+            print(
+                f"On {counted(count, 'picture')} the mask of '{label}' covers nearly everything: nothing set "
+                "it apart. If that is wrong, mark on a support what is not the object."
             )
 
     def print_failures(self) -> None:

@@ -114,6 +114,15 @@ def test_a_folder_that_refuses_to_be_made_is_told(tmp_path: Path, monkeypatch: p
         FORMATS["png"].write([a_draft()], tmp_path / "out")
 
 
+def test_a_file_where_the_folder_should_be_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    drafts = [a_draft("a.jpg", shape=np.eye(12, dtype=bool))]
+    for write in (write_bundle, FORMATS["coco"].write):
+        with pytest.raises(ExportError, match=r"x\.zip' was not written: something of that name is in"):
+            write(drafts, tmp_path / "file" / "x.zip")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
 def test_a_target_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     out = tmp_path / "out"
 

@@ -7,9 +7,11 @@ import PIL.Image
 import pytest
 
 from demo.cards import stage_cards, with_points_on
+from demo.result_view import shown_result
 from demo.run import run
 from demo.session import ScreenPicture, Settings
 from demo.stages_tab import write_arrays, write_strip
+from lfss.annotations.provenance import describe
 from lfss.images import Image
 from lfss.stages import Stage
 
@@ -33,6 +35,21 @@ def test_every_stage_has_a_card_with_alt_text_and_a_sentence(done):
     assert page.count("<figcaption>") == page.count("<figure")
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
+
+
+def test_a_mask_of_everything_says_so_on_its_card_and_beside_the_result(service, session, photo):
+    session.label = "red"
+    session.add_supports([photo("s.png", seed=1)])
+    session.add_queries([photo("q.png", seed=3, box=(0, 0, 240, 320))])
+    list(run(service, session, Settings()))
+    session.current = digest = next(iter(session.found))
+    result = session.result(digest)
+    page = stage_cards(result.prediction.stages, ScreenPicture(session.shown(digest), (240, 320)))
+    assert "covers 100.0% of the query: nothing set the object apart" in page
+    assert "nothing set &#x27;red&#x27; apart" in shown_result(session, 0.5, 0.4)[1]
+    draft = session.workspace.draft(digest, "red")
+    assert draft.doubt == 1
+    assert "nothing set" in describe(draft)["warning"]
 
 
 def test_points_fit_the_pictures_that_are_shown():

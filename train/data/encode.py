@@ -20,10 +20,10 @@ from lfss.support import Support
 
 from .datasets import DataSet
 from .episodes import EpisodeSpec
-from .weak import known_box, known_mask, known_scribbles
+from .weak import known_box, known_mask, known_point, known_scribbles
 
 Mask = npt.NDArray[np.bool_]
-Kind = Literal["label", "box", "scribble", "mask"]
+Kind = Literal["label", "point", "object-scribble", "scribble", "box", "mask"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -66,13 +66,16 @@ def make_support(picture: AnnotatedPicture, kind: Kind, *, seed: int | str) -> S
 
     Args:
         picture: with its true mask.
-        kind: how it is marked (rules in ``train.data.weak``); ``label`` marks nothing.
+        kind: how it is marked (rules in ``train.data.weak``); ``label`` marks nothing, ``point`` and
+            ``object-scribble`` mark the object alone.
         seed: for scribbles; the same for the same picture, whatever episode it is in.
     """
     image, mask, ignore = picture
     known = {
         "label": lambda: None,
         "box": lambda: known_box(mask, ignore),
+        "point": lambda: known_point(mask, ignore),
+        "object-scribble": lambda: known_scribbles(mask, ignore, seed=seed, beside=False),
         "scribble": lambda: known_scribbles(mask, ignore, seed=seed),
         "mask": lambda: known_mask(mask, ignore),
     }[kind]()

@@ -109,11 +109,32 @@ def scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int | str) -> tup
     return _scribble(part), beside
 
 
-def known_scribbles(mask: Mask, ignore: Mask | None = None, *, seed: int | str) -> Trimap:
-    """The (H, W) trimap of scribbles: 1 and 0 under them, unknown elsewhere."""
+def known_scribbles(
+    mask: Mask, ignore: Mask | None = None, *, seed: int | str, beside: bool = True
+) -> Trimap:
+    """The (H, W) trimap of scribbles: 1 and 0 under them, unknown elsewhere.
+
+    Args:
+        mask, ignore, seed: see ``scribbles``.
+        beside: off leaves out the scribble beside the object.
+    """
     inside, outside = scribbles(mask, ignore, seed=seed)
     known = np.full(mask.shape, -1, np.int8)
-    known[outside], known[inside] = 0, 1
+    if beside:
+        known[outside] = 0
+    known[inside] = 1
+    return _with_unknown(known, ignore)
+
+
+def known_point(mask: Mask, ignore: Mask | None = None) -> Trimap:
+    """The trimap of one click, as wide as a scribble: 1 around the pixel deepest inside, else unknown."""
+    hidden = np.zeros_like(mask) if ignore is None else ignore
+    seen = mask & ~hidden if (mask & ~hidden).any() else mask
+    row, column = points(seen, 1)[0].tolist()
+    width = max(1, round(SCRIBBLE_WIDTH * math.hypot(*mask.shape)))
+    drawn = np.zeros(mask.shape, np.uint8)
+    cv2.circle(drawn, (column, row), width // 2, 1, -1)
+    known = np.where((drawn > 0) & seen, np.int8(1), np.int8(-1))
     return _with_unknown(known, ignore)
 
 

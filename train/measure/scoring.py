@@ -35,6 +35,7 @@ class Settings:
         presence: also score one picture without the class for every episode.
         decoders: name and folder of every trained decoder.
         method: a name of ``lfss.methods``.
+        word: whether the labels are treated as words that the model knows.
     """
 
     preset: str
@@ -44,6 +45,7 @@ class Settings:
     presence: bool
     decoders: tuple[tuple[str, str], ...] = ()
     method: str = "lfss"
+    word: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def evaluate(
     """
     records = _resume(partial, settings)
     # Lists repeat themselves where pictures are few. Scribbles and absent pictures change with the place.
-    same = settings.kind != "scribble" and not settings.presence
+    same = "scribble" not in settings.kind and not settings.presence
     drawn = {e.seed: e.episodes for e in lists}
     known = {drawn[record.seed][record.index]: record for record in records} if same else {}
     done = {(record.seed, record.index) for record in records}
@@ -114,7 +116,7 @@ def score_episode(
         seed, index: of the list, and the episode's place in it.
     """
     start = time.perf_counter()
-    episode = prepare_episode(predictor, data, spec, settings.kind, seed=seed)
+    episode = prepare_episode(predictor, data, spec, settings.kind, seed=seed, word=settings.word)
     outcome, query = episode_masks(predictor, episode, decoders), episode.query
     protocol = PROTOCOLS[settings.protocol]
     counted = sums_of(outcome.masks, query.mask, query.ignore, protocol=protocol)

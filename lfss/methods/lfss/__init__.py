@@ -5,6 +5,7 @@ from .method import Lfss, PreparedSupports
 from .step1_initial_mask import (
     InitialMasks,
     SupportMasks,
+    assumed_background,
     initial_masks,
     match_probability,
     mean_in_logits,
@@ -41,6 +42,7 @@ __all__ = [
     "Seeds",
     "SupportMasks",
     "association_map",
+    "assumed_background",
     "attention",
     "background_similarity",
     "border_distance",

@@ -6,6 +6,8 @@ Where the paper is silent
     *Order.* Logits are enlarged first and compared afterwards, so that masks follow smooth edges.
     *Empty masks.* Where the object is known to be present, the cells with the highest probability
     are taken; a mask is never empty then.
+    *Marks on the object alone.* What is far from them in the picture and unlike them is taken for background
+    when the prototypes of the support are made (``assumed_background``).
     *Queries of strong supports.* The paper knows labels only. Where a person marked a support, the
     query's first map is a mixture of text and matching, each weighted by how well it explains
     what the person marked (``mean_in_logits``).
@@ -17,6 +19,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...similarity import EPS, cosine_map, masked_average
 
@@ -114,6 +117,44 @@ def match_probability(
     return (sharpness * (near[:, 0] - near[:, 1])).sigmoid()
 
 
+def assumed_background(
+    features: Tensor, foreground: Tensor, known: Tensor, *, far: float = 0.5, unlike: float = 0.5
+) -> Tensor:
+    """Cells to take for background in pictures of which only the object is marked.
+
+    A person who draws on the object alone says nothing of the rest; what is far from the marks and unlike
+    them is most likely not the object.
+
+    Args:
+        features: (N, C, h, w).
+        foreground: (N, C), the mean feature under the marks.
+        known: (N, h, w) in [0, 1], the share of each cell that is marked as object.
+        far: cells whose distance from the marks is at least this share of the largest one count as far.
+        unlike: share of all cells that count as unlike, those with the smallest cosine.
+
+    Returns:
+        (N, h, w) bool; never empty unless every cell is marked, and never a marked cell.
+    """
+    marked = known > 0  # (N, h, w)
+    distance = _steps_from(marked)
+    distant = distance >= far * distance.amax((1, 2), keepdim=True)
+    likeness = cosine_map(features, foreground).masked_fill(marked, torch.inf)  # (N, h, w)
+    flat = likeness.flatten(1)
+    limit = flat.kthvalue(max(1, round(unlike * flat.shape[1])), dim=1).values[:, None, None]
+    chosen = distant & (likeness <= limit) & ~marked
+    return never_empty(chosen, -likeness) & ~marked
+
+
+def _steps_from(marked: Tensor) -> Tensor:
+    """(N, h, w) bool -> (N, h, w): steps from each cell to the nearest marked one, diagonal steps too."""
+    reached = marked.float()
+    steps = torch.zeros_like(reached)
+    for _ in range(max(marked.shape[-2:])):
+        steps += 1 - reached
+        reached = F.max_pool2d(reached, 3, stride=1, padding=1)
+    return steps
+
+
 class SupportMasks(NamedTuple):
     """What step 1 makes of the supports; nothing of it depends on the query.
 
@@ -159,7 +200,7 @@ def support_masks(
     """First masks of the supports, and how far matching with them can be trusted.
 
     A cell that a person marked keeps what was said of it; the others follow the text, and the marks' own
-    appearance where there are marks on both sides. Matching is trusted as far as it explains the marks
+    appearance where some of the object is marked. Matching is trusted as far as it explains the marks
     better than the text does.
 
     Args:
@@ -175,11 +216,16 @@ def support_masks(
 
     flat = features.flatten(0, 1)  # (B*K, C, h, w)
     object_like = masked_average(flat, known.flatten(0, 1), directions=True)
-    other_like = masked_average(flat, background.flatten(0, 1), directions=True)
+    has_object = known.amax((2, 3)) > 0.5  # (B, K)
+    alone = has_object & (background.amax((2, 3)) <= 0.5)  # the object alone is marked
+    beside = background.flatten(0, 1)  # (B*K, h, w)
+    if bool(alone.any()):
+        assumed = assumed_background(flat, object_like, known.flatten(0, 1)).to(beside.dtype)
+        beside = torch.where(alone.flatten()[:, None, None], assumed, beside)
+    other_like = masked_average(flat, beside, directions=True)
     likeness = match_probability(flat, object_like, other_like).view_as(known)
-    both = (known.amax((2, 3)) > 0.5) & (background.amax((2, 3)) > 0.5)
     # A box says what is outside; most of its inside is object.
-    likeness = torch.where(both[..., None, None], likeness, torch.full_like(likeness, 0.75))
+    likeness = torch.where(has_object[..., None, None], likeness, torch.full_like(likeness, 0.75))
     trust = text_trust.to(known.dtype).repeat_interleave(k, 0)  # (B*K,)
     marked_flat = marked.flatten().to(trust.dtype)  # (B*K,)
     guess = mean_in_logits(text.flatten(0, 1), likeness.flatten(0, 1), trust, marked_flat).view_as(known)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lfss.methods.lfss import (
     InitialMasks,
+    assumed_background,
     initial_masks,
     match_probability,
     mean_in_logits,
@@ -245,6 +246,36 @@ def test_scribbles_on_both_sides_spread_to_cells_that_look_alike():
     assert torch.equal(made.support_mask[0] & ~OTHER, OBJECT)
     assert made.support_mask[0][stroke].all()
     assert not made.support_mask[0][ground].any()
+
+
+def test_a_stroke_on_the_object_alone_spreads_to_it_and_to_nothing_else():
+    stroke = mask("......", ".##...", "......", "......")
+    made = first_masks(known=stroke[:, None].float(), unknown=(~stroke)[:, None].float(), text_trust=0.0)
+    assert torch.equal(made.support_mask[0] & ~OTHER, OBJECT)  # the island is as far from both
+    assert torch.equal(made.query_mask & ~OTHER, OBJECT)
+
+
+def test_the_far_and_unlike_is_taken_for_background_by_a_plain_loop():
+    features, marked = noise(1, 5, H, W), mask("#.....", "#.....", "......", "......")
+    foreground = features[:, :, 0, 0]
+    steps, cosines = {}, {}
+    for r in range(H):
+        for c in range(W):
+            steps[r, c] = min(max(abs(r - y), abs(c - x)) for y, x in ((0, 0), (1, 0)))
+            cosines[r, c] = float(torch.cosine_similarity(features[0, :, r, c], foreground[0], dim=0))
+    unlike = sorted((cell for cell in cosines if not marked[0][cell]), key=cosines.__getitem__)[: H * W // 2]
+    expected = torch.zeros(1, H, W, dtype=torch.bool)
+    for cell in unlike:
+        expected[0][cell] = 2 * steps[cell] >= max(steps.values())
+    made = assumed_background(features, foreground, marked.float())
+    assert torch.equal(made, expected)
+    assert made.any()
+
+
+@pytest.mark.parametrize("rows", [("######",) * 4, ("######", "######", "######", "#####.")])
+def test_marks_on_nearly_everything_leave_a_background_of_what_is_left(rows):
+    marked = mask(*rows)
+    assert torch.equal(assumed_background(picture(OBJECT), noise(1, 3), marked.float()), ~marked)
 
 
 def test_what_a_person_said_is_never_overruled():

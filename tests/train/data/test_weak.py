@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lfss.errors import InputError
-from train.data.weak import known_box, known_mask, known_scribbles, object_box, points, scribbles
+from train.data.weak import known_box, known_mask, known_point, known_scribbles, object_box, points, scribbles
 
 
 def two_blocks() -> np.ndarray:
@@ -123,6 +123,21 @@ def test_odd_masks_get_a_scribble_too(shape: str) -> None:
     assert not (inside & ~mask).any()
     assert outside.any() == (shape != "full")
     assert (known_scribbles(mask, seed=1) == 1).sum() == inside.sum()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_marks_on_the_object_alone_say_nothing_beside_it(seed: int) -> None:
+    mask = np.zeros((60, 80), np.bool_)
+    mask[10:40, 20:60] = True
+    scribble, click = known_scribbles(mask, seed=seed, beside=False), known_point(mask)
+    both = known_scribbles(mask, seed=seed)
+    np.testing.assert_array_equal(scribble == 1, both == 1)
+    for known in (scribble, click):
+        assert set(np.unique(known)) == {-1, 1}
+        assert not (known[~mask] == 1).any()
+    row, column = points(mask, 1)[0]
+    assert click[row, column] == 1
+    assert 1 <= (click == 1).sum() < (scribble == 1).sum()
 
 
 def test_points_spread_by_the_stated_rule() -> None:

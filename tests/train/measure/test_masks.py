@@ -38,6 +38,7 @@ def test_each_kind_marks_what_it_says() -> None:
     assert given["label"] is None
     assert set(np.unique(given["box"])) == {-1, 0}
     assert set(np.unique(given["scribble"])) == {-1, 0, 1}
+    assert set(np.unique(given["object-scribble"])) == set(np.unique(given["point"])) == {-1, 1}
     np.testing.assert_array_equal(given["mask"] == 1, truth.mask)
     for known in (given["box"], given["scribble"], given["mask"]):
         assert not (known[truth.mask] == 0).any()
