@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from samples import a_draft, digest_of, smooth_scores
 
 from lfss.workspace import Workspace
+from tests.samples import a_draft, digest_of, smooth_scores
 
 IMAGES = 6
 
