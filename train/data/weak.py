@@ -127,7 +127,7 @@ def known_scribbles(
 
 
 def known_point(mask: Mask, ignore: Mask | None = None) -> Trimap:
-    """The (H, W) trimap of one click, as wide as a scribble: 1 around the pixel deepest inside, else unknown."""
+    """The (H, W) trimap of a click as wide as a scribble: 1 around the pixel deepest inside, else -1."""
     hidden = np.zeros_like(mask) if ignore is None else ignore
     seen = mask & ~hidden if (mask & ~hidden).any() else mask
     row, column = points(seen, 1)[0].tolist()
