@@ -44,13 +44,13 @@ BUTTONS = {
 HINT = (
     "Keys: **a** accept · **x** object absent · **j k** or arrows: next, previous · **z** undo · **y** redo. "
     "On the picture, after **e** or a click: **b** brush · **d** eraser · **p** polygon · **l** lasso · "
-    "**c** cut · **[ ]** size · Ctrl+Z one stroke back"
+    "**.** ask the model · **c** cut · **[ ]** size · Ctrl+Z one stroke back"
 )
 
 
 def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> ReviewTab:
     """Lay out and wire the tab."""
-    with gr.Tab("Review", id="review") as opened, gr.Row(equal_height=False):
+    with gr.Tab("Review", id="review") as opened, gr.Row(equal_height=False, elem_classes="lfss-review"):
         with gr.Column(scale=5, min_width=320):
             with gr.Row():
                 label = gr.Dropdown(label="Label", choices=[], elem_id="review-label", min_width=140)
