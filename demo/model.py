@@ -77,6 +77,13 @@ def ask(
 
 
 @with_gpu
+def encode(number: int, image: Image) -> Encoded:
+    """See ``Predictor.encode``; on the CPU, where it is kept."""
+    made = _predictors[number].encode(image)
+    return made._replace(dense=made.dense.cpu(), levels=tuple(level.cpu() for level in made.levels))
+
+
+@with_gpu
 def steps(
     number: int, prepared: Sequence[Prepared], query: Image, options: dict[str, Any]
 ) -> Iterator[tuple[int, Stage | Prediction]]:

@@ -11,6 +11,7 @@ from . import review
 from .asking import answer
 from .canvas import build_canvas
 from .drawing import keep_drawing
+from .folder_panel import build_folder_panel, wire_folder_panel
 from .handlers import LIGHT, guarded
 from .review import View
 from .review_edit import wire_editing, wire_repairs, wire_teaching
@@ -95,12 +96,14 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
                 teach = gr.Button("Use as support", size="sm", elem_id="teach")
                 again = gr.Button("Run the unchecked drafts again", size="sm", elem_id="run-again")
             lesson = gr.HTML(elem_id="lesson", padding=False)
+            folder = build_folder_panel()
     tab = ReviewTab(opened, label, state, order, tally, gallery, canvas, facts)
     _wire_list(tab, sessions, session_id)
     _wire_buttons(tab, sessions, session_id, buttons)
     wire_editing(tab, sessions, session_id, buttons["edit"])
     wire_repairs(tab, sessions, session_id, repairs, radius)
     wire_teaching(tab, service, sessions, session_id, teach, again, lesson)
+    wire_folder_panel(folder, tab, service, sessions, session_id)
     return tab
 
 

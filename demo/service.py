@@ -20,6 +20,7 @@ from . import model
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait for it
     from lfss.asking import Marks
+    from lfss.cells import Encoder
     from lfss.encoders.vocabulary import Vocabulary
     from lfss.encoding import Encoded
     from lfss.images import Image
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait f
 DEFAULTS = Settings()
 CACHE_BYTES = 512 * 2**20  # prepared classes: up to 25 MB for each support
 ENCODED_PICTURES = 8  # that somebody asks about: up to 25 MB each
+CELLS_BYTES = 32 * 2**20  # cells of pictures, for the folder pass: 430 pictures with mini
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ class Service:
         self._predictor: Predictor | None = None
         self._number = -1  # of the predictor, for the functions that run it
         self._problem: LfssError | None = None
+        self._cells: Encoder | None = None
 
     def start(self) -> None:
         """Begin to load the preset in the background; a second call does nothing."""
@@ -79,12 +82,15 @@ class Service:
 
     def _load(self) -> None:
         try:
+            from lfss.cells import Encoder
             from lfss.predictor import Predictor
 
             predictor = Predictor.load(
                 self.preset, method=self.method, device=self.device, models_dir=self.models_dir
             )
             self._number = model.register(predictor)
+            self._cells = Encoder(self._encode, room=CELLS_BYTES)
+            predictor.seen = self._cells.keep
             self._predictor = predictor
         except LfssError as error:
             self._problem = error
@@ -270,6 +276,20 @@ class Service:
             if item is None:
                 return
             yield item
+
+    def cells(self) -> Encoder:
+        """Cells of pictures for the folder pass; those of the first pictures of runs are there already.
+
+        Raises:
+            LfssError: there is no model.
+        """
+        self.predictor()
+        assert self._cells is not None
+        return self._cells
+
+    def _encode(self, image: Image) -> Encoded:
+        with self._lock:
+            return model.encode(self._number, image)
 
     def _remember(self, key: str, prepared: Prepared) -> None:
         self._prepared[key] = prepared

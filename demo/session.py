@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,9 @@ from .items import PictureFile, ScreenPicture, SupportItem
 from .memory import FREE_SIDE, opened
 from .uploads import Upload, take
 from .views import jpeg_file, shown_mask, shrunk, write_jpeg
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from lfss.refine_folder import Lesson
 
 __all__ = ["MAX_SUPPORTS", "PictureFile", "ScreenPicture", "Session", "Settings", "SupportItem"]
 
@@ -52,6 +56,7 @@ class Session:
         progress: how many masks of how many the run has made.
         current: digest of the picture that is looked at.
         reviewed, edited: digest of the draft that is under review, and of the one in the editor.
+        lesson: what the folder has taught, until it is applied or left.
         trail, undone: digest and label of the drafts that were changed, and whose change was taken back,
             in order.
     """
@@ -70,6 +75,7 @@ class Session:
     current: str | None = None
     reviewed: str | None = None
     edited: str | None = None
+    lesson: Lesson | None = None
     trail: list[tuple[str, str]] = field(default_factory=list)
     undone: list[tuple[str, str]] = field(default_factory=list)
     touched: float = field(default_factory=time.monotonic)

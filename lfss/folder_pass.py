@@ -3,8 +3,9 @@
 All pictures of a run carry the label, so together they are PAIA's image-level set. The first maps are the
 soft masks; soft-masked average pooling (Eq. 2) makes one vector of each picture and label; the fused
 prototype of a label is their mean (Eq. 3), weighted by presence. Pictures without the object teach the
-background, and the other labels of the run compete. The final map is the mean, in logits, of the first map
-and of the cosine to these prototypes.
+background, and the other labels of the run compete. The final map is a weighted mean, in logits, of the first
+map and of the cosine to these prototypes. The more pictures show the object, the more the folder weighs: in
+one that hardly shows it, first maps that are wrong teach as much as those that are right.
 
 What a person has checked teaches most: an accepted mask is sure, a picture without the object is background.
 
@@ -38,13 +39,14 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FolderConfig:
-    """The choices of the pass, from a rough trial on VOC training photos with ``mini``; not yet measured.
+    """The choices of the pass, made with ``mini`` on VOC training photos that it was never trained on.
 
     Attributes:
         pictures: at most so many are learned from.
         grid: at most so many rows and columns of cells are kept of each.
         scale: logits per unit of cosine, as in PAIA.
-        share: of the new map in the final one; 1 would forget the first map.
+        share: of the new map in the final one, where every picture shows the object; 1 would forget the
+            first map. It is multiplied with the mean presence of the label in the folder.
         limit: logits are held within it, so that neither map decides alone.
         checked: so many checked pictures decide by themselves whether the pass helps.
         agreement: least mean agreement of the new maps with the first ones, where too few are checked.
@@ -53,7 +55,7 @@ class FolderConfig:
     pictures: int = 128
     grid: int = 16
     scale: float = 20.0
-    share: float = 0.5
+    share: float = 0.9
     limit: float = 6.0
     checked: int = 3
     agreement: float = 0.5
@@ -112,6 +114,10 @@ class Sums(NamedTuple):
     ground: Tensor
     area: Tensor
 
+    def shown(self) -> Tensor:
+        """(L,): how much of the folder shows each label and teaches it, in [0, 1]."""
+        return self.weight.mean(0)
+
     def prototypes(self, *, without: int | None = None) -> Tensor:
         """(L + 1, C), background first; ``without`` leaves a picture out.
 
@@ -152,11 +158,18 @@ def read(cells: Tensor, prototypes: Tensor, *, scale: float) -> Tensor:
     return class_margin(cosines, scale=scale)[0, 0]
 
 
-def join(first: Floats, new: Floats, config: FolderConfig) -> Floats:
-    """Mean of two (h, w) score maps in [0, 1], taken in logits and held within the limit."""
+def join(first: Floats, new: Floats, config: FolderConfig, *, shown: float) -> Floats:
+    """Weighted mean of two score maps of one size in [0, 1], taken in logits and held within the limit.
+
+    Args:
+        first, new: (H, W), the model's own map, and the folder's.
+        config: the choices.
+        shown: how much of the folder shows the label, in [0, 1].
+    """
+    share = config.share * shown
     low = 1 / (1 + np.exp(config.limit))
     a, b = (np.log(s / (1 - s)) for s in (np.clip(m, low, 1 - low).astype(np.float64) for m in (first, new)))
-    return np.asarray(1 / (1 + np.exp(-((1 - config.share) * a + config.share * b))), np.float32)
+    return np.asarray(1 / (1 + np.exp(-((1 - share) * a + share * b))), np.float32)
 
 
 class Verdict(NamedTuple):

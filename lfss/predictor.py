@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,9 @@ ClassExamples = tuple[Label, Sequence[Support]]
 class Predictor:
     """Weights and device; nothing of any request.
 
+    ``seen`` is called with every picture that is encoded and with what was made of it, so that a pass over
+    the same pictures need not encode them again.
+
     ::
 
         predictor = Predictor.load("mini")
@@ -42,6 +45,7 @@ class Predictor:
 
     def __init__(self, preset: Preset, encoders: Encoders, method: Method, device: str):
         self.preset, self.encoders, self.method, self.device = preset, encoders, method, device
+        self.seen: Callable[[Image, Encoded], object] = lambda image, encoded: None
 
     @classmethod
     def load(
@@ -78,7 +82,9 @@ class Predictor:
     @torch.inference_mode()
     def encode(self, image: Image) -> Encoded:
         """The slow half of a prediction, the same for every class."""
-        return encode_picture(self.encoders, image, size=self.preset.size, device=self.device)
+        encoded = encode_picture(self.encoders, image, size=self.preset.size, device=self.device)
+        self.seen(image, encoded)
+        return encoded
 
     def prepare(self, label: Label, supports: Sequence[Support], auxiliary: Sequence[Image] = ()) -> Prepared:
         """Encode the supports and the label of one class, once for any number of queries.

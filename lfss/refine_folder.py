@@ -1,9 +1,10 @@
 """Improve the drafts of a run with the whole folder: what ``lfss.folder_pass`` learns, put into a workspace.
 
-    encoder = Encoder(predictor)
+    encoder = Encoder(predictor.encode)
     lesson = learn(workspace, encoder, ["dog", "cat"])
-    for change in changes(workspace, encoder, lesson):
-        keep(workspace, change)
+    for found in changes(workspace, encoder, lesson):  # of one picture after the other
+        for change in found:
+            keep(workspace, change)
     undo(workspace, ["dog", "cat"])
 
 A pass starts from what the model said before any pass, so that a second one, after more was checked, does not
@@ -14,18 +15,18 @@ a time.
 
 from __future__ import annotations
 
-import heapq
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
+from .cells import Encoder
 from .competition import compete
 from .doubt import confidence, doubt_of
 from .drafts import Draft, Status
@@ -35,21 +36,20 @@ from .folder_pass import Floats, FolderConfig, Sample, Verdict, join, judge, rea
 from .images import Image, read_image
 from .labels import label_key
 from .packing import unpack_scores
-from .predictor import Predictor
-from .similarity import concat_levels
 from .workspace import Workspace
 
 PASS = "folder"  # in the settings of a draft's origin: the mask was made with the help of the folder
 CHECKED: tuple[Status, ...] = ("accepted", "edited", "absent")
-SHOWN = 10
-_CACHE_BYTES = 64 << 20
+Opened = Callable[[Path, str], AbstractContextManager[Image | None]]
 
 
 class Lesson(NamedTuple):
-    """What a folder teaches: for each label, in order, whether it helps; ``prototypes`` (L + 1, C)."""
+    """What a folder teaches: for each label, in order, whether it helps, and how much of the folder shows
+    it, in [0, 1]; ``prototypes`` (L + 1, C)."""
 
     labels: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
+    shown: tuple[float, ...]
     prototypes: Tensor
 
 
@@ -70,94 +70,95 @@ class Change:
     overlap: float
 
 
-@dataclass(frozen=True, eq=False)
-class Preview:
-    """What a pass would do: how many drafts it changes, and the changes with the least overlap."""
-
-    changed: int
-    biggest: tuple[Change, ...]
+def _opened(path: Path, name: str) -> AbstractContextManager[Image | None]:
+    return nullcontext(read_image(path, name=name))
 
 
-class Encoder:
-    """Cells of pictures, (C, h, w); the last ones are kept, so that a small folder is encoded once.
-
-    Args:
-        predictor: whose backbone reads the pictures.
-    """
-
-    def __init__(self, predictor: Predictor):
-        self._predictor = predictor
-        self._kept: OrderedDict[str, Tensor] = OrderedDict()
-        self._bytes = 0
-
-    @torch.inference_mode()
-    def __call__(self, image: Image) -> Tensor:
-        """The cells of a picture, (C, h, w) float32."""
-        kept = self._kept.get(image.digest)
-        if kept is not None:
-            return kept.float()
-        cells = concat_levels(self._predictor.encode(image).levels)[0].half().cpu()  # (C, h, w)
-        size = cells.nelement() * cells.element_size()
-        # What was encoded first is asked for first the second time, so the first ones stay.
-        if self._bytes + size <= _CACHE_BYTES:
-            self._kept[image.digest] = cells
-            self._bytes += size
-        return cells.float()
-
-
-def learn(
-    workspace: Workspace, encoder: Encoder, labels: Sequence[str], config: FolderConfig | None = None
-) -> Lesson:
-    """Learn from the pictures of a run.
+def samples(
+    workspace: Workspace, encoder: Encoder, labels: Sequence[str], config: FolderConfig | None = None, *,
+    opened: Opened = _opened,
+) -> Iterator[Sample]:  # fmt: skip
+    """What each picture that the pass learns from teaches, one by one, ``teachers`` of them at most.
 
     Args:
         workspace: with drafts of the labels, made by a model.
         encoder: of the preset that made them.
         labels: names that compete with each other.
         config: the choices.
+        opened: how a picture is read; None stands for one that cannot be.
 
     Raises:
-        InputError: a label is named twice, or no picture has a draft of them.
+        InputError: a label is named twice.
     """
     config = config or FolderConfig()
     if len({label_key(name) for name in labels}) < len(labels):
         raise InputError(f"These labels are not all different: {', '.join(labels)}. Name each of them once.")
-    samples = []
     for digest in _teachers(workspace, labels, config.pictures):
-        image = _picture(workspace, digest)
-        if image is not None:
-            samples.append(_sample(workspace, image, encoder(image), labels, config.grid))
-    if not samples:
+        with _picture(workspace, digest, opened) as image:
+            found = image and _sample(workspace, image, encoder(image), labels, config.grid)
+        if found:
+            yield found
+
+
+def lesson_of(found: Sequence[Sample], labels: Sequence[str], config: FolderConfig | None = None) -> Lesson:
+    """What samples teach together.
+
+    Raises:
+        InputError: there are none.
+    """
+    if not found:
         raise InputError("There are no drafts to learn from. Segment the pictures first.")
-    sums = teach(samples)
-    return Lesson(tuple(labels), tuple(judge(samples, sums, labels, config)), sums.prototypes())
+    sums = teach(found)
+    verdicts = judge(found, sums, labels, config or FolderConfig())
+    return Lesson(tuple(labels), tuple(verdicts), tuple(sums.shown().tolist()), sums.prototypes())
+
+
+def learn(
+    workspace: Workspace, encoder: Encoder, labels: Sequence[str], config: FolderConfig | None = None
+) -> Lesson:
+    """Learn from the pictures of a run; ``samples`` and ``lesson_of`` in one, with their errors."""
+    return lesson_of(list(samples(workspace, encoder, labels, config)), labels, config)
+
+
+def pictures(workspace: Workspace, labels: Sequence[str]) -> int:
+    """How many pictures ``changes`` goes through."""
+    return len(_digests(workspace, labels))
 
 
 def changes(
     workspace: Workspace, encoder: Encoder, lesson: Lesson, *, config: FolderConfig | None = None,
-    may_overlap: Collection[tuple[int, int]] = (), snap: bool = True,
-) -> Iterator[Change]:  # fmt: skip
-    """What the lesson changes, picture by picture; nothing is stored.
+    may_overlap: Collection[tuple[int, int]] = (), snap: bool = True, opened: Opened = _opened,
+) -> Iterator[tuple[Change, ...]]:  # fmt: skip
+    """What the lesson changes, picture by picture, also where that is nothing; nothing is stored.
 
     Args:
-        workspace, encoder: as in ``learn``.
+        workspace, encoder, opened: as in ``samples``.
         lesson: of ``learn``.
         config: the choices.
         may_overlap: pairs of numbers of labels that may lie on each other.
         snap: move the masks' borders to the pictures' edges.
     """
-    if not any(verdict.helps for verdict in lesson.verdicts):
-        return
+    helps = any(verdict.helps for verdict in lesson.verdicts)
     for digest in _digests(workspace, lesson.labels):
         drafts = [workspace.draft(digest, label) for label in lesson.labels]
-        if not any(d and d.status == "proposed" for d in drafts):
-            continue
-        image = _picture(workspace, digest)
-        if image is not None:
-            cells = encoder(image)
-            yield from _changed(
-                workspace, image, cells, drafts, lesson, config or FolderConfig(), may_overlap, snap
-            )
+        found: tuple[Change, ...] = ()
+        # Where nothing was found nothing is asked for, so the picture is not even read.
+        if helps and any(d and d.status == "proposed" and not d.empty for d in drafts):
+            with _picture(workspace, digest, opened) as image:
+                if image is not None:
+                    made = _changed(
+                        workspace, image, encoder(image), drafts, lesson, config or FolderConfig(),
+                        may_overlap, snap,
+                    )  # fmt: skip
+                    found = tuple(made)
+        yield found
+
+
+def overlapping(labels: Sequence[str], pairs: Iterable[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Pairs of names that may lie on each other as pairs of numbers; those of other labels are left out."""
+    numbers = {label_key(name): number for number, name in enumerate(labels)}
+    keys = [(label_key(one), label_key(other)) for one, other in pairs]
+    return [(numbers[a], numbers[b]) for a, b in keys if a in numbers and b in numbers]
 
 
 def keep(workspace: Workspace, change: Change) -> bool:
@@ -165,23 +166,18 @@ def keep(workspace: Workspace, change: Change) -> bool:
     return workspace.put_draft(change.draft, change.scores)
 
 
-def preview(found: Iterable[Change]) -> Preview:
-    """Count the changes and keep the ten biggest."""
-    biggest: list[tuple[float, int, Change]] = []
-    changed = 0
-    for changed, change in enumerate(found, start=1):
-        item = (1 - change.overlap, -changed, change)
-        (heapq.heappush if len(biggest) < SHOWN else heapq.heappushpop)(biggest, item)
-    return Preview(changed, tuple(change for _, _, change in sorted(biggest, reverse=True)))
-
-
 def undo(workspace: Workspace, labels: Sequence[str]) -> int:
-    """Take a pass back: every draft that shows one and that nobody has checked since; returns how many."""
+    """Take the folder's help back from every draft that nobody has checked since; returns from how many.
+
+    A draft whose threshold was changed after a pass loses that change too, since it came later.
+    """
     count = 0
     for label in labels:
         for draft in workspace.drafts(label, "proposed"):
-            if PASS in draft.origin.settings:
-                count += workspace.undo(draft.image_digest, label) is not None
+            now: Draft | None = draft
+            while now is not None and PASS in now.origin.settings:
+                now = workspace.undo(draft.image_digest, label)
+            count += PASS in draft.origin.settings and now is not None
     return count
 
 
@@ -206,7 +202,9 @@ def _changed(
             continue
         claims[number] = first
         if lesson.verdicts[number].helps:
-            new = join(first, to_pixels(logits[number], image.pixels, snap=snap), config)
+            new = join(
+                first, to_pixels(logits[number], image.pixels, snap=snap), config, shown=lesson.shown[number]
+            )
             scores[number] = claims[number] = new
             # An absent object stays absent.
             masks[number] = (new >= draft.origin.threshold) & masks[number].any()
@@ -278,12 +276,16 @@ def _first_map(workspace: Workspace, draft: Draft | None, size: tuple[int, int] 
     return np.asarray(cv2.resize(scores, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _picture(workspace: Workspace, digest: str) -> Image | None:
+@contextmanager
+def _picture(workspace: Workspace, digest: str, opened: Opened) -> Iterator[Image | None]:
     """The picture, or None where its file is gone: then its draft stays as it is."""
-    try:
-        return read_image(workspace.image_path(digest))
-    except (ImageError, WorkspaceError, OSError):
-        return None
+    with ExitStack() as stack:
+        try:
+            name = workspace.image(digest).name
+            image = stack.enter_context(opened(workspace.image_path(digest), name))
+        except (ImageError, WorkspaceError, OSError):
+            image = None
+        yield image
 
 
 def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:

@@ -132,10 +132,20 @@ def test_cells_are_sampled_evenly_and_maps_with_them():
 
 def test_the_final_map_is_the_mean_in_logits_within_the_limit():
     first, new = np.array([[0.5, 0.999999, 0.2]], np.float32), np.array([[0.9, 0.5, 0.2]], np.float32)
-    made = join(first, new, FolderConfig(limit=6.0))
+    made = join(first, new, FolderConfig(limit=6.0, share=0.5), shown=1.0)
     logit = lambda p: np.log(p / (1 - p))  # noqa: E731
     expected = [logit(0.9) / 2, 3.0, logit(0.2)]
     np.testing.assert_allclose(logit(made[0].astype(np.float64)), expected, atol=1e-3)
+
+
+def test_a_folder_that_hardly_shows_the_object_hardly_weighs():
+    first, new = np.array([[0.5]], np.float32), np.array([[0.9]], np.float32)
+    half, none = (join(first, new, FolderConfig(share=1.0), shown=shown) for shown in (0.5, 0.0))
+    assert half[0, 0] == pytest.approx(0.75, abs=1e-4)  # odds of 9, to the power of a half
+    assert none[0, 0] == pytest.approx(0.5)
+    samples, _ = folder(2)
+    absent = sample(noise(C, H, W), torch.ones(H, W), presence=(0.0,))
+    assert teach([*samples, absent, absent]).shown().tolist() == pytest.approx([0.5])
 
 
 def test_it_helps_where_it_agrees_and_leaves_alone_where_it_does_not():

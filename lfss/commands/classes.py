@@ -124,9 +124,14 @@ def read_request(args: argparse.Namespace) -> Request:
     )
 
 
-def load(args: argparse.Namespace, request: Request) -> Segment:
-    """Load the model and prepare the classes; saves the one class where ``--save-class`` says."""
-    predictor = Predictor.load(request.preset, method=request.method, device=args.device)
+def load_model(args: argparse.Namespace, request: Request) -> Predictor:
+    """Load the model that a request asks for."""
+    return Predictor.load(request.preset, method=request.method, device=args.device)
+
+
+def load(args: argparse.Namespace, request: Request, predictor: Predictor | None = None) -> Segment:
+    """Prepare the classes with the model, loaded if need be; saves the one of ``--save-class``."""
+    predictor = predictor or load_model(args, request)
     for one in request.classes:
         if one.saved is not None:
             _check_made_with(one.saved, one.source, preset=predictor.preset.name, method=request.method)

@@ -17,6 +17,7 @@ from .report import Report, carry_out
 
 if TYPE_CHECKING:
     from .classes import Request
+    from .refine import Refined
 
 
 def segment(args: argparse.Namespace) -> int:
@@ -27,10 +28,16 @@ def segment(args: argparse.Namespace) -> int:
         connect(args.ray_address)
     paths = list_queries(args.query) if args.query else PathList(args.list)
 
-    from .classes import keep_classes, load, read_request  # brings torch, so the cheap checks come first
+    from .classes import keep_classes, load, load_model, read_request  # brings torch: cheap checks first
+    from .refine import Encoder, refine
 
     request = read_request(args)
-    segment_picture = load(args, request) if args.engine == "local" else None
+    local = args.engine == "local"
+    predictor = load_model(args, request) if local or args.refine_with_folder else None
+    segment_picture = load(args, request, predictor) if local else None
+    encoder = Encoder(predictor.encode) if predictor and args.refine_with_folder else None
+    if predictor and encoder:
+        predictor.seen = encoder.keep  # what the run encodes the pass need not
     with Workspace.open(args.workspace) as workspace:
         sink = IntoWorkspace(
             workspace,
@@ -41,7 +48,11 @@ def segment(args: argparse.Namespace) -> int:
         workers = here(segment_picture, sink) if segment_picture else _on_ray(args, request, sink)
         keep_classes(workspace, request)
         report = carry_out(run(_queries(paths), workers, sink), len(paths))
-        _print(args, report, [one.label.text for one in request.classes])
+        labels = [one.label.text for one in request.classes]
+        refined = None
+        if encoder and not report.stop:
+            refined = refine(workspace, encoder, labels, request.settings)
+        _print(args, report, labels, refined)
         return report.code
 
 
@@ -62,12 +73,14 @@ def _on_ray(args: argparse.Namespace, request: Request, sink: IntoWorkspace) -> 
     return on_ray(load, sink, workers=args.workers, gpus=args.gpus)
 
 
-def _print(args: argparse.Namespace, report: Report, labels: list[str]) -> None:
+def _print(args: argparse.Namespace, report: Report, labels: list[str], refined: Refined | None) -> None:
     if args.json:
         document: dict[str, Any] = {"workspace": str(args.workspace), "labels": labels}
         if len(labels) == 1:
             document["label"] = labels[0]
         document["failed"] = [{"image": path, "message": reason} for path, reason in report.failures.items()]
+        if refined:
+            document["refined"] = refined.as_json()
         print_json({**document, **report.as_json()})
         return
     report.print_failures()
@@ -78,5 +91,7 @@ def _print(args: argparse.Namespace, report: Report, labels: list[str]) -> None:
             f"{counted(earlier, 'draft')} of earlier stayed. "
             "With other supports or settings: --overwrite makes those again that nobody has checked."
         )
+    for line in refined.lines(str(args.workspace)) if refined else ():
+        print(line)
     if not report.stop:
         print(f"Review: python app.py --workspace {args.workspace}")

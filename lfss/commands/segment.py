@@ -78,6 +78,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compute again what is there already; in a workspace only drafts that nobody has checked",
     )
+    parser.add_argument(
+        "--refine-with-folder",
+        action="store_true",
+        help="with --workspace: let all its pictures teach afterwards, and improve what nobody has checked",
+    )
     _add_engine_flags(parser)
 
 
@@ -195,6 +200,10 @@ def _check(args: argparse.Namespace) -> None:
         (
             args.workspace and args.stages,
             "--stages belongs to --out. The Reasoning tab of the app shows the stages of a draft.",
+        ),
+        (
+            args.refine_with_folder and not args.workspace,
+            "--refine-with-folder improves drafts: give --workspace in place of --out.",
         ),
         (ray and not args.workspace, "--engine ray fills a workspace: give --workspace in place of --out."),
         (

@@ -1,4 +1,4 @@
-"""``workspace``: what a workspace holds, whether it is whole, and renaming a label."""
+"""``workspace``: what a workspace holds, whether it is whole, renaming a label, taking a folder pass back."""
 
 from __future__ import annotations
 
@@ -29,13 +29,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rename", nargs=2, metavar=("OLD", "NEW"), help="rename a label; its drafts and supports follow"
     )
+    parser.add_argument(
+        "--undo-refine",
+        action="store_true",
+        help="take back what segment --refine-with-folder did to drafts that nobody has checked since",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rename, check, show."""
+    """Rename, take back, check, show."""
     with Workspace.open(args.folder, create=False) as workspace:
         if args.rename:
             workspace.rename_label(*args.rename)
+        undone = _undo_refine(workspace) if args.undo_refine else None
         found = [*workspace.check(), *workspace.check_files()] if args.check else []
         stats = workspace.stats()
         if args.json:
@@ -51,14 +57,24 @@ def run(args: argparse.Namespace) -> int:
                 for category in workspace.labels()
             ]
             code = FAILED if found else OK
-            print_json({**asdict(stats), "labels": labels, "problems": found, "exit_code": code})
+            taken_back = {} if undone is None else {"undone": undone}
+            document = {**asdict(stats), "labels": labels, "problems": found, **taken_back}
+            print_json({**document, "exit_code": code})
             return code
     _show(stats)
+    if undone is not None:
+        print(f"\n{counted(undone, 'draft')} as before the whole folder helped.")
     if args.check:
         print("\nAll is whole." if not found else f"\n{counted(len(found), 'problem')}:")
     for line in found:
         print(f"  {line}")
     return FAILED if found else OK
+
+
+def _undo_refine(workspace: Workspace) -> int:
+    from ..refine_folder import undo  # brings torch
+
+    return undo(workspace, [category.name for category in workspace.labels()])
 
 
 def _show(stats: Stats) -> None:

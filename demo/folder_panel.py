@@ -1,0 +1,144 @@
+"""Improve with the whole folder: what would change, side by side; apply it, leave it, or take it back."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from . import review, views
+from .folder_help import carry_out, learn, preview
+from .handlers import LIGHT, MODEL, guarded
+from .review_view import ReviewTab, View
+from .service import Service
+from .session import Session
+from .sessions import Sessions
+
+SAME_SIDE = 360  # pixels of the pictures side by side
+
+HINT = (
+    "All pictures with drafts teach, most of all the masks that you accepted or corrected. You see first "
+    "what would change; what you have checked stays."
+)
+
+
+class FolderPanel(NamedTuple):
+    """Components of the panel."""
+
+    improve: gr.Button
+    apply: gr.Button
+    leave: gr.Button
+    undo: gr.Button
+    told: gr.HTML
+
+
+def build_folder_panel() -> FolderPanel:
+    """Lay out the panel."""
+    with gr.Row():
+        improve = gr.Button("Improve with the whole folder", size="sm", elem_id="improve")
+        apply = gr.Button(
+            "Apply", size="sm", elem_id="improve-apply", variant="primary", visible=False, min_width=90
+        )
+        leave = gr.Button("Leave", size="sm", elem_id="improve-leave", visible=False, min_width=90)
+        undo = gr.Button("Take the folder's help back", size="sm", elem_id="improve-undo")
+    gr.Markdown(HINT, elem_classes="lfss-hint")
+    return FolderPanel(improve, apply, leave, undo, gr.HTML(elem_id="improve-told", padding=False))
+
+
+def wire_folder_panel(
+    panel: FolderPanel, tab: ReviewTab, service: Service, sessions: Sessions, session_id: gr.State
+) -> None:
+    """Connect its buttons."""
+
+    def asking(*, shown: bool) -> dict[Any, Any]:
+        return {panel.apply: gr.update(visible=shown), panel.leave: gr.update(visible=shown)}
+
+    @guarded
+    def look(key: str) -> Iterator[dict[Any, Any]]:
+        session = sessions.get(key)
+        session.lesson = None
+        yield asking(shown=False)
+        for bar in learn(service, session):
+            yield {panel.told: bar}
+        text, changed = "", 0
+        for step in preview(service, session):
+            if isinstance(step, str):
+                yield {panel.told: step}
+            else:
+                text, changed = cards(session, step), step.changed
+        yield {panel.told: text, **asking(shown=changed > 0)}
+
+    @guarded
+    def apply(key: str, *view: str) -> Iterator[dict[Any, Any]]:
+        session = sessions.get(key)
+        kept = 0
+        for step in carry_out(service, session):
+            if isinstance(step, str):
+                yield {panel.told: step}
+            else:
+                kept = step
+        session.lesson = None
+        told = [
+            f"{_drafts(kept)} changed with the whole folder.",
+            "'Take the folder's help back' undoes it.",
+        ]
+        done = {panel.told: views.notes(told, kind="done"), **asking(shown=False)}
+        yield {**done, **tab.shown(session, key, View(*view))}
+
+    @guarded
+    def leave(key: str) -> dict[Any, Any]:
+        sessions.get(key).lesson = None
+        return {panel.told: views.notes(["Nothing was changed."]), **asking(shown=False)}
+
+    @guarded
+    def undo(key: str, *view: str) -> dict[Any, Any]:
+        from lfss.refine_folder import undo as take_back
+
+        session = sessions.get(key)
+        session.lesson = None
+        with session.turn:
+            count = take_back(session.workspace, review.labels(session))
+        told = f"{_drafts(count)} as before." if count else "The folder has not changed any draft."
+        done = {panel.told: views.notes([told], kind="done"), **asking(shown=False)}
+        return {**done, **tab.shown(session, key, View(*view))}
+
+    heavy = {**MODEL, **LIGHT}
+    both = [panel.apply, panel.leave, panel.told]
+    inputs = [session_id, *tab.view]
+    panel.improve.click(look, session_id, both, **heavy)
+    panel.apply.click(apply, inputs, [*both, *tab.outputs], **heavy)
+    panel.leave.click(leave, session_id, both, **LIGHT)
+    panel.undo.click(undo, inputs, [*both, *tab.outputs], **LIGHT)
+
+
+def cards(session: Session, seen: Any) -> str:
+    """What would change, as HTML: a count, why, and the biggest changes before and after."""
+    lesson = session.lesson
+    assert lesson is not None
+    told = [f"{_drafts(seen.changed)} would change.", *(verdict.reason for verdict in lesson.verdicts)]
+    shown = "".join(_card(session, glimpse) for glimpse in seen.biggest)
+    told_html = views.notes(told, kind="done")
+    if not shown:
+        return told_html
+    grid = f'<div class="lfss-wide"><div class="lfss-cards">{shown}</div></div>'
+    return f"{told_html}<p>The biggest changes:</p>{grid}"
+
+
+def _card(session: Session, glimpse: Any) -> str:
+    small = views.shrunk(session.small(glimpse.digest), SAME_SIDE)
+    pictures = "".join(
+        f'<div><img src="{views.data_url(views.shown_mask(small, mask))}" alt="{when}">'
+        f"<small>{when}</small></div>"
+        for when, mask in (("before", glimpse.before), ("after", glimpse.after))
+    )
+    text = f"{glimpse.label} · {glimpse.name} · overlap {glimpse.overlap:.2f}"
+    return (
+        f'<figure class="lfss-card"><div class="lfss-pics lfss-two">{pictures}</div>'
+        f"<figcaption>{html.escape(text)}</figcaption></figure>"
+    )
+
+
+def _drafts(count: int) -> str:
+    return "1 draft" if count == 1 else f"{count} drafts"
