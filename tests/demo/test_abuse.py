@@ -19,7 +19,7 @@ import pytest
 import app as program
 from demo import uploads
 from demo.export_tab import STATES, export
-from demo.handlers import told
+from demo.handlers import as_gradio_error
 from demo.page import launch_options
 from demo.run import run
 from demo.session import Settings
@@ -290,7 +290,7 @@ def test_a_tab_goes_on_after_bad_files_and_sees_nothing_of_another(served):
 
 @pytest.mark.parametrize("name", ["<b>x</b>", "'\"><script>alert(1)</script>"])
 def test_errors_show_markup_as_text(name):
-    assert "<" not in told(LabelError(f"No label '{name}'.")).message
+    assert "<" not in as_gradio_error(LabelError(f"No label '{name}'.")).message
 
 
 def _hostile(component: gr.components.Component, path: str | Path) -> object:

@@ -5,7 +5,7 @@ import pytest
 
 from demo import build, example
 from demo.about_tab import models
-from demo.handlers import guarded, told
+from demo.handlers import as_gradio_error, guarded
 from demo.page import launch_options, status_line
 from demo.segment_tab import build_segment, first_look, shown_result
 from demo.service import Service
@@ -33,13 +33,13 @@ def test_the_status_names_the_model(service):
 
 
 def test_our_errors_are_told_word_for_word_and_escaped():
-    assert told(InputError("The file '<b>x</b>' is empty.")).message == (
+    assert as_gradio_error(InputError("The file '<b>x</b>' is empty.")).message == (
         "The file &#x27;&lt;b&gt;x&lt;/b&gt;&#x27; is empty."
     )
 
 
 def test_other_faults_are_told_without_their_details(caplog):
-    message = told(ValueError("secret /path")).message
+    message = as_gradio_error(ValueError("secret /path")).message
     assert "secret" not in message
     assert "secret" in caplog.text
 
