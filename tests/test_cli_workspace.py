@@ -549,7 +549,7 @@ def test_an_option_that_says_nothing_to_the_formats_is_refused(place, capsys):
     with Workspace.open("ws") as workspace:
         workspace.put_draft(a_draft(0, status="accepted"))
     assert lfss("export --workspace ws --format yolo --out out --rle") == 2
-    assert "--rle says nothing to yolo; it is for coco" in capsys.readouterr().err
+    assert "--rle is not an option of yolo; it is for coco" in capsys.readouterr().err
     assert lfss("export --workspace ws --format labelme --out out --shapes brush") == 2
     assert not Path("out").exists()
 

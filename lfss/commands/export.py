@@ -132,14 +132,14 @@ def _given(args: argparse.Namespace, forms: Sequence[Format]) -> dict[str, Any]:
     """Options that were typed.
 
     Raises:
-        InputError: one of them says nothing to the formats.
+        InputError: one of them is an option of none of the formats.
     """
     given = {name: value for name in _options() if (value := getattr(args, name)) is not None}
     for name in given:
         if not (any(name in form.options for form in forms) or (name == "images" and args.bundle)):
             chosen = " and ".join(form.name for form in forms)
             raise InputError(
-                f"--{name.replace('_', '-')} says nothing to {chosen}; it is for "
+                f"--{name.replace('_', '-')} is not an option of {chosen}; it is for "
                 f"{', '.join(_options()[name])}. Leave it out, or choose one of these formats."
             )
     return given
