@@ -16,6 +16,8 @@ same command goes on. ``--at-once`` runs several folds side by side, one on each
 one training over several GPUs; ``--part 1/3`` does a third of the folds, so that machines with a common
 folder share the work, and each of them prints the table of all that is finished. ``--quick`` makes
 everything small, to see that it runs.
+
+``python -m train.reproduce paia --table 5`` makes the tables of the other paper; see ``train.paper.paia``.
 """
 
 from __future__ import annotations
@@ -56,6 +58,10 @@ _FLAGS = ("epochs", "epoch_episodes", "batch", "rate", "beta", "circle", "patien
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["paia"]:
+        from .paper.paia import main as paia
+
+        return paia(given[1:])
     options = _parser().parse_args(given)
     options.given = given
     return cli.run(_run, options, stopped=cli.GOES_ON)
@@ -194,7 +200,7 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command("reproduce", __doc__)
-    parser.add_argument("paper", choices=("lfss",), help="whose tables")
+    parser.add_argument("paper", choices=("lfss", "paia"), help="whose tables")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", type=int, choices=range(1, 6), help="1 to 5")
     what.add_argument("--figure", type=int, choices=(5,), help="5: with RCM alone, and with CCM")

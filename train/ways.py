@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,36 @@ from lfss.methods.paia import Paia, PaiaConfig
 from lfss.predictor import Predictor
 
 from . import cli
-from .data.datasets import open_data, write_text
-from .data.encode import KINDS
+from .data.datasets import DataSet, open_data, write_text
+from .data.encode import KINDS, Kind
 from .data.remember import remember
 from .data.ways import digest_of, sample_ways
 from .measure import report
 from .measure.ways import COUNTED, WaysSet, score_ways, variants_of
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Which episodes are drawn: see ``train.data.ways.sample_ways``.
+
+    Attributes:
+        classes: by name.
+        ways, shots: N and K.
+        auxiliary: numbers of auxiliary pictures, each measured.
+        annotation: how supports are marked.
+        episodes: for each seed.
+        seeds: of the draws.
+        foreign: share of the auxiliary pictures that do not show the class.
+    """
+
+    classes: Sequence[str]
+    ways: int = 1
+    shots: int = 1
+    auxiliary: tuple[int, ...] = (2,)
+    annotation: Kind = "mask"
+    episodes: int = 1000
+    seeds: tuple[int, ...] = (1234, 1235, 1236, 1237, 1238)
+    foreign: float = 0.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,35 +70,57 @@ def _run(options: argparse.Namespace, command: str) -> None:
     if options.auxiliary_split:
         others = open_data(options.data, options.layout, split=options.auxiliary_split, cache=options.cache)
     names = [name.strip() for name in options.classes.split(",")]
-    lists = {
-        seed: sample_ways(
-            data, names, ways=options.ways, shots=options.shots, auxiliary=max(options.aux),
-            count=options.episodes, seed=seed, others=others, foreign=options.foreign,
-        )
-        for seed in options.seed
-    }  # fmt: skip
     predictor, _ = remember(
         Predictor.load(options.preset, method=Paia.name, device=options.device), options.cache
     )
-    methods = {name: _method(config, predictor) for name, config in variants_of(PaiaConfig()).items()}
-    pictures = WaysSet(data, others or data, options.annotation)
-    runs = [
-        score_ways(predictor, methods, pictures, lists[s], seed=s, auxiliary=options.aux, progress=True)
-        for s in options.seed
-    ]
-    mean: dict[str, Any] = {
-        str(u): {p: report.clean(report.summarise([run[u][p] for run in runs])) for p in COUNTED}
-        for u in options.aux
-    }
+    setting = Setting(
+        names, options.ways, options.shots, tuple(options.aux), options.annotation, options.episodes,
+        tuple(options.seed), options.foreign,
+    )  # fmt: skip
+    mean, lists = measure(predictor, data, others, setting)
     about = {
         "title": f"{len(names)} classes of {len(data.samples)} pictures in '{data.name}', split {data.split}",
         "command": command,
-        "lists": {seed: digest_of(episodes) for seed, episodes in lists.items()},
+        "lists": lists,
         "episodes": options.episodes,
     }
     write_text(options.out, json.dumps({**about, "mean": mean}, indent=1))
     for u, rows in mean.items():
         print(f"\nauxiliary pictures: {u}\n{report.text_table(rows['native'])}")
+
+
+def measure(
+    predictor: Predictor, data: DataSet, others: DataSet | None, setting: Setting
+) -> tuple[dict[str, Any], dict[int, str]]:
+    """Scores of all variants: by number of auxiliary pictures, protocol and variant; digests of the episodes.
+
+    Args:
+        predictor: with the method PAIA; its encoders may remember what they made.
+        data: pictures of queries and supports.
+        others: pictures of the auxiliary ones; None: a reserved third of ``data``.
+        setting: what is drawn.
+
+    Raises:
+        InputError: such episodes cannot be drawn from these pictures.
+    """
+    lists = {
+        seed: sample_ways(
+            data, setting.classes, ways=setting.ways, shots=setting.shots, auxiliary=max(setting.auxiliary),
+            count=setting.episodes, seed=seed, others=others, foreign=setting.foreign,
+        )
+        for seed in setting.seeds
+    }  # fmt: skip
+    methods = {name: _method(config, predictor) for name, config in variants_of(PaiaConfig()).items()}
+    pictures = WaysSet(data, others or data, setting.annotation)
+    runs = [
+        score_ways(predictor, methods, pictures, lists[s], seed=s, auxiliary=setting.auxiliary, progress=True)
+        for s in setting.seeds
+    ]
+    mean: dict[str, Any] = {
+        str(u): {p: report.clean(report.summarise([run[u][p] for run in runs])) for p in COUNTED}
+        for u in setting.auxiliary
+    }
+    return mean, {seed: digest_of(episodes) for seed, episodes in lists.items()}
 
 
 def _method(config: PaiaConfig, predictor: Predictor) -> Paia:

@@ -6,6 +6,7 @@ All variants are computed from one encoding of each picture, and on the same epi
 - ``soft pooling``: T iterations with soft-masked pooling alone, the paper's "PAIA-Smp".
 - ``one iteration``: soft pooling and the threshold, once: "PAIA-Init".
 - ``paia``: all parts.
+- ``..., background too``: auxiliary pictures teach the background prototype as well, which Eq. 5 does not.
 - ``unmarked as supports``: the auxiliary pictures' first masks, cut hard and used like a person's masks,
   which is the plain alternative that soft pooling must beat.
 
@@ -52,6 +53,8 @@ def variants_of(paia: PaiaConfig) -> dict[str, PaiaConfig]:
         "soft pooling": replace(paia, threshold=False),
         "one iteration": replace(paia, iterations=1),
         "paia": paia,
+        "paia, background too": replace(paia, teach_background=True),
+        "soft pooling, background too": replace(paia, threshold=False, teach_background=True),
     }
 
 

@@ -33,6 +33,8 @@ class PaiaConfig:
         hard_masks: weigh each cell of a first mask the same, the plain way that the paper compares with.
         auxiliary_weight: of one auxiliary picture against one support. 1 is the printed Eq. 5, in which one
             support and two auxiliary pictures leave a third to the support.
+        teach_background: auxiliary pictures teach the background prototype too, by their cells that are
+            nearest to it. Off: Eq. 5 is for each foreground class.
         transductive: the query is an auxiliary picture too (section 3.5). Off: then each answer depends on
             its own query, and the published tables do not say that it was on.
         text_supports: a support that nobody marked is read by the map of the text, where the text knows
@@ -51,5 +53,6 @@ class PaiaConfig:
     iterations: int = 3
     hard_masks: bool = False
     auxiliary_weight: float = 1.0
+    teach_background: bool = False
     transductive: bool = False
     text_supports: bool = True

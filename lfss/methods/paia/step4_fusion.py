@@ -3,7 +3,8 @@
 Where the paper is silent
     *A picture in which nothing is left* is left out of the mean. Adding its zero vector would change only
     the length of the prototype, and with it the Euclidean distances of the next iteration.
-    *The background prototype* stays that of the supports: Eq. 5 is for each foreground class.
+    *The background prototype* stays that of the supports, as Eq. 5 is for each foreground class;
+    ``teach_background`` fuses it in the same way with the auxiliary pictures' background.
     *The threshold* is computed anew from the prototypes of each iteration, by the same network.
 """
 
@@ -44,7 +45,9 @@ class Fusion(NamedTuple):
     threshold: Tensor
 
 
-def fuse(original: Original, pooled: Pooled, shown: Tensor, *, weight: float = 1.0) -> Tensor:
+def fuse(
+    original: Original, pooled: Pooled, shown: Tensor, *, weight: float = 1.0, ground: Pooled | None = None
+) -> Tensor:
     """Eq. 3 and 5: mean over the supports' masked averages and the auxiliary pictures' soft ones.
 
     Args:
@@ -52,15 +55,23 @@ def fuse(original: Original, pooled: Pooled, shown: Tensor, *, weight: float = 1
         pooled: of the auxiliary pictures.
         shown: (B, N, M), see ``Auxiliary``.
         weight: of an auxiliary picture against a support.
+        ground: the auxiliary pictures' background, N = 1; it is averaged with the supports' background, which
+            counts as one vector for each support.
 
     Returns:
-        (B, N + 1, C); the background's is unchanged.
+        (B, N + 1, C); the background's is unchanged without ``ground``.
     """
     share = weight * shown * (pooled.weight.transpose(1, 2) > EPS)  # (B, N, M)
     learned = torch.einsum("bnm,bmnc->bnc", share, pooled.vectors)
     known = original.prototypes[:, 1:] * original.shots[..., None]
     total = (original.shots + share.sum(2)).clamp_min(EPS)[..., None]
-    return torch.cat((original.prototypes[:, :1], (known + learned) / total), 1)
+    background = original.prototypes[:, :1]  # (B, 1, C)
+    if ground is not None:
+        every = weight * (shown.amax(1) > 0) * (ground.weight[..., 0] > EPS)  # (B, M)
+        count = original.shots.sum(1)[:, None]  # (B, 1)
+        taught = torch.einsum("bm,bmc->bc", every, ground.vectors[:, :, 0]) + background[:, 0] * count
+        background = (taught / (count + every.sum(1, keepdim=True)).clamp_min(EPS))[:, None]
+    return torch.cat((background, (known + learned) / total), 1)
 
 
 def iterative_fusion(
@@ -96,8 +107,15 @@ def iterative_fusion(
             passed, gamma = _filter(distance, auxiliary.shown, config, threshold, kind or config.test_gate)
         taken = weight * passed
         pooled = soft_masked_average(auxiliary.features, taken.transpose(1, 2))
-        prototypes = fuse(original, pooled, auxiliary.shown, weight=config.auxiliary_weight)
+        ground = _background(auxiliary, cosines, config) if config.teach_background else None
+        prototypes = fuse(original, pooled, auxiliary.shown, weight=config.auxiliary_weight, ground=ground)
         yield Fusion(prototypes, taken, weight * (1 - passed), gamma)
+
+
+def _background(auxiliary: Auxiliary, cosines: Tensor, config: PaiaConfig) -> Pooled:
+    """What each picture's cells that are nearest to the background teach about it, (B, M, 1, C)."""
+    weight = (config.scale * cosines).softmax(2)[:, :, :1] * (cosines.argmax(2, keepdim=True) == 0)
+    return soft_masked_average(auxiliary.features, weight)
 
 
 def _filter(

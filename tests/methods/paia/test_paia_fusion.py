@@ -76,6 +76,21 @@ def test_the_background_stays_that_of_the_supports():
     assert torch.equal(last(first, pictures(), CONFIG, None).prototypes[:, 0], first.prototypes[:, 0])
 
 
+def test_the_background_learns_from_auxiliary_pictures_by_option_as_a_loop_says():
+    first, auxiliary = original(), pictures()
+    config = replace(CONFIG, iterations=1, teach_background=True)
+    made = last(first, auxiliary, config, None).prototypes[:, 0]
+    cosines = prototype_cosines(auxiliary.features, first.prototypes)
+    for b in range(B):
+        total, count = N * K * first.prototypes[b, 0], N * K
+        for m in range(N * M):
+            weight = (20 * cosines[b, m]).softmax(0)[0] * (cosines[b, m].argmax(0) == 0)
+            if weight.sum() > 0:
+                total = total + (auxiliary.features[b, m] * weight).sum((1, 2)) / weight.sum()
+                count += 1
+        assert_same(made[b], total / count)
+
+
 def test_an_auxiliary_picture_teaches_only_the_classes_it_is_known_to_show():
     first, auxiliary = original(), pictures()
     config = replace(CONFIG, iterations=1)

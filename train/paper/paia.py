@@ -1,0 +1,129 @@
+"""PAIA's tables on the pictures that are here, with frozen networks: the parts, ways and shots, weak marks.
+
+    python -m train.reproduce paia --table 5 --data ../shared/data/voc --split val --auxiliary-split train \\
+        --classes cat,cow,dog,horse,sheep,person --presets mini --episodes 50 --seed 0 1 2
+
+Table 1 is one way with one and five supports, 2 two ways, 4 the kinds of marks, 5 the parts of the method
+(the paper's 3 is COCO: ``--layout coco --table 1``). Nothing is trained, so folds do not matter, and what is
+measured stands beside the paper's figures without being comparable: the paper trains its encoder. Each column
+is kept in a file of its own, so the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lfss.methods.paia import Paia
+from lfss.predictor import Predictor
+
+from .. import cli
+from ..data.datasets import open_data, write_text
+from ..data.encode import Kind
+from ..data.remember import remember
+from ..ways import Setting, measure
+
+Columns = dict[str, tuple[int, int, Kind]]
+"""Ways, shots and marks by the head of the column."""
+
+TABLES: dict[int, Columns] = {
+    1: {"1-way 1-shot": (1, 1, "mask"), "1-way 5-shot": (1, 5, "mask")},
+    2: {"2-way 1-shot": (2, 1, "mask"), "2-way 5-shot": (2, 5, "mask")},
+    4: {"dense": (1, 1, "mask"), "scribble": (1, 1, "scribble"), "box": (1, 1, "box")},
+    5: {"1-way 1-shot": (1, 1, "mask")},
+}
+ROWS = {  # variants of train.measure.ways, as the paper calls them
+    "prototypes": "plain prototypes (PANet untrained)",
+    "soft pooling": "without the threshold",
+    "one iteration": "without the iterations",
+    "paia": "all parts",
+    "paia, background too": "all parts, background too",
+}
+PUBLISHED: dict[int, dict[str, tuple[float, ...]]] = {  # VGG-16, mean of the folds, encoder trained
+    1: {"PANet": (48.1, 55.7), "PAIA": (53.2, 57.7)},
+    2: {"PAIA": (51.76, 54.17)},
+    4: {"PANet": (48.1, 44.8, 45.1), "PAIA": (53.2, 53.0, 51.9)},
+    5: {"PANet": (48.1,), "without DSMP": (51.0,), "without IFM": (52.1,), "PAIA": (53.2,)},
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make one table; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    command = " ".join(["python -m train.reproduce paia", *arguments])
+    return cli.run(lambda o: _run(o, command), options, stopped=cli.GOES_ON)
+
+
+def _run(options: argparse.Namespace, command: str) -> None:
+    data = open_data(options.data, options.layout, split=options.split, cache=options.cache)
+    others = None
+    if options.auxiliary_split:
+        others = open_data(options.data, options.layout, split=options.auxiliary_split, cache=options.cache)
+    names = tuple(name.strip() for name in options.classes.split(","))
+    made: dict[str, Any] = {}
+    for preset in options.presets:
+        predictor, _ = remember(
+            Predictor.load(preset, method=Paia.name, device=options.device), options.cache
+        )
+        columns = made[preset] = {}
+        for column, (ways, shots, kind) in TABLES[options.table].items():
+            setting = Setting(names, ways, shots, (options.aux,), kind, options.episodes, tuple(options.seed))
+            part = (
+                options.out
+                / f"{preset.replace(':', '-')}-table{options.table}-{column.replace(' ', '-')}.json"
+            )
+            columns[column] = _column(part, setting, lambda s: measure(predictor, data, others, s))  # noqa: B023
+    title = f"{len(names)} classes of {len(data.samples)} pictures in '{data.name}', split {data.split}"
+    table = {"command": command, "table": options.table, "title": title, "mean": made}
+    write_text(options.out / f"paia-table{options.table}.json", json.dumps(table, indent=1))
+    print(as_text(options.table, made, title))
+
+
+def _column(part: Path, setting: Setting, work: Any) -> dict[str, Any]:
+    """The variants' scores of one column, as kept if the same episodes were asked for before."""
+    key = repr(setting)
+    if part.exists():
+        kept = json.loads(part.read_text(encoding="utf-8"))
+        if kept["setting"] == key:
+            return kept["mean"]
+    mean, _ = work(setting)
+    ((_, rows),) = mean.items()
+    write_text(part, json.dumps({"setting": key, "mean": rows}, indent=1))
+    return rows
+
+
+def as_text(number: int, made: Mapping[str, Any], title: str) -> str:
+    """The table as Markdown, the paper's figures below."""
+    columns = list(TABLES[number])
+    lines = [
+        f"PAIA, Table {number}, on {title}: no official result. mIoU in percent, mean and spread over seeds.",
+        "",
+        f"| | {' | '.join(columns)} |",
+        f"|---|{'---|' * len(columns)}",
+    ]
+    for preset, table in made.items():
+        for row, name in ROWS.items():
+            cells = (table[c]["native"][row] for c in columns)
+            figures = " | ".join(f"{100 * c['miou']:.1f} ± {100 * c['miou_std']:.1f}" for c in cells)
+            lines.append(f"| {preset}: {name} | {figures} |")
+    for name, values in PUBLISHED[number].items():
+        lines.append(f"| *paper, VGG-16 trained: {name}* | {' | '.join(f'{v:.1f}' for v in values)} |")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.command("reproduce paia", __doc__)
+    cli.add_data(parser)
+    parser.add_argument("--table", type=int, choices=sorted(TABLES), required=True)
+    parser.add_argument("--auxiliary-split", help="list of the pictures without masks (default: a third)")
+    parser.add_argument("--classes", required=True, help="names, separated by commas")
+    parser.add_argument("--presets", nargs="+", default=["mini"], help="networks, frozen")
+    parser.add_argument("--aux", type=int, default=2, help="pictures without masks of a class (paper: 2)")
+    parser.add_argument("--episodes", type=int, default=1000)
+    parser.add_argument("--seed", type=int, nargs="+", default=[1234, 1235, 1236, 1237, 1238])
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    parser.add_argument("--out", type=Path, default=Path("runs/paia"), help="results")
+    return parser
