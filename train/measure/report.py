@@ -29,7 +29,8 @@ def summarise(runs: Sequence[Mapping[str, Scores]]) -> dict[str, dict[str, Any]]
         row: dict[str, Any] = {}
         for field in ("iou", "boundary_iou", "episodes"):
             values = [getattr(score, field) for score in scores]
-            row[field] = {c: float(np.mean([v[c] for v in values])) for c in values[0]}
+            everywhere = [c for c in values[0] if all(c in v for v in values)]
+            row[field] = {c: float(np.mean([v[c] for v in values])) for c in everywhere}
         for field in ("miou", "boundary_miou", "fb_iou"):
             figures = [getattr(score, field) for score in scores]
             row[field] = float(np.mean(figures))
