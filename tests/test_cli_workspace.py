@@ -17,7 +17,7 @@ from fakes import scene
 from samples import a_draft, digest_of, write_photo
 
 from lfss.__main__ import main
-from lfss.annotations import FORMATS
+from lfss.annotations import FORMATS, Format
 from lfss.annotations.bundle import verify_bundle
 from lfss.commands import export, report
 from lfss.drafts import STATUSES
@@ -562,6 +562,17 @@ def test_every_option_of_every_format_has_a_flag_that_is_explained(capsys):
     text = capsys.readouterr().out
     for option in export._options():
         assert f"--{option.replace('_', '-')}" in text
+
+
+def test_an_option_of_a_new_format_needs_no_other_file(monkeypatch, capsys):
+    def write(drafts, out, *, labels=None, line_end="lf"):
+        return []
+
+    form = Format("boxes", "Boxes", write, None, frozenset(), "Open it.")
+    monkeypatch.setitem(export.FORMATS, "boxes", form)
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    assert "line end (boxes)" in capsys.readouterr().out
 
 
 def test_an_export_holds_a_few_masks_at_a_time(place, capsys):

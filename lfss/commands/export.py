@@ -80,7 +80,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             kind = {"type": Path if default is None else type(default), "metavar": "VALUE"}
         which = "" if name == "images" else f" ({', '.join(formats)})"
         flag = f"--{name.replace('_', '-')}"
-        parser.add_argument(flag, dest=name, default=None, help=_HELP[name] + which, **kind)
+        parser.add_argument(
+            flag, dest=name, default=None, help=_HELP.get(name, name.replace("_", " ")) + which, **kind
+        )
 
 
 def _options() -> dict[str, list[str]]:
