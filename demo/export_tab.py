@@ -11,6 +11,7 @@ import gradio as gr
 
 from lfss.annotations import FORMATS
 from lfss.annotations.bundle import write_bundle
+from lfss.annotations.pieces import How, pieces
 from lfss.drafts import Draft, Status
 from lfss.errors import InputError
 from lfss.labels import find_label
@@ -25,6 +26,12 @@ STATES: dict[str, Status] = {
     "Edited": "edited",
     "Object absent": "absent",
     "Drafts nobody has checked": "proposed",
+}
+OBJECTS = {
+    "Each object (a shape for all of a label in panoptic, VOC and PNG)": "",
+    "Each object, in every format that can": "parts",
+    "Each object, those that touch cut apart": "each",
+    "All of a label in a picture together": "together",
 }
 CHECKED = ["Accepted", "Edited", "Object absent"]
 
@@ -52,8 +59,9 @@ def counted(session: Session, labels: Sequence[str], states: Sequence[str]) -> s
 
 
 def export(
-    session: Session, labels: Sequence[str], states: Sequence[str], formats: Sequence[str], *, images: bool
-) -> Path:
+    session: Session, labels: Sequence[str], states: Sequence[str], formats: Sequence[str], *, images: bool,
+    objects: str = "",
+) -> Path:  # fmt: skip
     """Write the bundle.
 
     Args:
@@ -76,10 +84,19 @@ def export(
         drafts,
         out,
         formats=list(formats),
+        options={"objects": objects} if objects else None,
         labels=list(labels),
         images=images,
         failed=session.failures,
     )
+
+
+def shown_objects(session: Session, labels: Sequence[str], states: Sequence[str], how: str) -> str:
+    """How many objects an export holds, in a sentence."""
+    rule: How = "each" if how == "each" else "parts"
+    drafts = chosen_drafts(session, labels, states)
+    total = sum(1 for draft in drafts if not draft.empty for _ in pieces(draft, rule))
+    return f"These drafts show {total} object{'' if total == 1 else 's'}."
 
 
 def build_export(sessions: Sessions, session_id: gr.State) -> None:
@@ -95,6 +112,9 @@ def build_export(sessions: Sessions, session_id: gr.State) -> None:
             counts = gr.HTML(elem_id="export-counts", padding=False)
         with gr.Column(min_width=320):
             formats = gr.CheckboxGroup(choices, value=["coco"], label="Formats", elem_id="export-formats")
+            objects = gr.Radio(
+                list(OBJECTS), value=next(iter(OBJECTS)), label="A shape for", elem_id="export-objects"
+            )
             images = gr.Checkbox(label="Put the pictures in too", elem_id="export-images")
             write = gr.Button("Export", variant="primary", elem_id="export")
             out = gr.File(label="Bundle", visible=False, elem_id="export-file")
@@ -112,13 +132,16 @@ def build_export(sessions: Sessions, session_id: gr.State) -> None:
 
     @guarded
     def make(
-        key: str, names: list[str], chosen: list[str], kinds: list[str], with_images: bool
+        key: str, names: list[str], chosen: list[str], kinds: list[str], shapes: str, with_images: bool
     ) -> tuple[Any, str]:
-        path = export(sessions.get(key), names, chosen, kinds, images=with_images)
-        lines = [f"{FORMATS[kind].title}: {FORMATS[kind].hint}" for kind in kinds]
+        session = sessions.get(key)
+        how = OBJECTS.get(shapes, "")
+        path = export(session, names, chosen, kinds, images=with_images, objects=how)
+        lines = [shown_objects(session, names, chosen, how)]
+        lines += [f"{FORMATS[kind].title}: {FORMATS[kind].hint}" for kind in kinds]
         return gr.update(value=str(path), visible=True), views.notes(lines)
 
     tab.select(refresh, [session_id, states], [labels, counts], **LIGHT)
     for choice in (labels, states):
         choice.input(recount, [session_id, labels, states], counts, **LIGHT)
-    write.click(make, [session_id, labels, states, formats, images], [out, hints], **PRIVATE)
+    write.click(make, [session_id, labels, states, formats, objects, images], [out, hints], **PRIVATE)

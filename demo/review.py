@@ -13,6 +13,7 @@ from lfss import morphology
 from lfss.drafts import Draft, Status
 from lfss.errors import InputError
 from lfss.labels import find_label, label_key
+from lfss.objects import count
 from lfss.storage.listing import Order, Row
 
 from .classes import ClassItem
@@ -37,6 +38,7 @@ STATUS_NAMES: dict[Status, str] = {
 }
 ORDERS: dict[str, Order] = {"Most doubtful first": "doubt", "Name": "name", "As added": "added"}
 MAX_TRAIL = 500
+MAX_COUNTS = 5_000  # drafts whose objects are remembered as counted
 SAME = 0.98  # IoU from which a mask that was made again counts as unchanged
 
 REPAIRS: dict[str, Callable[[Mask, npt.NDArray[np.uint8], int], Mask]] = {
@@ -100,7 +102,7 @@ def decide(session: Session, view: View, status: Status) -> None:
     rows = listed(session, view)
     onward = neighbour(rows, draft.image_digest, 1)
     session.workspace.set_status(draft.image_digest, draft.label, status)
-    _changed(session, draft)
+    changed(session, draft)
     session.reviewed = onward
 
 
@@ -114,7 +116,7 @@ def redraw(session: Session, draft: Draft, mask: Mask) -> None:
     if np.array_equal(draft.mask, mask):
         return
     session.workspace.edit_mask(draft.image_digest, draft.label, mask)
-    _changed(session, draft)
+    changed(session, draft)
 
 
 def repair(session: Session, view: View, name: str, radius: int) -> None:
@@ -202,12 +204,32 @@ def unchecked(session: Session, label: str) -> list[Upload]:
 
 def thumbnails(session: Session, rows: Sequence[Row]) -> list[tuple[str, str]]:
     """Files and captions for a gallery."""
-    return [(str(thumbnail(session, row)), caption(row)) for row in rows]
+    return [(str(thumbnail(session, row)), caption(row, objects_in(session, row))) for row in rows]
+
+
+def _version(row: Row) -> str:
+    return f"{row.label} {row.status} {row.made} {row.threshold}"
+
+
+def objects_in(session: Session, row: Row) -> int:
+    """How many objects a draft shows; counted once for each version of it."""
+    key = f"{row.digest} {_version(row)}"
+    if key not in session.object_counts:
+        draft = session.workspace.draft(row.digest, row.label)
+        session.object_counts[key] = 0 if draft is None or draft.empty else count(draft)
+        while len(session.object_counts) > MAX_COUNTS:
+            session.object_counts.pop(next(iter(session.object_counts)))
+    return session.object_counts[key]
+
+
+def objects_text(number: int) -> str:
+    """``3 objects.``"""
+    return f"{number} object{'' if number == 1 else 's'}."
 
 
 def thumbnail(session: Session, row: Row) -> Path:
     """The picture with its draft, small."""
-    version = f"{row.label} {row.status} {row.made} {row.threshold}"
+    version = _version(row)
     path = session.thumbnail_path(row.digest, version)
     if path.exists():
         return path
@@ -216,13 +238,15 @@ def thumbnail(session: Session, row: Row) -> Path:
     return session.thumbnail(row.digest, draft.mask, version)
 
 
-def caption(row: Row) -> str:
-    """``doubt 0.31 · draft · name``."""
+def caption(row: Row, objects: int = 1) -> str:
+    """``doubt 0.31 · draft · 3 objects · name``; one object is not told."""
     doubt = "no score" if row.doubt is None else f"doubt {row.doubt:.2f}"
-    return f"{doubt} · {STATUS_NAMES[row.status]} · {row.name}"
+    several = f"{objects} objects · " if objects > 1 else ""
+    return f"{doubt} · {STATUS_NAMES[row.status]} · {several}{row.name}"
 
 
-def _changed(session: Session, draft: Draft) -> None:
+def changed(session: Session, draft: Draft) -> None:
+    """Note that a person changed a draft, so that it can be undone from the tab."""
     session.trail.append((draft.image_digest, draft.label))
     del session.trail[:-MAX_TRAIL]
     session.undone.clear()

@@ -13,6 +13,7 @@ from .canvas import build_canvas
 from .drawing import keep_drawing
 from .folder_panel import build_folder_panel, wire_folder_panel
 from .handlers import LIGHT, guarded
+from .objects_panel import build_objects
 from .review import View
 from .review_edit import wire_editing, wire_repairs, wire_teaching
 from .review_view import PAGE, ReviewTab
@@ -97,7 +98,8 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
                 again = gr.Button("Run the unchecked drafts again", size="sm", elem_id="run-again")
             lesson = gr.HTML(elem_id="lesson", padding=False)
             folder = build_folder_panel()
-    tab = ReviewTab(opened, label, state, order, tally, gallery, canvas, facts)
+            tab = ReviewTab(opened, label, state, order, tally, gallery, canvas, facts)
+            build_objects(tab, sessions, session_id)
     _wire_list(tab, sessions, session_id)
     _wire_buttons(tab, sessions, session_id, buttons)
     wire_editing(tab, sessions, session_id, buttons["edit"])

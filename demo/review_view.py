@@ -8,10 +8,11 @@ from typing import Any
 import gradio as gr
 
 from lfss.doubt import warning
+from lfss.objects import count
 
 from . import review, views
 from .drawing import draft_task
-from .review import View
+from .review import View, objects_text
 from .session import Session
 
 PAGE = 36  # thumbnails at a time
@@ -57,7 +58,7 @@ class ReviewTab:
             view = view._replace(label=names[0] if names else None)
         rows = review.listed(session, view)
         digests = [row.digest for row in rows]
-        chosen = session.reviewed if self._exists(session, view) else None
+        chosen = session.reviewed if self.exists(session, view) else None
         if chosen is None and rows:
             chosen = session.reviewed = digests[0]
         place = digests.index(chosen) if chosen in digests else None
@@ -75,13 +76,14 @@ class ReviewTab:
 
     def current(self, session: Session, key: str, view: View) -> dict[Any, Any]:
         """The draft under review alone."""
-        if not self._exists(session, view):
+        if not self.exists(session, view):
             text = "No drafts in this list." if review.labels(session) else "Run first: drafts will be here."
             return {self.canvas: None, self.facts: views.notes([text])}
         draft = review.draft_of(session, view)
         share = float(draft.mask.mean())
         line = (
             f"{draft.image_name} · {review.STATUS_NAMES[draft.status]} · mask covers {share:.1%}"
+            f" · {objects_text(0 if draft.empty else count(draft))[:-1]}"
             f" · {draft.size[1]} × {draft.size[0]} pixels"
         )
         sure = "" if draft.presence is None else f"The model was {draft.presence:.0%} sure that it is there."
@@ -92,7 +94,8 @@ class ReviewTab:
         }
 
     @staticmethod
-    def _exists(session: Session, view: View) -> bool:
+    def exists(session: Session, view: View) -> bool:
+        """Whether a draft is under review."""
         digest = session.reviewed
         return bool(view.label and digest and session.workspace.has_draft(digest, view.label))
 

@@ -59,6 +59,7 @@ class Session:
         lesson: what the folder has taught, until it is applied or left.
         trail, undone: digest and label of the drafts that were changed, and whose change was taken back,
             in order.
+        object_counts: how many objects each version of a draft shows, as far as it was counted.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class Session:
     lesson: Lesson | None = None
     trail: list[tuple[str, str]] = field(default_factory=list)
     undone: list[tuple[str, str]] = field(default_factory=list)
+    object_counts: dict[str, int] = field(default_factory=dict)
     touched: float = field(default_factory=time.monotonic)
     _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
     _result: tuple[str, int, results.Result] | None = None

@@ -29,7 +29,7 @@ def discs(*circles: tuple[int, int, int]) -> np.ndarray:
 
 
 TWO = discs((40, 60, 25), (120, 60, 25))
-TOUCHING = discs((50, 60, 25), (95, 60, 25))
+TOUCHING = discs((50, 60, 25), (97, 60, 25))
 
 
 def draft(mask: np.ndarray, objects: np.ndarray | None = None) -> Draft:

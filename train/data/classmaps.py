@@ -96,15 +96,20 @@ def _paint(label: Shapes, crowd: Crowd) -> tuple[ClassMap, npt.NDArray[np.bool_]
     classes: npt.NDArray = np.zeros(label.size, kind)
     ignore = np.zeros(label.size, np.bool_)
     for shape in label.shapes:
-        covered = _covered(shape, label)
+        inside = covered(shape, label)
         if not shape.crowd:
-            classes[covered] = shape.class_id
+            classes[inside] = shape.class_id
         elif crowd == "ignore":
-            ignore |= covered
+            ignore |= inside
     return classes, ignore & (classes == 0)
 
 
-def _covered(shape: Shape, label: Shapes) -> npt.NDArray[np.bool_]:
+def covered(shape: Shape, label: Shapes) -> npt.NDArray[np.bool_]:
+    """(H, W) the pixels of one object of a COCO file.
+
+    Raises:
+        InputError: its run lengths do not fit the picture.
+    """
     if shape.runs is None:
         return draw(shape.polygons, label.size, "coco") > 0
     try:
