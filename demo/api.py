@@ -14,9 +14,14 @@ import gradio as gr
 from lfss.errors import InputError
 
 from . import calls
+from .calls import check_count
 from .handlers import MODEL, guarded_plainly
 from .service import Service
 from .sessions import Sessions
+
+SUPPORTS, PICTURES = "Supports: photos that show it", "Pictures, or a zip of them"
+# Counted before the server looks at any of them, which takes milliseconds each.
+_MOST = {SUPPORTS: (calls.MAX_SUPPORTS, "supports"), PICTURES: (calls.MAX_PICTURES, "pictures")}
 
 PUBLIC = {**MODEL, "api_visibility": "public"}
 
@@ -87,10 +92,10 @@ def build_api(service: Service, sessions: Sessions) -> None:
 
     with gr.Row(visible=False):
         label, not_words = gr.Textbox(label="Label"), gr.Textbox("", label="Words that are something else")
-        supports = gr.File(label="Supports: photos that show it", file_count="multiple")
+        supports = gr.File(label=SUPPORTS, file_count="multiple")
         saved = gr.File(label="Class")
         image = gr.File(label="Picture")
-        images = gr.File(label="Pictures, or a zip of them", file_count="multiple")
+        images = gr.File(label=PICTURES, file_count="multiple")
         class_file = gr.File(label="Class, from /prepare_class")
         threshold = gr.Number(0.5, label="Threshold, from 0 to 1")
         present = gr.Checkbox(False, label="Every picture shows it")
@@ -121,6 +126,8 @@ def _tidy(value: Any, component: Any) -> Any:
     if isinstance(component, gr.File) and value is not None:
         several = component.file_count == "multiple"
         files = value if isinstance(value, list) else [value]
+        if component.label in _MOST:
+            check_count(len(files), *_MOST[component.label])
         if not all(isinstance(file, dict) and isinstance(file.get("path"), str) for file in files):
             raise InputError(
                 f"'{component.label}' takes {'a list of files' if several else 'a file'}. With gradio_client "

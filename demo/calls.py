@@ -136,6 +136,12 @@ def settings_of(threshold: object, assume_present: object) -> Settings:
     return Settings(float(threshold), bool(assume_present))
 
 
+def check_count(count: int, most: int, what: str) -> None:
+    """Refuse too many files; raises InputError."""
+    if count > most:
+        raise InputError(f"One call takes at most {most:,} {what}; {count:,} were sent. Send fewer.")
+
+
 def handed_over(path: Path, folder: Path) -> Path:
     """Move a result to where it is served from, since the folder of its call goes."""
     target = folder / secrets.token_hex(16) / path.name
@@ -145,8 +151,7 @@ def handed_over(path: Path, folder: Path) -> Path:
 
 def _check_files(files: Sequence[str | Path], most: int, what: str) -> None:
     """Refuse a call that brings too much, before anything is decoded."""
-    if len(files) > most:
-        raise InputError(f"One call takes at most {most:,} {what}; {len(files):,} were sent. Send fewer.")
+    check_count(len(files), most, what)
     size = sum(Path(file).stat().st_size for file in set(map(str, files)))
     if size > MAX_CALL_BYTES:
         raise InputError(

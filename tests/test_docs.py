@@ -10,7 +10,7 @@ import pytest
 from lfss.annotations import FORMATS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/extending.md", "docs/glossary.md", "docs/training.md"]
+PAGES = ["README.md", "docs/extending.md", "docs/glossary.md", "docs/reliability.md", "docs/training.md"]
 PATH = re.compile(r"`((?:lfss|demo|train|tests|docs|assets)/[\w./-]+)`")
 
 

@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # set before torch: threads do no
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does for the modules of tests
 
+from demo.memory import DEFAULT_GB
 from tests.reliability import hostile, kills, visitors
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
@@ -40,7 +41,13 @@ def main() -> int:
     )
     parser.add_argument("part", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
     parser.add_argument("--kills", type=int, default=30, help="of each operation (default: 30)")
+    parser.add_argument(
+        "--changed", type=int, default=12, help="copies with changed bytes of each file (default: 12)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments and of the changed bytes")
+    parser.add_argument(
+        "--memory", type=float, default=DEFAULT_GB, help="GB that the app may take (default: the app's own)"
+    )
     parser.add_argument("--clients", type=int, default=16, help="at once (default: 16)")
     parser.add_argument("--calls", type=int, default=6, help="of each client (default: 6)")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lfss.errors import InputError
+
 Acknowledge = Callable[[str], None]
 
 
@@ -59,6 +61,20 @@ def command(arguments: Sequence[str], folder: Path, *, limit: float = 60.0) -> E
         code = _wait(child, limit)
         output.seek(0)
         return Ended(code, output.read().decode(errors="replace"))
+
+
+def warm(arguments: Sequence[str], folder: Path) -> None:
+    """Run a command line in this process, so that children find everything imported; it must end well."""
+    from lfss.__main__ import main
+
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        code = main(list(arguments))
+    finally:
+        os.chdir(before)
+    if code:
+        raise InputError(f"'{' '.join(arguments)}' ended with {code}.")
 
 
 def _wait(child: int, limit: float) -> int | None:

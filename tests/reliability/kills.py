@@ -19,7 +19,7 @@ from samples import digest_of
 from lfss.commands.report import Report
 from lfss.workspace import DATABASE_NAME, Workspace
 from tests.fakes import scene
-from tests.reliability.children import Acknowledge, command, killed_after
+from tests.reliability.children import Acknowledge, command, killed_after, warm
 
 PICTURES = 8
 FORMATS = ("coco", "yolo", "png")
@@ -62,7 +62,7 @@ def _operations(folder: Path) -> Iterator[tuple[str, Operation]]:
         ]  # fmt: skip
         whole = folder / f"whole{target}"
         whole.mkdir()
-        assert command(line, whole).code == 0
+        warm(line, whole)
         masks = _masks(whole)
         assert len(masks) == PICTURES
         yield f"segment {target}", _segment(line, masks)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import PIL.Image
 
+from demo.memory import DEFAULT_GB
 from lfss.errors import InputError
 from tests.fakes import COLOURS, scene
 
@@ -46,7 +47,7 @@ def memory(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     PIL.Image.fromarray(scene(seed=0)).save(support)
     found: dict[str, Any] = {}
     for visitors in VISITORS:
-        with started("mini") as app:
+        with started("mini", memory=options.memory) as app:
             before = app.peak()
             start = time.monotonic()
             results = _at_once([lambda: _segment(app.url, "dog", support, bomb)] * visitors)
@@ -140,13 +141,24 @@ def _at_once(work: list[Any]) -> list[Any]:
 
 
 @contextmanager
-def started(preset: str) -> Iterator[App]:
+def started(preset: str, *, memory: float = DEFAULT_GB) -> Iterator[App]:
     """The app in a process of its own, once it serves its page."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "app.py", "--preset", preset, "--device", "cpu", "--port", str(port)],
+        [
+            sys.executable,
+            "app.py",
+            "--preset",
+            preset,
+            "--device",
+            "cpu",
+            "--port",
+            str(port),
+            "--memory",
+            str(memory),
+        ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
