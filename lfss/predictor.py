@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .devices import pick_device
-from .edges import to_pixels
+from .edge_network import EdgeNetwork, load_edge_network, score_at_pixels
 from .encoding import Encoded, encode_picture, judged_presence, phrase_logits
 from .errors import NoForeground, WeightsMismatch
 from .images import Image
@@ -43,9 +43,17 @@ class Predictor:
         prediction = predictor.predict(prepared, read_image("b.jpg"))
     """
 
-    def __init__(self, preset: Preset, encoders: Encoders, method: Method, device: str):
+    def __init__(
+        self,
+        preset: Preset,
+        encoders: Encoders,
+        method: Method,
+        device: str,
+        edges: EdgeNetwork | None = None,
+    ):
         self.preset, self.encoders, self.method, self.device = preset, encoders, method, device
         self.seen: Callable[[Image, Encoded], object] = lambda image, encoded: None
+        self.edges = edges
 
     @classmethod
     def load(
@@ -77,7 +85,10 @@ class Predictor:
             weights=preset.weights_of.get(method),
             models_dir=models_dir,
         )
-        return cls(preset, encoders, built.eval().requires_grad_(False).to(device), device)
+        edges = (
+            load_edge_network(preset.edges, device=device, models_dir=models_dir) if preset.edges else None
+        )
+        return cls(preset, encoders, built.eval().requires_grad_(False).to(device), device, edges)
 
     @torch.inference_mode()
     def encode(self, image: Image) -> Encoded:
@@ -322,7 +333,7 @@ class Predictor:
             presence = last.query("presence")[0, number].float().cpu().numpy()
             yield number, to_stage(PRESENCE, query=presence)
             logits = last.query("logits")[0, number].float().cpu().numpy()
-            yield number, to_stage(SCORE, query=to_pixels(logits, image.pixels, snap=snap))
+            yield number, to_stage(SCORE, query=score_at_pixels(logits, image.pixels, self.edges, snap=snap))
 
     def _check_made_here(self, prepared: Prepared) -> None:
         """Raise a WeightsMismatch unless this preset and this method prepared the class."""

@@ -41,6 +41,8 @@ class Preset:
         local: a folder of the models folder that must exist, for presets that ship with the project.
         weights_of: trained weights of each method by its name: a folder, or its name in the models
             folder. A method that is not named here runs without.
+        edges: weights of the network that corrects scores at pixels (``lfss.edge_network``): a folder, or its
+            name in the models folder; without it the guided filter alone leads outlines along edges.
         presence_threshold: below it a query is said not to show the object.
     """
 
@@ -53,6 +55,7 @@ class Preset:
     weights: str = ""
     local: str | None = None
     weights_of: Mapping[str, str] = field(default_factory=dict)
+    edges: str | None = None
     presence_threshold: float = 0.5
 
     def with_method(self, name: str, settings: Any, *, weights: str | None = None) -> Preset:
@@ -115,6 +118,7 @@ PRESETS: dict[str, Preset] = {
             methods={"lfss": LfssConfig(sharpness=16.0, text_limit=6.0, roi=2.0)},
             weights="assets/models/mini",
             local="mini",
+            edges="edges",
             presence_threshold=0.3,
         ),
         Preset(

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lfss.edges import to_pixels
+from lfss.edge_network import EdgeNetwork, score_at_pixels
 from lfss.images import Image
 from lfss.methods import Episode, Role
 from lfss.methods.lfss import Lfss, LfssConfig
@@ -101,7 +101,9 @@ def rule_variants(full: LfssConfig) -> Iterator[Variant]:
 
 
 @torch.inference_mode()
-def masks_of(variant: Variant, episode: Episode, query: Image) -> dict[str, np.ndarray]:
+def masks_of(
+    variant: Variant, episode: Episode, query: Image, edges: EdgeNetwork | None = None
+) -> dict[str, np.ndarray]:
     """(H, W) bool for each of ``COLUMNS``."""
     changed = variant.change(episode)
     (one,) = changed.classes
@@ -117,8 +119,8 @@ def masks_of(variant: Variant, episode: Episode, query: Image) -> dict[str, np.n
         masks[name] = enlarge(made[stage.step].query(stage.query)[0, 0].float(), query.size) >= 0.5
     return {
         **masks,
-        "final": to_pixels(logits, query.pixels, snap=False) >= 0.5,
-        "final, edges": to_pixels(logits, query.pixels) >= 0.5,
+        "final": score_at_pixels(logits, query.pixels, snap=False) >= 0.5,
+        "final, edges": score_at_pixels(logits, query.pixels, edges) >= 0.5,
     }
 
 
@@ -188,7 +190,7 @@ def _scores(
         given = prepare_episode(predictor, data, e, args.kind, seed=seed)
         query, episode = given.query, given.encode(predictor)
         for row in rows:
-            masks = masks_of(row, episode, query.image)
+            masks = masks_of(row, episode, query.image, predictor.edges)
             sums = sums_of(masks, query.mask, query.ignore, protocol=PROTOCOLS["native"])
             for column in COLUMNS:
                 counts[row.name, column].add(e.class_name, sums[column])

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from lfss.edge_network import EdgeNetwork, score_at_pixels
 from lfss.edges import guided_filter, to_pixels
 from lfss.predictor import Predictor
 
@@ -123,6 +124,13 @@ WAYS: dict[str, Way] = {
 }
 
 
+def _with_network(network: EdgeNetwork) -> Way:
+    def run(logits: npt.NDArray[np.float32], pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return score_at_pixels(logits, pixels, network)
+
+    return run
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = cli.command("edges", __doc__)
@@ -138,14 +146,17 @@ def _run(args: argparse.Namespace) -> None:
     names = [name for number, name in data.classes.items() if len(data.ids_of(number)) >= 10]
     episodes = sample_episodes(data, names, shots=1, count=args.episodes, seed=args.seed).episodes
     predictor = Predictor.load(args.preset, device=args.device)
-    counts = {way: ClassIoU(names) for way in WAYS}
-    seconds = dict.fromkeys(WAYS, 0.0)
+    ways = WAYS
+    if predictor.edges is not None:
+        ways = {**WAYS, "guided filter, then the preset's network": _with_network(predictor.edges)}
+    counts = {way: ClassIoU(names) for way in ways}
+    seconds = dict.fromkeys(ways, 0.0)
     for e in tqdm(episodes, unit="episode"):
         given = prepare_episode(predictor, data, e, "mask", seed=args.seed)
         image, truth, ignore = given.query
         *_, last = predictor.steps(given.prepared, image, assume_present=True)
         logits = last.query("logits")[0, 0].float().cpu().numpy()
-        for way, function in WAYS.items():
+        for way, function in ways.items():
             start = time.process_time()
             score = function(logits, image.pixels)
             seconds[way] += time.process_time() - start

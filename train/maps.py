@@ -177,7 +177,7 @@ def make_maps(
     about["classes"] = [t.episode.class_name for t in tasks]
     about["shown"] = [shown_in(t, sources[t.source][0]) for t in tasks]
     about["key"] = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    arrays, done = _open(out, shapes, about)
+    arrays, done = open_arrays(out, shapes, about)
     bar = tqdm(range(done, n), initial=done, total=n, desc="maps", unit="episode", mininterval=2)
     for i in bar:
         task = tasks[i]
@@ -213,7 +213,20 @@ def read_choices(given: Sequence[str]) -> dict[str, Any]:
     return choices
 
 
-def _open(out: Path, shapes: dict[str, Any], about: dict[str, Any]) -> tuple[dict[str, np.memmap], int]:
+def open_arrays(out: Path, shapes: dict[str, Any], about: dict[str, Any]) -> tuple[dict[str, np.memmap], int]:
+    """Arrays on the disk, new or as far as an earlier run filled them.
+
+    Args:
+        out: their folder; ``about.json`` in it says what they are and how many are done.
+        shapes: type and shape by name.
+        about: what they are; its ``key`` stands for all of it.
+
+    Returns:
+        The arrays by name, and how many episodes are done.
+
+    Raises:
+        InputError: the folder holds those of another configuration.
+    """
     path = out / "about.json"
     done = 0
     if path.exists():

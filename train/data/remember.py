@@ -158,7 +158,7 @@ def remember(
         return first, tuple(rest)
 
     remembered = Encoders(encoders.vlm, encoders.backbone, encode)
-    changed = Predictor(preset, remembered, predictor.method, device)
+    changed = Predictor(preset, remembered, predictor.method, device, predictor.edges)
     return changed, sum(tower.item_bytes for tower in towers)
 
 

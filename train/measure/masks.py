@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lfss.edges import to_pixels
+from lfss.edge_network import score_at_pixels
 from lfss.images import Image
 from lfss.methods import Episode, Role, Step
 from lfss.methods.lfss import Lfss
@@ -35,8 +35,11 @@ MASKS = {
     "prototype, pseudo mask": "plain prototypes of the supports' pseudo masks",
     "all foreground": "every pixel",
     "final": "the method's mask, enlarged",
-    "final, edges": "the method's mask, moved to the picture's edges",
+    "final, edges": "the method's mask at the picture's edges, as it ships",
 }
+
+# Where the preset has a network for edges: the method's mask, moved by the guided filter alone.
+FILTER = "final, filter"
 
 
 class Outcome(NamedTuple):
@@ -80,8 +83,10 @@ def episode_masks(
         logits[name] = decode(method, episode, last if same else None)
     for name, cells_of in logits.items():
         values = cells_of[0].float().cpu().numpy()
-        masks[name] = to_pixels(values, query.pixels, snap=False) >= 0.5
-        masks[f"{name}, edges"] = to_pixels(values, query.pixels, snap=True) >= 0.5
+        masks[name] = score_at_pixels(values, query.pixels, snap=False) >= 0.5
+        if predictor.edges is not None:
+            masks[f"{name}, filter"] = score_at_pixels(values, query.pixels) >= 0.5
+        masks[f"{name}, edges"] = score_at_pixels(values, query.pixels, predictor.edges) >= 0.5
     return Outcome(masks, float(_presence(made.values())))
 
 

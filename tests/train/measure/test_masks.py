@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from lfss.edge_network import EdgeNetwork
 from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.predictor import Predictor
 from tests.fakes import preset, scene
 from train.data.encode import KINDS, AnnotatedPicture, PreparedEpisode, make_support
-from train.measure.masks import MASKS, enlarge, episode_masks, presence_without
+from train.measure.masks import FILTER, MASKS, enlarge, episode_masks, presence_without
 
 BOX = (60, 80, 180, 220)
 
@@ -71,6 +72,25 @@ def test_readouts_are_the_predictors_own(predictor: Predictor) -> None:
     for name, snap in (("final", False), ("final, edges", True)):
         own = predictor.predict(prepared, query.image, assume_present=True, snap=snap).mask
         np.testing.assert_array_equal(outcome.masks[name], own)
+
+
+def test_with_a_network_for_edges_both_the_filters_mask_and_the_corrected_one_are_scored(
+    predictor: Predictor,
+) -> None:
+    torch.manual_seed(0)
+    edges = EdgeNetwork(3).eval().requires_grad_(False)
+    torch.nn.init.normal_(edges.head.weight, std=300.0)
+    corrected = Predictor(predictor.preset, predictor.encoders, predictor.method, "cpu", edges)
+    support, query = marked(0), marked(1)
+    given = PreparedEpisode(
+        corrected.prepare(parse_label("red"), [make_support(support, "label", seed=0)]), [support], query
+    )
+    masks = episode_masks(corrected, given).masks
+    assert set(masks) == {*MASKS, FILTER}
+    for name, model in ((FILTER, predictor), ("final, edges", corrected)):
+        own = model.predict(given.prepared, query.image, assume_present=True).mask
+        np.testing.assert_array_equal(masks[name], own)
+    assert not np.array_equal(masks[FILTER], masks["final, edges"])
 
 
 def test_prototypes_equal_a_plain_loop(predictor: Predictor) -> None:
