@@ -103,11 +103,11 @@ def _parts(
             yield backbone, TABLES[number].columns, rows
         return
     columns: Sequence[str] = TABLES[number].columns if number else ("with RCM", "with CCM")
-    for name in sets:
-        mine_of = {j: r for j, r in results.items() if j.set == name}
+    for data_set in sets:
+        mine_of = {j: r for j, r in results.items() if j.set == data_set}
         if not mine_of:
             continue
-        rows = _published(number, name)
+        rows = _published(number, data_set)
         if number == 3:
             values = [_mean([_miou(r, name) for r in mine_of.values()]) for name in ("initial", "refined")]
             rows.append(("this project", "I", values))
@@ -116,7 +116,7 @@ def _parts(
             for name in ("decoder", "final", "refined"):
                 of = [[_miou(r, name) for j, r in mine_of.items() if j.variant == v] for v in variants]
                 rows.append((MEASURED[name], "I", [_mean(values) for values in of]))
-        yield name, columns, rows
+        yield data_set, columns, rows
 
 
 def _published(number: int, part: str) -> list[Line]:
