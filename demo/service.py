@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import threading
@@ -89,7 +90,9 @@ class Service:
                 self.preset, method=self.method, device=self.device, models_dir=self.models_dir
             )
             self._number = model.register(predictor)
-            self._cells = Encoder(self._encode, room=CELLS_BYTES)
+            # A copy on the processor: a lent GPU is there for calls of the model alone.
+            edges = None if predictor.edges is None else copy.deepcopy(predictor.edges).cpu()
+            self._cells = Encoder(self._encode, room=CELLS_BYTES, edges=edges)
             predictor.seen = self._cells.keep
             self._predictor = predictor
         except LfssError as error:

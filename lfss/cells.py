@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .edge_network import EdgeNetwork
 from .encoding import Encoded
 from .images import Image
 from .similarity import EPS, concat_levels
@@ -25,13 +26,16 @@ class Encoder:
     Args:
         encode: ``Predictor.encode``, or something like it.
         room: bytes for cells; pictures beyond it are encoded whenever they are asked for.
+        edges: the preset's network for edges (``Predictor.edges``), for maps that are made of the cells.
 
     Attributes:
         computed: how many pictures were encoded here, not remembered.
     """
 
-    def __init__(self, encode: Callable[[Image], Encoded], *, room: int = ROOM):
-        self._encode, self._room = encode, room
+    def __init__(
+        self, encode: Callable[[Image], Encoded], *, room: int = ROOM, edges: EdgeNetwork | None = None
+    ):
+        self._encode, self._room, self.edges = encode, room, edges
         self._kept: dict[str, Tensor] = {}
         self._bytes = 0
         self.computed = 0

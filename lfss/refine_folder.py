@@ -1,6 +1,6 @@
 """Improve the drafts of a run with the whole folder: what ``lfss.folder_pass`` learns, put into a workspace.
 
-    encoder = Encoder(predictor.encode)
+    encoder = Encoder(predictor.encode, edges=predictor.edges)
     lesson = learn(workspace, encoder, ["dog", "cat"])
     for found in changes(workspace, encoder, lesson):  # of one picture after the other
         for change in found:
@@ -30,7 +30,7 @@ from .cells import Encoder
 from .competition import compete
 from .doubt import confidence, doubt_of
 from .drafts import Draft, Status
-from .edges import to_pixels
+from .edge_network import EdgeNetwork, score_at_pixels
 from .errors import ImageError, InputError, WorkspaceError
 from .folder_pass import Floats, FolderConfig, Sample, Verdict, join, judge, read, take_sample, teach
 from .images import Image, read_image
@@ -148,7 +148,7 @@ def changes(
                 if image is not None:
                     made = _changed(
                         workspace, image, encoder(image), drafts, lesson, config or FolderConfig(),
-                        may_overlap, snap,
+                        may_overlap, snap, encoder.edges,
                     )  # fmt: skip
                     found = tuple(made)
         yield found
@@ -190,6 +190,7 @@ def _changed(
     config: FolderConfig,
     may_overlap: Collection[tuple[int, int]],
     snap: bool,
+    edges: EdgeNetwork | None,
 ) -> Iterator[Change]:
     """The changes of one picture; labels that the folder does not help compete as they are."""
     logits = read(cells, lesson.prototypes, scale=config.scale).numpy()  # (L, h, w)
@@ -202,9 +203,8 @@ def _changed(
             continue
         claims[number] = first
         if lesson.verdicts[number].helps:
-            new = join(
-                first, to_pixels(logits[number], image.pixels, snap=snap), config, shown=lesson.shown[number]
-            )
+            of_folder = score_at_pixels(logits[number], image.pixels, edges, snap=snap)
+            new = join(first, of_folder, config, shown=lesson.shown[number])
             scores[number] = claims[number] = new
             # An absent object stays absent.
             masks[number] = (new >= draft.origin.threshold) & masks[number].any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -38,3 +39,11 @@ def test_an_addition_touches_at_most_three_files():
 def test_the_formats_page_tells_of_every_format():
     text = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
     assert [name for name in FORMATS if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("result", sorted(p.name for p in (ROOT / "docs" / "results").glob("*.json")))
+def test_the_command_of_a_result_names_no_path_of_one_machine(result):
+    """A reader runs it in a clone; absolute paths would be those of the machine where it was made."""
+    command = json.loads((ROOT / "docs" / "results" / result).read_text(encoding="utf-8"))["command"]
+    assert command.startswith("python -m ")
+    assert [word for word in command.split() if word.startswith(("/", "~"))] == []

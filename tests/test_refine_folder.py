@@ -10,6 +10,7 @@ import pytest
 
 from lfss.cells import Encoder
 from lfss.drafts import Draft, Origin
+from lfss.edge_network import EdgeNetwork
 from lfss.errors import InputError
 from lfss.images import read_image
 from lfss.predictor import Predictor
@@ -94,6 +95,20 @@ def test_a_second_pass_does_not_pile_up_on_the_first(tmp_path, workspace, predic
     encoder = Encoder(predictor.encode)
     refine(workspace, encoder)
     assert refine(workspace, encoder) == 0
+
+
+def test_the_folders_map_is_corrected_by_the_network_for_edges(tmp_path, workspace, predictor, monkeypatch):
+    fill(tmp_path, workspace)
+    asked = []
+    edges = EdgeNetwork(3).eval()
+    monkeypatch.setattr(EdgeNetwork, "forward", lambda self, *given: asked.append(given) or 0 * given[1])
+    refine(workspace, Encoder(predictor.encode))
+    assert not asked
+    undo(workspace, ["red"])
+    encoder = Encoder(predictor.encode, edges=edges)
+    found = list(changes(workspace, encoder, learn(workspace, encoder, ["red"])))
+    assert found
+    assert len(asked) == len(found)
 
 
 def test_what_a_person_checked_stays(tmp_path, workspace, predictor):

@@ -50,7 +50,7 @@ def measure(preset: str, *, pictures: int, clock: str = "wall") -> dict[str, flo
     """
     ticks = CLOCKS[clock]
     predictor = Predictor.load(preset, device="cpu")
-    encoder = Encoder(predictor.encode)
+    encoder = Encoder(predictor.encode, edges=predictor.edges)
     square = np.zeros((375, 500), bool)
     square[100:280, 150:350] = True
     support = Support.from_mask(picture(375, 500, seed=10_000), square)

@@ -120,7 +120,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
         data = held_out(data)
     names = [name.strip() for name in options.classes.split(",")]
     predictor, _ = remember(Predictor.load(options.preset, device=options.device), options.cache)
-    encoder = Encoder(predictor.encode)
+    encoder = Encoder(predictor.encode, edges=predictor.edges)
     runs = [
         run_seed(
             predictor, encoder, data, names, config,

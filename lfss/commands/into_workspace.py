@@ -35,7 +35,9 @@ def segment(args: argparse.Namespace) -> int:
     local = args.engine == "local"
     predictor = load_model(args, request) if local or args.refine_with_folder else None
     segment_picture = load(args, request, predictor) if local else None
-    encoder = Encoder(predictor.encode) if predictor and args.refine_with_folder else None
+    encoder = (
+        Encoder(predictor.encode, edges=predictor.edges) if predictor and args.refine_with_folder else None
+    )
     if predictor and encoder:
         predictor.seen = encoder.keep  # what the run encodes the pass need not
     with Workspace.open(args.workspace) as workspace:
