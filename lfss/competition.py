@@ -48,17 +48,18 @@ def compete(
     masks = claims.copy()
     count = len(claims)
     lost: tuple[dict[int, float], ...] = tuple({} for _ in range(count))
-    contested = np.flatnonzero(claims.reshape(count, -1).sum(0) > 1)
+    flat = claims.reshape(count, -1)  # (N, H * W)
+    contested = np.flatnonzero(flat.sum(0) > 1)  # (M,)
     if not len(contested):
         return Competition(masks, lost)
     together = np.eye(count, dtype=bool)
     for a, b in may_overlap:
         together[a, b] = together[b, a] = True
-    claimed = claims.reshape(count, -1)[:, contested]  # (N, M)
+    claimed = flat[:, contested]  # (N, M)
     order = np.argsort(-probabilities.reshape(count, -1)[:, contested], axis=0, kind="stable")  # (N, M)
     winner = _winners(claimed, order, together)  # (N, M)
     masks.reshape(count, -1)[:, contested] = claimed & (winner < 0)
-    areas = claims.reshape(count, -1).sum(1)
+    areas = flat.sum(1)  # (N,)
     for number in range(count):
         taken = np.bincount(winner[number][winner[number] >= 0], minlength=count)
         lost[number].update({int(by): float(taken[by] / areas[number]) for by in np.flatnonzero(taken)})
@@ -68,7 +69,7 @@ def compete(
 def _winners(claimed: Masks, order: npt.NDArray[np.intp], together: Masks) -> npt.NDArray[np.intp]:
     """To which class each class loses each of M pixels; -1 where it loses it to none. (N, M)."""
     count, pixels = claimed.shape
-    winner = np.full((count, pixels), -1)
+    winner = np.empty((count, pixels), np.intp)
     kept = np.zeros((count, pixels), bool)
     places = np.arange(pixels)
     for rank in range(count):

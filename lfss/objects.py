@@ -43,7 +43,7 @@ def parts(mask: Mask, *, crumb: float = CRUMB) -> Numbers:
         return found.astype(np.uint16)
     large = np.concatenate(([False], sizes >= crumb * sizes.max()))
     if count - 1 > MOST:  # noise: the largest parts are objects, whatever their share
-        large[1:] &= sizes >= np.partition(sizes, -MOST)[-MOST]
+        large[1 + np.argsort(-sizes, kind="stable")[MOST:]] = False
     table = (np.cumsum(large) * large).astype(np.uint16)
     if not large[1:].all():
         coarse = -(-max(mask.shape) // _COARSE)

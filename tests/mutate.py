@@ -58,7 +58,6 @@ TESTS: dict[str, list[str]] = {
     "lfss/methods/lfss": ["tests/methods/lfss"],
     "lfss/methods/paia": ["tests/methods/paia"],
     "lfss/methods/tlg": ["tests/methods/test_tlg.py", "tests/methods/test_tlg_parts.py"],
-    "lfss/separation.py": ["tests/test_objects.py"],
     "lfss/storage": _WORKSPACE,
     "lfss/support.py": ["tests/test_predictor.py", "tests/test_class_file.py"],
     "lfss/text.py": ["tests/test_text_input.py"],

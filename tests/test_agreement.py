@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from lfss.agreement import agreement
+from lfss.agreement import _episode, agreement, readings
 from lfss.images import read_image
 from lfss.labels import parse_label
 from lfss.methods import Step
@@ -26,6 +27,40 @@ def supports(*colours: str) -> list[Support]:
 
 def test_one_support_has_nothing_to_agree_with(predictor):
     assert agreement(predictor, predictor.prepare(parse_label("red"), supports("red"))) == ()
+
+
+def test_two_supports_are_compared_with_each_other(predictor):
+    scores = agreement(predictor, predictor.prepare(parse_label("red"), supports("red", "red")))
+    assert len(scores) == 2
+    assert min(scores) > 0.7
+
+
+def test_a_support_is_read_as_its_refined_mask(predictor):
+    prepared = predictor.prepare(parse_label("red"), supports("red", "blue"))
+    for i, reading in enumerate(readings(predictor, prepared)):
+        steps = {step.key: step for step in predictor.method.steps(_episode(prepared, [i], i))}
+        stage = predictor.method.stage_of("refined_mask")
+        refined = steps[stage.step].supports(stage.supports)[0][0, 0]
+        assert np.array_equal(reading, refined.bool().numpy())
+
+
+@pytest.mark.parametrize("role", ["first_mask", None])
+def test_where_a_method_refines_nothing_the_first_mask_or_the_marks_are_read(predictor, monkeypatch, role):
+    """Without a refined mask the first one is read; without any, cells that are known by more than half."""
+    prepared = predictor.prepare(parse_label("red"), supports("red"))
+    first = predictor.method.stage_of("first_mask")
+    stages = {} if role is None else {"first_mask": first}
+    monkeypatch.setattr(type(predictor.method), "stage_of", classmethod(lambda cls, asked: stages.get(asked)))
+    prepared.encoded.known[0, 0, 2:4, 3:6], prepared.encoded.known[0, 0, 4, 3] = 0.8, 0.3
+    if role is None:
+        expected = prepared.encoded.known[0, 0] > 0.5
+    else:
+        steps = predictor.method.steps(_episode(prepared, [0], 0))
+        step = next(step for step in steps if step.key == first.step)
+        expected = step.supports(first.supports)[0][0, 0]
+    (reading,) = readings(predictor, prepared)
+    assert reading.any()
+    assert np.array_equal(reading, expected.bool().numpy())
 
 
 def test_supports_of_one_kind_agree(predictor):

@@ -1,4 +1,4 @@
-"""Objects of a mask: parts, cuts, separation, joins; kept in a workspace; counted alike in all formats."""
+"""Objects of a mask: parts, cuts, joins; kept in a workspace; counted alike in all formats."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from lfss.annotations import FORMATS
 from lfss.annotations.pieces import pieces
 from lfss.drafts import Draft
 from lfss.errors import InputError, UnknownName
-from lfss.objects import carry, count, cut, join, numbered, parts, same, used
+from lfss.objects import MOST, carry, count, cut, join, numbered, parts, same, used
 from lfss.packing import pack_objects, unpack_objects
-from lfss.separation import separate
 from lfss.workspace import Workspace
 
 SIZE = (120, 160)
@@ -48,6 +47,29 @@ def test_each_connected_part_is_an_object_and_crumbs_belong_to_the_nearest() -> 
     assert used(parts(np.zeros(SIZE, bool))) == []
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_crumb_on_the_last_row_of_a_long_picture_has_a_nearest_part(turned: bool) -> None:
+    mask = np.zeros((2400, 30), bool)
+    mask[100:130], mask[2000:2030], mask[2399, 5] = True, True, True
+    numbers = parts(mask.T if turned else mask)
+    assert used(numbers) == [1, 2]
+    assert (numbers.T if turned else numbers)[2399, 5] == 2
+
+
+def test_of_more_parts_than_can_be_counted_the_largest_are_objects() -> None:
+    mask = np.zeros((520, 520), bool)
+    mask[::2, ::2] = True  # 67,600 parts of one pixel
+    mask[518, 517:519] = True
+    numbers = parts(mask)
+    assert len(used(numbers)) == MOST
+    np.testing.assert_array_equal(numbers > 0, mask)
+    assert (numbers[518, 516:519] == MOST).all(), "the largest keeps a number of its own"
+
+
+def test_an_empty_mask_shows_no_object() -> None:
+    assert count(draft(np.zeros(SIZE, bool))) == 0
+
+
 def test_corners_that_touch_are_one_part() -> None:
     assert used(parts(np.eye(9, dtype=bool))) == [1]
 
@@ -67,32 +89,6 @@ def test_a_line_that_parts_nothing_changes_nothing() -> None:
         np.testing.assert_array_equal(cut(parts(TWO), np.array(line)), parts(TWO))
     with pytest.raises(InputError, match="two points"):
         cut(parts(TWO), np.zeros((1, 2)))
-
-
-def test_touching_objects_are_separated_by_how_narrow_their_neck_is() -> None:
-    numbers = separate(TOUCHING, 0.7)
-    assert used(numbers) == [1, 2]
-    np.testing.assert_array_equal(numbers > 0, TOUCHING)
-    assert numbers[60, 30] != numbers[60, 110]
-    assert used(separate(TOUCHING, 0.0)) == [1]
-    one = discs((70, 60, 40))
-    assert used(separate(one, 0.9)) == [1], "a disc has no waist"
-    counts = [len(used(separate(TOUCHING, s))) for s in (0, 0.25, 0.5, 0.75, 1)]
-    assert counts == sorted(counts)
-    with pytest.raises(InputError, match="between 0 and 1"):
-        separate(TOUCHING, 1.5)
-
-
-def test_heights_take_the_place_of_the_distance_to_the_border() -> None:
-    bar = np.zeros(SIZE, bool)
-    bar[50:70, 20:140] = True
-    assert used(separate(bar, 0.5)) == [1]
-    heights = np.full(SIZE, 0.2, np.float32)
-    for x in (45, 115):
-        heights += np.float32(0.8) * np.exp(-((np.arange(160) - x) ** 2) / 200).astype(np.float32)
-    numbers = separate(bar, 0.5, heights=heights)
-    assert used(numbers) == [1, 2]
-    assert numbers[60, 45] != numbers[60, 115]
 
 
 def test_objects_are_joined() -> None:
@@ -116,7 +112,9 @@ def test_numbers_follow_an_edited_mask() -> None:
 
 def test_maps_that_differ_in_numbers_alone_are_the_same() -> None:
     numbers = parts(TWO)
-    assert same(numbers, np.where(numbers == 1, 7, numbers).astype(np.uint16))
+    renamed = np.where(numbers == 1, 7, numbers).astype(np.uint16)
+    assert same(numbers, renamed)
+    assert same(renamed, numbers)
     assert not same(numbers, TWO.astype(np.uint16))
     np.testing.assert_array_equal(unpack_objects(pack_objects(numbers)), numbers)
 

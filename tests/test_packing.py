@@ -43,6 +43,15 @@ def test_any_marks_come_back_value_for_value(known):
     assert (back == known).all()
 
 
+@settings(max_examples=50, deadline=None)
+@given(arrays.arrays(np.uint16, shapes(40)))
+@example(np.array([[1, 2, 0], [2, 2, 65_535]], np.uint16))
+def test_any_numbers_of_objects_come_back_value_for_value(numbers):
+    back = packing.unpack_objects(packing.pack_objects(numbers))
+    assert back.dtype == np.uint16
+    assert np.array_equal(back, numbers)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(0, 99))
 @example(2, 2, 0)

@@ -9,7 +9,7 @@ from samples import smooth_scores
 from lfss.doubt import doubt_of
 from lfss.errors import InputError
 from lfss.packing import pack_scores, unpack_scores
-from lfss.scoremap import ScoreMap, keep_scores, mask_at
+from lfss.scoremap import ScoreMap, keep_scores, mask_at, settled_scores
 
 
 def kept(mask=None, *, size=(120, 160), threshold=0.5) -> tuple[ScoreMap, np.ndarray]:
@@ -66,3 +66,13 @@ def test_an_object_that_was_taken_for_absent_stays_so_until_said_otherwise():
 def test_a_threshold_outside_of_0_to_1_is_refused(threshold):
     with pytest.raises(InputError, match="between 0 and 1"):
         kept()[0].cut(threshold)
+
+
+def test_where_another_label_got_the_pixel_the_kept_map_is_0():
+    masks = [np.array([[True, False, True, False]]), np.array([[False, True, True, False]])]
+    scores = [np.array([[0.9, 0.7, 0.8, 0.2]], np.float32), np.array([[0.6, 0.8, 0.9, 0.3]], np.float32)]
+    rivals = settled_scores(masks, scores, lambda one, other: True)
+    assert rivals[0].tolist() == [pytest.approx([0.9, 0, 0.8, 0.2])]
+    assert rivals[1].tolist() == [pytest.approx([0, 0.8, 0.9, 0.3])]
+    together = settled_scores(masks, scores, lambda one, other: False)
+    assert all(np.array_equal(kept, given) for kept, given in zip(together, scores))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lfss.methods.tlg.aggregation import Aggregation, PooledResidual, query_levels, support_levels
+from lfss.methods.tlg.aggregation import Aggregation, PooledResidual, normalised, query_levels, support_levels
 from lfss.methods.tlg.correlation import CentrePivotConv4d, PairEncoder, correlate, swapped
 from lfss.methods.tlg.decoder import MaskFusion, SharedDecoder
 from lfss.methods.tlg.text import TextPlanes, class_map, surroundings_map
@@ -151,3 +151,66 @@ def test_the_decoder_doubles_the_grid_and_fusion_keeps_it():
     assert logits.shape == (2, 10, 10)
     mask = torch.zeros(2, 10, 10)
     assert MaskFusion()(logits, mask).shape == (2, 10, 10)
+
+
+def test_transport_is_its_formula():
+    """Both pictures have as many tokens as cells here, so that nothing is pooled or enlarged."""
+    module = Transport(8, grid=3, heads=2, regularisation=0.1, steps=10)
+    own, other, residual = (random(2, 8, 3, 3, seed=s) for s in range(3))
+    out, plan = module(own, other, residual)
+    mine, theirs = module.tokens(own), module.tokens(other)
+    for n in range(2):
+        cosine = torch.cosine_similarity(module.query(mine)[n][:, None], module.key(theirs)[n][None], dim=2)
+        expected = sinkhorn((1 - cosine)[None], regularisation=0.1, steps=10)
+        torch.testing.assert_close(plan[n : n + 1], expected)
+    taken = module.project(9 * plan @ module.value(theirs)).transpose(1, 2).reshape(2, 8, 3, 3)
+    torch.testing.assert_close(out, (module.norm(taken) + residual).clamp_min(0))
+
+
+def test_a_centre_pivot_convolution_keeps_the_cells_unless_a_stride_is_given():
+    assert CentrePivotConv4d(2, 3)(random(1, 2, 3, 4, 5, 6)).shape == (1, 3, 3, 4, 5, 6)
+
+
+def test_the_pair_encoder_is_the_mean_over_the_second_picture():
+    module, correlation = PairEncoder(2, (4, 8, 16)), random(1, 2, 3, 5, 8, 8).abs()
+    x = correlation
+    for convolution, norm in zip(module.convolutions, module.norms):
+        x = norm(convolution(x)).clamp_min(0)
+    assert x.shape == (1, 16, 3, 5, 2, 2)
+    torch.testing.assert_close(module(correlation, (3, 5)), x.sum((4, 5)) / 4)
+
+
+def test_the_pair_encoder_has_the_widths_of_the_weights():
+    assert [norm.num_channels for norm in PairEncoder(2).norms] == [16, 64, 128]
+
+
+def test_levels_are_brought_to_entries_of_about_one():
+    level = normalised(1000 * random(2, 50, 3, 4))
+    torch.testing.assert_close(level.square().mean(1), torch.ones(2, 3, 4))
+
+
+def test_the_decoder_halves_its_channels_and_the_fusion_has_ten():
+    decoder = SharedDecoder(8)
+    assert decoder.coarse[2].out_channels == decoder.fine[0].in_channels == 4
+    assert MaskFusion().layers[0].out_channels == 10
+
+
+def test_the_fusion_reads_the_logit_beside_minus_one_to_one():
+    fusion = MaskFusion()
+    logits, mask = random(2, 4, 5), (random(2, 4, 5, seed=1) > 0).float()
+    seen: list[torch.Tensor] = []
+    fusion.layers.register_forward_hook(lambda module, given, made: seen.append(given[0]))
+    fusion(logits, mask)
+    assert torch.equal(seen[0][:, 0], logits)
+    assert torch.equal(seen[0][:, 1], torch.where(mask > 0, 1.0, -1.0))
+
+
+def test_a_text_plane_weighs_the_features():
+    module = TextPlanes(texts=2, grid=4)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1)
+    features = random(1, 3, 4, 4)
+    out, plane = module(features, random(1, 2, 5, 5, seed=1))
+    assert (plane - 1).abs().min() > 0.01
+    torch.testing.assert_close(out, features * plane[:, None])

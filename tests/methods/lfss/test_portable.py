@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from lfss.methods import THUMBNAIL_SIDE, Episode
-from lfss.methods.lfss import Lfss, LfssConfig, PortableDecoder
-from lfss.methods.lfss.portable import MAP_NAMES, MAP_SIDE
+from lfss.methods.lfss import InitialMasks, Lfss, LfssConfig, PortableDecoder, background_similarity
+from lfss.methods.lfss.portable import MAP_NAMES, MAP_SIDE, portable_maps
+from lfss.similarity import resize_map, unit
 from tests.masks import coin, noise
 from tests.methods.made import a_class, of_class
 
@@ -137,3 +138,82 @@ def test_the_decoder_corrects_and_does_not_change_its_inputs():
     assert decoder(*given).shape == (2, 20, 20)
     for a, b in zip(given, before):
         assert torch.equal(a, b)
+
+
+def test_the_maps_are_their_formulas_picture_by_picture():
+    """Three pictures, two supports and three levels, so that no two axes can be mistaken for each other."""
+    b, k, c, size = 3, 2, 5, (6, 7)
+    query, support = (
+        unit(noise(b, c, *size)),
+        unit(noise(b, k, c, *size, seed=1).flatten(0, 1)).view(b, k, c, *size),
+    )
+    area, areas = coin(b, *size, seed=2), coin(b, k, *size, seed=3)
+    association, fcm = noise(b, *size, seed=4), noise(b, *size, seed=5)
+    text, first = (
+        noise(b, *size, seed=6).sigmoid(),
+        (4 * noise(b, *size, seed=7)).sigmoid().clamp(0.002, 0.998),
+    )
+    levels = [noise(b, c, *size, seed=8), noise(b, c, 4, 4, seed=9), noise(b, c, 3, 4, seed=10)]
+    shots = [noise(b, k, c, *level.shape[-2:], seed=11 + i) for i, level in enumerate(levels)]
+    trust, marked = torch.tensor([1.0, 0.5, 0.0]), torch.tensor([0.0, 0.5, 1.0])
+    nothing = torch.zeros(b, k, *size)
+    made = portable_maps(
+        first=InitialMasks(nothing, first, nothing > 0, first > 0.5, nothing, text, trust),
+        query=query, query_mask=area, support=support, support_mask=areas, association=association, fcm=fcm,
+        query_levels=tuple(levels), support_levels=tuple(shots), text_trust=trust, marked=marked, cells=100,
+    )  # fmt: skip
+
+    def mean(features: Tensor, weight: Tensor) -> Tensor:
+        return (features * weight).sum((1, 2)) / weight.sum()
+
+    def cosine(features: Tensor, vector: Tensor) -> Tensor:
+        return torch.cosine_similarity(features, vector[:, None, None], dim=0)
+
+    def scaled(margin: Tensor) -> Tensor:
+        return (margin / margin.std()).clamp(-3, 3)
+
+    def margin(level: int, n: int) -> Tensor:
+        means = []
+        for inside in (areas[n], ~areas[n]):
+            soft = resize_map(inside.float(), levels[level].shape[-2:])  # (K, h, w)
+            means.append(sum(mean(unit(shots[level][n])[i], soft[i]) for i in range(k)) / k)
+        return resize_map(
+            (cosine(levels[level][n], means[0]) - cosine(levels[level][n], means[1]))[None], size
+        )[0]
+
+    for n in range(b):
+        to_support = cosine(query[n], sum(mean(support[n, i], ~areas[n, i]) for i in range(k)) / k)
+        to_query = cosine(query[n], mean(query[n], ~area[n]))
+        behind = (to_support + to_query) / 2
+        cosines = torch.einsum("chw,kcyx->hwkyx", query[n], support[n]).flatten(2)  # (h, w, K * n)
+        nearest = cosines[..., areas[n].flatten()].amax(2) - cosines[..., ~areas[n].flatten()].amax(2)
+        own = cosine(query[n], mean(query[n], area[n])) - background_similarity(query, area, keys=100)[n]
+        expected = {
+            "text": text[n].logit() / 4 * trust[n],
+            "first map": first[n].logit() / 4,
+            "initial mask": (first[n] > 0.5).float(),
+            "refined mask": area[n].float(),
+            "RCM": scaled(fcm[n] - behind) * area[n],
+            "FCM margin": scaled(fcm[n] - behind),
+            "association margin": scaled(association[n] - behind),
+            "own margin": scaled(own),
+            "nearest margin": scaled(nearest),
+            "FCM": scaled(fcm[n] - fcm[n].mean()),
+            "association": scaled(association[n] - association[n].mean()),
+            "support background": scaled(to_support - to_support.mean()),
+            "query background": scaled(to_query - to_query.mean()),
+            "text trust": trust[n].expand(size),
+            "marked": marked[n].expand(size),
+        }
+        for name, one in expected.items():
+            enlarged = resize_map(one[None], (MAP_SIDE, MAP_SIDE))[0]
+            torch.testing.assert_close(
+                made[n, MAP_NAMES.index(name)], enlarged, atol=1e-4, rtol=1e-4, msg=name
+            )
+        for name, level in (("fine level margin", 0), ("coarse level margin", 2)):
+            likeness = torch.corrcoef(
+                torch.stack(
+                    (made[n, MAP_NAMES.index(name)], resize_map(margin(level, n)[None], (MAP_SIDE,) * 2)[0])
+                ).flatten(1)
+            )
+            assert likeness[0, 1] > 0.99, name

@@ -341,3 +341,34 @@ def test_several_shots_do_not_depend_on_their_order():
     torch.testing.assert_close(straight.query, turned.query)
     torch.testing.assert_close(straight.support[:, [2, 0, 1]], turned.support)
     torch.testing.assert_close(straight.match_share, turned.match_share)
+
+
+def test_at_least_one_cell_is_taken_for_background():
+    features, marked = noise(1, 5, 1, 6), mask("#.....")
+    made = assumed_background(features, features[:, :, 0, 0], marked.float(), far=0.0, unlike=0.01)
+    cosines = [
+        float(torch.cosine_similarity(features[0, :, 0, c], features[0, :, 0, 0], dim=0)) for c in range(6)
+    ]
+    assert made.sum() == 1
+    assert made[0, 0].tolist().index(True) == cosines.index(min(cosines))
+
+
+def test_matching_is_trusted_by_how_it_explains_the_marks_beside_the_text():
+    """The share is m^2 / (m^2 + t^2) of both soft IoU, in which a cell that nobody marked counts 0.3."""
+    stroke = mask("......", ".##...", "......", "......")
+    features = 0.2 * noise(1, 1, 3, H, W, seed=3) + picture(OBJECT)[:, None]
+    logits = noise(1, 1, 2, H, W, seed=4)
+    known, unknown = stroke[:, None].float(), (~stroke)[:, None].float()
+    made = support_masks(
+        features, logits, roles(1, 1, 1), known=known, unknown=unknown, text_trust=torch.tensor([0.8])
+    )
+    own = match_probability(features[:, 0], made.object, made.other)
+    weight = torch.where(stroke, 1.0, 0.3)
+
+    def overlap(score: Tensor) -> Tensor:
+        target = made.probability[:, 0]
+        low, high = torch.minimum(score, target), torch.maximum(score, target)
+        return (low * weight).sum() / (high * weight).sum()
+
+    text, match = 0.8 * overlap(made.text[:, 0]), overlap(own)
+    assert made.match_share.item() == pytest.approx(float(match**2 / (match**2 + text**2)), abs=1e-5)

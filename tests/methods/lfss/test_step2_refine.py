@@ -97,6 +97,13 @@ def test_large_raw_features_do_not_underflow():
     torch.testing.assert_close(made[0], expected, atol=1e-5, rtol=0)
 
 
+def test_small_raw_features_do_not_vanish():
+    features, area = noise(1, 5, 4, 6), mask("......", ".###..", ".###..", "......")
+    options = {"temperature": 0.0, "keys": 100, "form": "literal"}
+    made = background_similarity(1e-4 * features, area, **options)
+    torch.testing.assert_close(made, background_similarity(features, area, **options), atol=1e-3, rtol=1e-3)
+
+
 def test_shared_prototype_is_the_weighted_sum_of_equation_3():
     support, query = noise(2, C), noise(2, C, seed=1)
     torch.testing.assert_close(shared_prototype(support, query, 0.3), 0.3 * support + 0.7 * query)

@@ -43,6 +43,19 @@ def test_attention_is_the_loop_of_equation_13(temperature):
         torch.testing.assert_close(made[n], expected, atol=1e-6, rtol=1e-4)
 
 
+def test_the_temperature_is_the_papers_unless_another_is_given():
+    given = (QUERY, QUERY_MASK, SUPPORT, SUPPORT_MASK)
+    assert torch.equal(attention(*given), attention(*given, temperature=1.0))
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_attention_of_an_empty_query_is_uniform_over_the_supports_cells(cells):
+    area = torch.zeros(1, K, H, W, dtype=torch.bool)
+    area[0, 1, 2, :cells] = True
+    made = attention(QUERY[:1], torch.zeros(1, H, W, dtype=torch.bool), SUPPORT[:1], area)
+    torch.testing.assert_close(made, area.float() / cells)
+
+
 @pytest.mark.parametrize("queries", [2, 3, EXACT])
 def test_attention_sums_to_one_and_is_zero_outside_the_masks(queries):  # T-A18
     made = attention(QUERY, QUERY_MASK, SUPPORT, SUPPORT_MASK, temperature=0.1, queries=queries)

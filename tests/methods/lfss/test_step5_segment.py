@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lfss.methods.lfss import Aspp, Decoder, training_free_logits
+from lfss.methods.lfss import Aspp, Decoder, PortableDecoder, training_free_logits
 from tests.masks import coin, noise
 
 H, W = 7, 9
@@ -66,3 +66,32 @@ def test_decoder_reads_features_and_every_map():
     decoder(features, maps).square().sum().backward()
     assert features.grad.abs().sum((0, 2, 3)).gt(0).all()
     assert maps.grad.abs().sum((0, 2, 3)).gt(0).all()
+
+
+def test_the_portable_decoder_reads_maps_logits_and_four_sub_pixels_about_grey():
+    decoder = PortableDecoder(maps=2, width=8)
+    seen: list[torch.Tensor] = []
+    decoder.enter.register_forward_hook(lambda module, given, made: seen.append(given[0]))
+    maps, logits, picture = noise(1, 2, H, W), noise(1, H, W, seed=1), noise(1, 3, 2 * H, 2 * W, seed=2)
+    assert decoder(maps, logits, picture).shape == (1, 2 * H, 2 * W)
+    assert decoder.enter.in_channels == 2 + 1 + 3 * 4
+    assert torch.equal(seen[0][:, :2], maps)
+    assert torch.equal(seen[0][:, 2], logits / 4)
+    assert torch.equal(seen[0][0, 3, 4, 5], picture[0, 0, 8, 10] - 0.5)
+    assert torch.equal(seen[0][0, 14, 4, 5], picture[0, 2, 9, 11] - 0.5)
+
+
+def test_the_portable_decoder_looks_twice_as_far_from_block_to_block():
+    assert [block.first.dilation for block in PortableDecoder(maps=2).blocks] == [
+        (1, 1),
+        (2, 2),
+        (4, 4),
+        (8, 8),
+    ]
+
+
+def test_the_fixed_rule_has_the_numbers_that_were_measured():
+    text, association, fcm, background = (4 * noise(2, H, W, seed=i) for i in range(4))
+    given = (text, coin(2, H, W), association, fcm, background)
+    expected = training_free_logits(*given, sharpness=16.0, text_limit=6.0, roi=0.6)
+    assert torch.equal(training_free_logits(*given), expected)

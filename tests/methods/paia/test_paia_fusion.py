@@ -13,7 +13,7 @@ from lfss.methods.paia.config import PaiaConfig
 from lfss.methods.paia.losses import IGNORE, alignment_loss, segmentation_loss, support_loss
 from lfss.methods.paia.step1_prototypes import Original, original_prototypes, prototype_cosines
 from lfss.methods.paia.step2_soft_pooling import Pooled, soft_masked_average, soft_masks
-from lfss.methods.paia.step3_threshold import Threshold
+from lfss.methods.paia.step3_threshold import Threshold, normalise, statistics
 from lfss.methods.paia.step4_fusion import Auxiliary, Fusion, fuse, iterative_fusion
 from tests.masks import coin, noise
 
@@ -118,6 +118,20 @@ def test_a_threshold_that_passes_nothing_leaves_the_prototypes():
     assert_same(made.prototypes, first.prototypes)
     assert not made.taken.any()
     assert made.filtered.any()
+
+
+def test_the_euclidean_distance_is_taken_from_each_classs_own_prototype():
+    first, auxiliary = original(), pictures()
+    config = replace(CONFIG, distance="euclidean", iterations=1)
+    network = fixed(0.0)
+    made = last(first, auxiliary, config, network)
+    squares = [
+        (auxiliary.features - first.prototypes[:, n + 1, :, None, None][:, None]).square().sum(2)
+        for n in range(N)
+    ]
+    counted = torch.ones(B, N, N * M, dtype=torch.bool)  # the set of a class is all pictures
+    seen = normalise(torch.stack(squares, 1), counted)
+    assert_same(made.threshold, network(statistics(seen, counted)))
 
 
 def test_a_threshold_that_passes_everything_is_soft_pooling_alone():
@@ -236,6 +250,14 @@ def test_a_loss_of_ignored_pixels_is_0_and_has_a_gradient_of_0():
     assert not features.grad.any()
 
 
+def test_a_loss_of_one_pixel_is_that_pixels_cross_entropy():
+    features, prototypes = noise(1, 1, C, H, W), noise(1, 2, C, seed=1)
+    truth = torch.full((1, 1, H, W), IGNORE)
+    truth[0, 0, 1, 2] = 1
+    expected = -(20 * prototype_cosines(features, prototypes)[0, 0, :, 1, 2]).log_softmax(0)[1]
+    assert_same(segmentation_loss(features, prototypes, truth, scale=20.0), expected)
+
+
 def test_the_support_loss_is_the_mean_over_the_classes():
     features, inside = supports()
     prototypes = original().prototypes
@@ -257,6 +279,19 @@ def test_alignment_segments_the_supports_by_the_predicted_query():
         both = torch.stack([torch.stack(pair) for pair in cells])
         losses.append(segmentation_loss(features[n], both, inside[n].long(), scale=20.0))
     assert_same(made, sum(losses) / 2)
+
+
+def test_alignment_skips_a_query_that_is_not_predicted_to_show_the_class():
+    """The loss of two queries is that of the one in which the class is found."""
+    features, inside = supports()
+    query = noise(B, C, H, W, seed=9)
+    cosines = noise(B, 2, H, W, seed=8)
+    cosines[1, 0] = 100
+    given = [features[0]], [inside[0].long()]
+    made = alignment_loss(query, cosines, *given, scale=20.0)
+    one = alignment_loss(query[:1], cosines[:1], [features[0][:1]], [inside[0][:1].long()], scale=20.0)
+    assert float(one) > 0
+    assert_same(made, one)
 
 
 def test_alignment_skips_a_class_that_the_query_is_not_predicted_to_show():
