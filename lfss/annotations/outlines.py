@@ -99,7 +99,7 @@ def _number_parts(mask: Mask, min_part: int) -> npt.NDArray[np.int32]:
 def _fit(numbers: npt.NDArray[np.int32], target: Target, detail: float) -> tuple[list[Points], Mask]:
     """A polygon for each numbered part, and all of them drawn."""
     found = parts(numbers, target, corners=detail == 0)
-    allowed = LOSS * detail * np.bincount(numbers.reshape(-1))[1:]
+    allowed = LOSS * detail * np.bincount(numbers.ravel())[1:]
     tolerance = np.where(allowed < _FEW, min(detail, _FINE), detail)
     polygons = [simplify(part, t) for part, t in zip(found, tolerance)]
     while True:

@@ -12,7 +12,7 @@ from drawn import blob
 
 from lfss.annotations import FORMATS
 from lfss.annotations.report import Report
-from lfss.annotations.rle import brush, from_brush
+from lfss.annotations.rle import brush
 from lfss.drafts import Draft
 from lfss.errors import InputError
 
@@ -245,20 +245,6 @@ def test_bad_regions_of_label_studio_cost_themselves(tmp_path: Path) -> None:
     (draft,) = found.values()
     assert draft.mask.sum() == 100
     assert [f"region {n} (dog)" in line for n, line in zip((1, 2, 3, 4), report.left_out)] == [True] * 4
-
-
-def test_a_brush_stroke_comes_back_pixel_for_pixel() -> None:
-    for seed in range(4):
-        mask = blob((33, 47), seed, 0.3, 1.0)
-        np.testing.assert_array_equal(from_brush(brush(mask), (33, 47)), mask)
-
-
-def test_literal_runs_of_a_brush_stroke_are_read() -> None:
-    bits = f"{4 * 2:032b}" + f"{7:05b}" + f"{2:04b}{3:04b}{7:04b}{15:04b}"
-    bits += "0" + "00" + f"{7:03b}" + "".join(f"{v:08b}" for v in (0, 0, 0, 0, 9, 9, 9, 200))
-    bits += "0" * (-len(bits) % 8)
-    stream = [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
-    assert from_brush(stream, (1, 2)).tolist() == [[False, True]]
 
 
 # COCO panoptic

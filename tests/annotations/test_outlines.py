@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lfss.annotations import raster
 from lfss.annotations.outlines import trace
+from lfss.annotations.rings import bridged
 from lfss.errors import InputError
 
 TARGETS: tuple[raster.Target, ...] = ("coco", "opencv", "pillow")
@@ -159,3 +160,40 @@ def test_polygons_reaching_out_of_the_picture_are_cut_off() -> None:
         assert drawn[:6, :6].all()
         assert not drawn[8:].any()
         assert not drawn[:, 8:].any()
+
+
+def test_bridged_polygons_are_one_walk_over_all_of_them_nearest_first() -> None:
+    square = np.array([(0, 0), (4, 0), (4, 4), (0, 4)], np.float32)
+    shifted = [square, square + (20, 0), square + (9, 0)]
+    walk = bridged(shifted)
+    assert len(walk) == 3 * len(square) + 2 * 2  # each of two bridges is entered and left
+    assert {tuple(p) for p in walk.tolist()} == {tuple(p) for one in shifted for p in one.tolist()}
+    x, y = walk.T
+    area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
+    assert area == 3 * 16
+    steps = np.abs(np.diff(walk, axis=0, append=walk[:1])).sum(1)
+    assert sorted(steps.tolist())[-4:] == [5, 5, 7, 7]
+
+
+def test_points_on_an_ellipse_lie_at_its_radii() -> None:
+    points = raster.ellipse(10, 20, 6, 3)
+    assert points.shape == (128, 2)
+    np.testing.assert_allclose((((points - (10, 20)) / (6, 3)) ** 2).sum(1), 1)
+    np.testing.assert_allclose(points[[0, 32, 64, 96]], [(16, 20), (10, 23), (4, 20), (10, 17)])
+
+
+def test_points_turn_clockwise_about_one_of_them_or_their_middle() -> None:
+    points = np.array([(1, 1), (3, 1), (3, 5), (1, 5)], float)
+    np.testing.assert_allclose(raster.rotated(points, 90, about=0), [(1, 1), (1, 3), (-3, 3), (-3, 1)])
+    np.testing.assert_allclose(raster.rotated(points, 90), [(4, 2), (4, 4), (0, 4), (0, 2)])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_border_of_a_part_with_a_hole_becomes_simpler(target: raster.Target) -> None:
+    y, x = np.mgrid[:120, :120]
+    away = np.hypot(x - 60, y - 60)
+    ring = (away < 50) & (away > 20)
+    (exact,), (simple,) = (trace(ring, target=target, detail=detail).polygons for detail in (0.0, 2.0))
+    assert len(simple) < 40 < len(exact) / 4
+    drawn = drawn_again((simple,), ring.shape, target)
+    assert (drawn & ring).sum() > 0.93 * (drawn | ring).sum()

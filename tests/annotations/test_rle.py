@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn import mask, random_masks
+from drawn import blob, mask, random_masks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -133,3 +133,17 @@ def test_brush_strokes_have_the_sizes_of_label_studio_and_use_the_longest() -> N
     assert [int(bits[37 + 4 * i : 41 + 4 * i], 2) + 1 for i in range(4)] == [3, 4, 8, 16]
     runs = -(-drawn.size * 4 // 2**16)
     assert len(bits) - 8 < 53 + (3 + 16 + 8) * runs <= len(bits)
+
+
+def test_a_brush_stroke_comes_back_pixel_for_pixel() -> None:
+    for seed in range(4):
+        drawn = blob((33, 47), seed, 0.3, 1.0)
+        np.testing.assert_array_equal(rle.from_brush(rle.brush(drawn), (33, 47)), drawn)
+
+
+def test_literal_runs_of_a_brush_stroke_are_read() -> None:
+    bits = f"{4 * 2:032b}" + f"{7:05b}" + f"{2:04b}{3:04b}{7:04b}{15:04b}"
+    bits += "0" + "00" + f"{7:03b}" + "".join(f"{v:08b}" for v in (0, 0, 0, 0, 9, 9, 9, 200))
+    bits += "0" * (-len(bits) % 8)
+    stream = [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+    assert rle.from_brush(stream, (1, 2)).tolist() == [[False, True]]
