@@ -20,7 +20,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 if "SPACE_ID" in os.environ:
     os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp(prefix="lfss-fonts-"))
 
-from demo.gpu import ON_ZEROGPU
+from demo.gpu import ON_ZEROGPU, device_for
 from demo.memory import DEFAULT_GB, LEAST_GB, PICTURES, pictures_budget
 from demo.service import Service
 from demo.sessions import Sessions
@@ -81,7 +81,8 @@ def serve(chosen: argparse.Namespace) -> int:
     """Build the page and serve it; what visitors sent is removed when that ends, however it ends."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     PICTURES.size = pictures_budget(chosen.memory)
-    service = Service(chosen.preset, method=chosen.method, device=chosen.device, models_dir=chosen.models)
+    device = device_for(chosen.preset, chosen.device)
+    service = Service(chosen.preset, method=chosen.method, device=device, models_dir=chosen.models)
     service.start()  # loads while the page is built
     try:
         sessions = Sessions(chosen.workspace)

@@ -41,9 +41,15 @@ def install(session: Session) -> bool:
     return True
 
 
+def outgrown(session: Session) -> bool:
+    """Whether the example is shown and somebody has typed another label over its own."""
+    return session.example and session.label.strip() not in ("", LABEL)
+
+
 def leave(session: Session) -> None:
-    """Put the example away; a label that was typed over it stays."""
+    """Put all of the example away: none of it is used for anything else. A label typed over it stays."""
     label, not_words = session.label, session.not_words
+    session.cancel.set()
     session.clear()
     if label != LABEL:
         session.label, session.not_words = label, not_words

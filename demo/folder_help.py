@@ -8,7 +8,7 @@ from typing import Any
 
 from lfss.errors import InputError
 
-from . import views
+from . import review, views
 from .memory import opened
 from .service import Service
 from .session import Session
@@ -56,14 +56,24 @@ def carry_out(service: Service, session: Session) -> Iterator[str | int]:
     """
     from lfss.refine_folder import keep
 
-    kept = 0
-    for step in _changes(service, session, "improving"):
-        if isinstance(step, str):
-            yield step
-            continue
-        with session.turn:
-            kept += sum(keep(session.workspace, change) for change in step)
-    yield kept
+    pairs: list[tuple[str, str]] = []
+    try:
+        for step in _changes(service, session, "improving"):
+            if isinstance(step, str):
+                yield step
+                continue
+            with session.turn:
+                stored = [change.draft for change in step if keep(session.workspace, change)]
+            pairs += [(draft.image_digest, draft.label) for draft in stored]
+    finally:  # also of a pass that ended early
+        review.note(session, pairs)
+        session.passed = tuple(pairs)
+    yield len(pairs)
+
+
+def forget_pass(session: Session) -> None:
+    """The last pass was taken back draft by draft: it is no step of undo any more."""
+    session.trail = [step for step in session.trail if step != session.passed]
 
 
 def _changes(service: Service, session: Session, text: str) -> Iterator[Any]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gradio as gr
 
 from . import review, views
-from .folder_help import carry_out, learn, preview
+from .bulk import cards, drafts_of
+from .folder_help import carry_out, forget_pass, learn, preview
 from .handlers import LIGHT, MODEL, guarded
 from .review_view import ReviewTab, View
 from .service import Service
 from .session import Session
 from .sessions import Sessions
-
-SAME_SIDE = 360  # pixels of the pictures side by side
 
 HINT = (
     "All pictures with drafts teach, most of all the masks that you accepted or corrected. You see first "
@@ -67,7 +65,7 @@ def wire_folder_panel(
             if isinstance(step, str):
                 yield {panel.told: step}
             else:
-                text, changed = cards(session, step), step.changed
+                text, changed = seen(session, step), step.changed
         yield {panel.told: text, **asking(shown=changed > 0)}
 
     @guarded
@@ -81,8 +79,8 @@ def wire_folder_panel(
                 kept = step
         session.lesson = None
         told = [
-            f"{_drafts(kept)} changed with the whole folder.",
-            "'Take the folder's help back' undoes it.",
+            f"{drafts_of(kept)} changed with the whole folder.",
+            "Undo, or 'Take the folder's help back', undoes it.",
         ]
         done = {panel.told: views.notes(told, kind="done"), **asking(shown=False)}
         yield {**done, **tab.shown(session, key, View(*view))}
@@ -100,7 +98,8 @@ def wire_folder_panel(
         session.lesson = None
         with session.turn:
             count = take_back(session.workspace, review.labels(session))
-        told = f"{_drafts(count)} as before." if count else "The folder has not changed any draft."
+            forget_pass(session)
+        told = f"{drafts_of(count)} as before." if count else "The folder has not changed any draft."
         done = {panel.told: views.notes([told], kind="done"), **asking(shown=False)}
         return {**done, **tab.shown(session, key, View(*view))}
 
@@ -113,32 +112,9 @@ def wire_folder_panel(
     panel.undo.click(undo, inputs, [*both, *tab.outputs], **LIGHT)
 
 
-def cards(session: Session, seen: Any) -> str:
+def seen(session: Session, found: Any) -> str:
     """What would change, as HTML: a count, why, and the biggest changes before and after."""
     lesson = session.lesson
     assert lesson is not None
-    told = [f"{_drafts(seen.changed)} would change.", *(verdict.reason for verdict in lesson.verdicts)]
-    shown = "".join(_card(session, glimpse) for glimpse in seen.biggest)
-    told_html = views.notes(told, kind="done")
-    if not shown:
-        return told_html
-    grid = f'<div class="lfss-wide"><div class="lfss-cards">{shown}</div></div>'
-    return f"{told_html}<p>The biggest changes:</p>{grid}"
-
-
-def _card(session: Session, glimpse: Any) -> str:
-    small = views.shrunk(session.small(glimpse.digest), SAME_SIDE)
-    pictures = "".join(
-        f'<div><img src="{views.data_url(views.shown_mask(small, mask))}" alt="{when}">'
-        f"<small>{when}</small></div>"
-        for when, mask in (("before", glimpse.before), ("after", glimpse.after))
-    )
-    text = f"{glimpse.label} · {glimpse.name} · overlap {glimpse.overlap:.2f}"
-    return (
-        f'<figure class="lfss-card"><div class="lfss-pics lfss-two">{pictures}</div>'
-        f"<figcaption>{html.escape(text)}</figcaption></figure>"
-    )
-
-
-def _drafts(count: int) -> str:
-    return "1 draft" if count == 1 else f"{count} drafts"
+    told = f"{drafts_of(found.changed)} would change."
+    return cards(session, found.biggest, told, [verdict.reason for verdict in lesson.verdicts])

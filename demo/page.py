@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from lfss.shipped import shipped
 
-from . import example, views
+from . import example, place, views
 from .about_tab import build_about
 from .api import build_api
 from .completion import COMPLETE, word_list
 from .export_tab import build_export
 from .handlers import LIGHT, MODEL, guarded
+from .keys import KEYS, sheet
 from .mcp import McpServer
-from .resume import go_on
-from .review_tab import KEYS, build_review
+from .resume import go_on, used
+from .review_tab import build_review
+from .run_bar import build_run_bar
 from .saved_class import show_saved_classes
-from .segment_tab import build_segment, first_look
+from .segment_tab import build_segment, first_look, follow
 from .server import Page
 from .service import Service
 from .sessions import Sessions
@@ -30,15 +33,17 @@ from .supports_panel import word_notes
 MAX_UPLOAD = "2gb"
 CSS = shipped("style.css")
 
-# A tab keeps its session over a reload; another tab gets another one.
+# A tab keeps its session over a reload; a new tab takes that of a tab that was closed, or gets another one.
 REMEMBER = """() => {
+  const last = localStorage.getItem('lfss-last') || '';
   let id = sessionStorage.getItem('lfss-session') || '';
   if (!/^[0-9a-f]{32}$/.test(id)) {
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     id = Array.from(bytes, b => b.toString(16).padStart(2, '0')).join('');
     sessionStorage.setItem('lfss-session', id);
   }
-  return [id];
+  localStorage.setItem('lfss-last', id);
+  return [id + ' ' + last];
 }"""
 
 
@@ -99,16 +104,19 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
         sent_id = gr.Textbox(visible=False)
         gr.HTML(
             '<header class="lfss-head"><h1>LFSS Studio</h1><p>Type a label, drop in a few photos that show '
-            "it, and get masks for all your pictures: with the reasons, and yours to correct.</p></header>",
+            "it, and get masks for all your pictures: with the reasons, and yours to correct.</p>"
+            '<button type="button" data-keys title="All keys: press ?">Keys</button></header>',
             padding=False,
         )
+        gr.HTML(sheet(), padding=False)
         status = gr.HTML(elem_id="status", padding=False)
         words = gr.HTML(elem_id="word-list", padding=False)
-        with gr.Tabs(elem_id="tabs"):
+        bar = build_run_bar()
+        with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Segment", id="segment") as first:
-                segment = build_segment(service, sessions, session_id)
+                segment = build_segment(service, sessions, session_id, bar)
             build_stages(sessions, session_id)
-            build_review(service, sessions, session_id)
+            review = build_review(service, sessions, session_id)
             build_export(sessions, session_id)
             build_about(service)
         build_api(service, sessions)
@@ -116,13 +124,17 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
         @guarded
         def enter(sent: str, request: gr.Request) -> dict[Any, Any]:
             service.start()
-            key, session = sessions.open(sent, page=request.session_hash)
+            own, _, last = sent.partition(" ")
+            key, session = sessions.open(own, page=request.session_hash, last=last)
             messages: list[str] = []
             if not (session.supports or session.queries or session.label or session.class_file):
                 messages = go_on(session)
-            if session.classes.chosen.empty and not session.queries:
+            if session.classes.chosen.empty and not session.queries and not used(session):
                 example.install(session)
             found = segment.shown(service, session, settings=session.settings)
+            found |= review.resumed(session)
+            if session.place.tab != "segment":
+                found[tabs] = gr.update(selected=session.place.tab)
             if messages:
                 found[segment.progress] = views.notes(messages, kind="warning")
             return {session_id: key, status: status_line(service), **found}
@@ -138,7 +150,9 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
                 # The words could not be judged while the model was loading.
                 segment.supports.words: word_notes(service, session.label, session.not_words),
             }
-            if session.example and not session.found and not service.problem:
+            if session.job is not None and session.job.running:  # it went on while no page was open
+                yield from follow(segment, session, session.job, session.settings.threshold, 0.45)
+            elif session.example and not session.found and not service.problem:
                 yield from first_look(segment, service, session)
 
         @guarded
@@ -147,13 +161,14 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
             if not key:  # the page is being opened
                 return {segment.queries: gr.skip()}
             session = sessions.get(key)
+            place.keep(session, replace(session.place, tab="segment"))
             view = segment.view.shown(session, float(threshold), float(opacity))
             return {**segment.supports.looked(session), **view}
 
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash or "")
 
-        first_outputs = [session_id, status, *segment.outputs, *segment.chosen]
+        first_outputs = [session_id, status, tabs, *segment.outputs, *segment.chosen, *review.view]
         page.load(enter, sent_id, first_outputs, js=REMEMBER, **LIGHT).then(
             wake, session_id, [status, words, *segment.outputs],
             show_progress="minimal", show_progress_on=segment.progress, **MODEL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ from lfss.doubt import warning
 from lfss.errors import InputError
 from lfss.labels import find_label
 
-from . import views
+from . import bulk, views
+from .bulk_panel import BulkPanel, build_bulk, wire_bulk
 from .cards import stage_cards
 from .classes_panel import class_choices
-from .handlers import LIGHT, PRIVATE, guarded
+from .handlers import LIGHT, guarded
 from .session import ScreenPicture, Session
 from .sessions import Sessions
 
@@ -31,6 +33,7 @@ class ResultView:
     threshold: gr.Slider
     opacity: gr.Slider
     everywhere: gr.Button
+    bulk: BulkPanel
     picks: gr.Gallery
     stages: gr.HTML
 
@@ -66,17 +69,29 @@ def shown_result(session: Session, threshold: float, opacity: float) -> tuple[st
     """A file of the current picture with its mask at a threshold, and a line about it."""
     result = session.result(session.current)
     if result is None or session.current is None:
-        return None, views.notes(["The result will be here: add a label, supports and pictures, then Run."])
+        return None, views.notes([f"{next_step(session)} The masks will be here."])
     image = session.shown(session.current)
     mask = result.mask(threshold, image.size)
     p = result.prediction
     there = f"{p.presence:.0%} sure that '{p.label.text}' is there"
     share = float(mask.mean())
-    line = f"{image.name} · mask covers {share:.1%} · {there} · {p.seconds:.2f} s"
+    took = f" · {p.seconds:.2f} s" if p.stages else ""
+    line = f"{image.name} · mask covers {share:.1%} · {there}{took}"
     more = "" if result.present else "The model says the object is not in this picture, so the mask is empty."
     picture = session.file_of(views.shown_mask(image.pixels, mask, opacity=opacity))
     told = [line, more, warning(share, p.label.text)]
     return picture, views.notes(told, kind="facts")
+
+
+def next_step(session: Session) -> str:
+    """What a session needs before there is a result, as a sentence."""
+    if not (session.label.strip() or session.class_file):
+        return "Type what you look for, show it in a photo or two, add pictures to search in, then press Run."
+    if not (session.supports or session.class_file):
+        return f"Next: drop one to five photos that show '{session.classes.chosen.name}', under step 2."
+    if not session.queries:
+        return "Next: drop the pictures to search in, under step 3. Then press Run."
+    return "Next: press Run."
 
 
 def query_cards(session: Session, digest: str, stages: Any) -> str:
@@ -107,12 +122,13 @@ def build_result() -> ResultView:
         )  # fmt: skip
         opacity = gr.Slider(0, 1, 0.45, step=0.05, label="Opacity of the mask", elem_id="opacity")
     everywhere = gr.Button("Use this threshold for all drafts", size="sm", elem_id="threshold-all")
+    many = build_bulk("threshold")
     picked = gr.Gallery(
         label="Results", columns=6, height="auto", allow_preview=False, object_fit="cover",
         interactive=False, elem_id="picks", buttons=[],
     )  # fmt: skip
     stages = gr.HTML(elem_id="run-stages", padding=False)
-    return ResultView(label, result, facts, threshold, opacity, everywhere, picked, stages)
+    return ResultView(label, result, facts, threshold, opacity, everywhere, many, picked, stages)
 
 
 def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> None:
@@ -138,15 +154,12 @@ def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> N
         session.view(session.classes.numbered(number))
         return view.shown(session, float(threshold), float(opacity))
 
-    @guarded
-    def for_all(key: str, threshold: float) -> None:
-        session = sessions.get(key)
+    def for_all(session: Session, threshold: float) -> Iterator[str | bulk.Proposal]:
         name = session.classes.viewed.name
         labels = [category.name for category in session.workspace.labels()]
         if session.example or find_label(name, labels) is None:
             raise InputError("There are no drafts of this label yet. Run on your own pictures first.")
-        changed = session.workspace.rethreshold(name, float(threshold))
-        gr.Info(f"{changed} drafts follow the threshold {threshold:.2f}. Checked drafts stay as they are.")
+        yield from bulk.threshold(session, name, float(threshold))
 
     looks = [view.threshold, view.opacity]
     for slider in looks:
@@ -156,4 +169,5 @@ def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> N
     chosen = [view.label, view.result, view.facts, view.stages]
     view.picks.select(choose, [session_id, *looks], chosen, **LIGHT)
     view.label.input(choose_label, [session_id, view.label, *looks], view.outputs, **LIGHT)
-    view.everywhere.click(for_all, [session_id, view.threshold], None, **PRIVATE)
+    proposing = wire_bulk(view.bulk, sessions, session_id, [], [], lambda session, key: {})
+    proposing(view.everywhere, for_all, [view.threshold])

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from lfss.atomic import write_atomic
 from lfss.doubt import doubt
+from lfss.drafts import Draft
 from lfss.labels import Label
-from lfss.packing import unpack_scores
+from lfss.packing import unpack_mask, unpack_scores
 from lfss.scoremap import ScoreMap, keep_scores
 from lfss.stages import Prediction, Stage
 
@@ -54,6 +55,24 @@ def compact(prediction: Prediction, *, present: bool, supports: Sequence[str] = 
         doubt=doubt(prediction),
     )
     return Result(_shrunk(prediction, kept), kept, prediction.mask.shape, present, tuple(supports))
+
+
+def of_draft(draft: Draft, kept: ScoreMap) -> Result:
+    """What the model said of a draft of an earlier session; its stages are gone."""
+    bare = Prediction(
+        mask=np.zeros((1, 1), bool),
+        score=np.zeros((1, 1), np.float32),
+        presence=draft.presence or 0.0,
+        stages=(),
+        label=Label(draft.label),
+        preset=draft.origin.model,
+        threshold=kept.threshold,
+        seconds=0.0,
+        method=draft.origin.method,
+        lost=draft.lost,
+    )
+    present = bool(unpack_mask(kept.mask).any())
+    return Result(_shrunk(bare, kept), kept, draft.size, present, draft.origin.supports)
 
 
 def _shrunk(prediction: Prediction, kept: ScoreMap) -> Prediction:

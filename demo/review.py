@@ -16,6 +16,7 @@ from lfss.labels import find_label, label_key
 from lfss.objects import count
 from lfss.storage.listing import Order, Row
 
+from . import example
 from .classes import ClassItem
 from .session import MAX_SUPPORTS, Session, SupportItem
 from .uploads import Upload
@@ -137,7 +138,7 @@ def repair(session: Session, view: View, name: str, radius: int) -> None:
 def undo(session: Session, view: View, *, back: bool) -> bool:
     """Take back the latest change, or do again what was taken back; its draft comes under review.
 
-    Only changes of the view's own label count: what is not shown must not change.
+    What changed many drafts is one step. Only steps that changed the view's own label count.
 
     Returns:
         Whether there was anything to do.
@@ -145,15 +146,16 @@ def undo(session: Session, view: View, *, back: bool) -> bool:
     if view.label is None:
         return False
     here, there = (session.trail, session.undone) if back else (session.undone, session.trail)
-    places = [i for i, (_, label) in enumerate(here) if label_key(label) == label_key(view.label)]
-    digest = here.pop(places[-1])[0] if places else session.reviewed
-    if digest is None or not session.workspace.has_draft(digest, view.label):
+    wanted = label_key(view.label)
+    places = [i for i, pairs in enumerate(here) if any(label_key(label) == wanted for _, label in pairs)]
+    pairs = here.pop(places[-1]) if places else ((session.reviewed or "", view.label),)
+    move = session.workspace.undo if back else session.workspace.redo
+    done = tuple(p for p in pairs if session.workspace.has_draft(*p) and move(*p) is not None)
+    if not done:
         return False
-    step = session.workspace.undo if back else session.workspace.redo
-    if step(digest, view.label) is None:
-        return False
-    there.append((digest, view.label))
-    session.reviewed = digest
+    there.append(done)
+    if len(done) == 1:
+        session.reviewed = done[0][0]
     return True
 
 
@@ -164,6 +166,8 @@ def teach(session: Session, view: View) -> SupportItem:
         InputError: it has not been checked, shows no object, or another label is typed.
     """
     draft = draft_of(session, view)
+    if session.example:
+        example.leave(session)
     if draft.status not in ("accepted", "edited"):
         raise InputError("Accept or correct this draft first: a support must be right.")
     if not draft.mask.any():
@@ -247,6 +251,13 @@ def caption(row: Row, objects: int = 1) -> str:
 
 def changed(session: Session, draft: Draft) -> None:
     """Note that a person changed a draft, so that it can be undone from the tab."""
-    session.trail.append((draft.image_digest, draft.label))
+    note(session, [(draft.image_digest, draft.label)])
+
+
+def note(session: Session, pairs: Sequence[tuple[str, str]]) -> None:
+    """Make changes of drafts, given by digest and label, one step of undo."""
+    if not pairs:
+        return
+    session.trail.append(tuple(pairs))
     del session.trail[:-MAX_TRAIL]
     session.undone.clear()

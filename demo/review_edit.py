@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
 
-from lfss.errors import InputError
-
-from . import review, views
+from . import bulk, review, views
+from .bulk_panel import BulkPanel, wire_bulk
 from .handlers import LIGHT, MODEL, guarded
 from .review import View
 from .review_view import ReviewTab
-from .run import run
 from .service import Service
+from .session import Session
 from .sessions import Sessions
 from .supports_panel import look
 
@@ -64,14 +62,14 @@ def wire_repairs(
 
 def wire_teaching(
     tab: ReviewTab, service: Service, sessions: Sessions, session_id: gr.State,
-    teach: gr.Button, again: gr.Button, lesson: gr.HTML,
+    teach: gr.Button, lesson: gr.HTML,
 ) -> None:  # fmt: skip
-    """Connect the buttons that make a draft a support, and that make drafts again with it.
+    """Connect the button that makes a draft a support.
 
     Args:
         tab: the tab.
         service, sessions, session_id: as all handlers get them.
-        teach, again: the buttons.
+        teach: the button.
         lesson: where it says what happened.
     """
 
@@ -87,32 +85,37 @@ def wire_teaching(
             lines.append(f"Press 'Run the unchecked drafts again' to let {left} drafts learn from it.")
         return views.notes(lines, kind="done")
 
-    @guarded
-    def run_again(key: str, *view: str) -> Iterator[dict[Any, Any]]:
-        session, wanted = sessions.get(key), View(*view)
-        queries = review.unchecked(session, wanted.label or "")
-        if not queries:
-            raise InputError("Every draft of this label has been checked; there is nothing to run again.")
-        taught = review.class_of(session, wanted.label or "")
-        items = [item for item in session.classes if item.name]  # they compete for pixels with this one
-        changed: list[str] = []
-        shown, done = time.monotonic(), 0
-        runs = run(service, session, session.settings, items=items, queries=queries, drafts_of=taught)
-        for update in runs:
-            if update.digest and update.item is taught:
-                done += 1
-                if update.overlap is not None and update.overlap < review.SAME:
-                    changed.append(f"{update.name} (overlap with before {update.overlap:.2f})")
-            if time.monotonic() - shown > 0.3:
-                shown = time.monotonic()
-                bar = views.progress(
-                    update.done, update.total, text=update.name, seconds_left=update.seconds_left
-                )
-                yield {lesson: bar}
-        more = [f"… and {len(changed) - 20} more."] if len(changed) > 20 else []
-        messages = [f"{done} drafts were run again, {len(changed)} of them changed.", *changed[:20], *more]
-        yield {lesson: views.notes(messages, kind="done"), **tab.shown(session, key, wanted)}
-
     inputs = [session_id, *tab.view]
     teach.click(learn, inputs, lesson, **{**MODEL, **LIGHT})
-    again.click(run_again, inputs, [lesson, *tab.outputs], **{**MODEL, **LIGHT})
+
+
+def wire_many(
+    tab: ReviewTab, panel: BulkPanel, service: Service, sessions: Sessions, session_id: gr.State,
+    buttons: tuple[gr.Button, gr.Button, gr.Button], chosen: gr.Dropdown, radius: gr.Slider,
+) -> None:  # fmt: skip
+    """Connect what changes many drafts: accept all, repair all, and run again.
+
+    Args:
+        tab: the tab.
+        panel: shows what would change.
+        service, sessions, session_id: as all handlers get them.
+        buttons: for the three.
+        chosen, radius: which repair, and how far it goes.
+    """
+
+    def accept(session: Session, *view: str) -> Iterator[str | bulk.Proposal]:
+        yield bulk.accept(session, View(*view))
+
+    def repair(session: Session, name: str, reach: float, *view: str) -> Iterator[str | bulk.Proposal]:
+        yield from bulk.repair(session, View(*view), name, int(reach))
+
+    def again(session: Session, *view: str) -> Iterator[str | bulk.Proposal]:
+        yield from bulk.again(service, session, View(*view))
+
+    proposing = wire_bulk(
+        panel, sessions, session_id, tab.view, tab.outputs,
+        lambda session, key, *view: tab.shown(session, key, View(*view)),
+    )  # fmt: skip
+    proposing(buttons[0], accept, tab.view)
+    proposing(buttons[1], repair, [chosen, radius, *tab.view])
+    proposing(buttons[2], again, tab.view)

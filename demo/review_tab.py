@@ -9,30 +9,18 @@ import gradio as gr
 
 from . import review
 from .asking import answer
+from .bulk_panel import build_bulk
 from .canvas import build_canvas
 from .drawing import keep_drawing
 from .folder_panel import build_folder_panel, wire_folder_panel
 from .handlers import LIGHT, guarded
 from .objects_panel import build_objects
 from .review import View
-from .review_edit import wire_editing, wire_repairs, wire_teaching
+from .review_edit import wire_editing, wire_many, wire_repairs, wire_teaching
 from .review_view import PAGE, ReviewTab
 from .service import Service
 from .session import Session
 from .sessions import Sessions
-
-# Keys press the buttons of this tab, never while somebody types, and only while the tab is open.
-KEYS = """() => {
-  const keys = {a: 'accept', x: 'absent', e: 'edit', j: 'next', k: 'previous', ArrowRight: 'next',
-                ArrowLeft: 'previous', z: 'undo', y: 'redo'};
-  document.addEventListener('keydown', event => {
-    const at = event.target;
-    const typing = at.isContentEditable || ['INPUT', 'TEXTAREA', 'SELECT'].includes(at.tagName);
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
-    const button = document.getElementById('review-' + keys[event.key]);
-    if (button && button.offsetParent) { event.preventDefault(); button.click(); }
-  });
-}"""
 
 BUTTONS = {
     "accept": "Accept",
@@ -46,7 +34,7 @@ BUTTONS = {
 HINT = (
     "Keys: **a** accept · **x** object absent · **j k** or arrows: next, previous · **z** undo · **y** redo. "
     "On the picture, after **e** or a click: **b** brush · **d** eraser · **p** polygon · **l** lasso · "
-    "**.** ask the model · **c** cut · **[ ]** size · Ctrl+Z one stroke back"
+    "**.** ask the model · **c** cut · **[ ]** size · Ctrl+Z one stroke back · **?** all keys"
 )
 
 
@@ -97,6 +85,19 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
                 teach = gr.Button("Use as support", size="sm", elem_id="teach")
                 again = gr.Button("Run the unchecked drafts again", size="sm", elem_id="run-again")
             lesson = gr.HTML(elem_id="lesson", padding=False)
+            with gr.Accordion("All drafts of this list", open=False, elem_id="many"):
+                with gr.Row():
+                    accept = gr.Button("Accept all", size="sm", elem_id="accept-all", min_width=100)
+                    kind = gr.Dropdown(
+                        list(review.REPAIRS), value="Remove specks", label="Repair", show_label=False,
+                        elem_id="repair-kind", min_width=140,
+                    )  # fmt: skip
+                    mend = gr.Button("Repair all", size="sm", elem_id="repair-all", min_width=100)
+                gr.Markdown(
+                    "You see first what would change. Undo takes it back in one step.",
+                    elem_classes="lfss-hint",
+                )
+            many = build_bulk("many")
             folder = build_folder_panel()
             tab = ReviewTab(opened, label, state, order, tally, gallery, canvas, facts)
             build_objects(tab, sessions, session_id)
@@ -104,7 +105,8 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
     _wire_buttons(tab, sessions, session_id, buttons)
     wire_editing(tab, sessions, session_id, buttons["edit"])
     wire_repairs(tab, sessions, session_id, repairs, radius)
-    wire_teaching(tab, service, sessions, session_id, teach, again, lesson)
+    wire_teaching(tab, service, sessions, session_id, teach, lesson)
+    wire_many(tab, many, service, sessions, session_id, (accept, mend, again), kind, radius)
     wire_folder_panel(folder, tab, service, sessions, session_id)
     return tab
 

@@ -10,7 +10,7 @@ import gradio as gr
 from lfss.doubt import warning
 from lfss.objects import count
 
-from . import review, views
+from . import place, review, views
 from .drawing import draft_task
 from .review import View, objects_text
 from .session import Session
@@ -77,9 +77,10 @@ class ReviewTab:
     def current(self, session: Session, key: str, view: View) -> dict[Any, Any]:
         """The draft under review alone."""
         if not self.exists(session, view):
-            text = "No drafts in this list." if review.labels(session) else "Run first: drafts will be here."
-            return {self.canvas: None, self.facts: views.notes([text])}
+            return {self.canvas: None, self.facts: views.notes([nothing(session, view)])}
         draft = review.draft_of(session, view)
+        here = place.Place("review", draft.label, view.state, view.order, draft.image_digest)
+        place.keep(session, here)
         share = float(draft.mask.mean())
         line = (
             f"{draft.image_name} · {review.STATUS_NAMES[draft.status]} · mask covers {share:.1%}"
@@ -93,11 +94,30 @@ class ReviewTab:
             self.facts: views.notes([line, sure, apart], kind="facts"),
         }
 
+    def resumed(self, session: Session) -> dict[Any, Any]:
+        """The menus where the visitor left them."""
+        names, left = review.labels(session), session.place
+        return {
+            self.label: gr.update(choices=names, value=left.label if left.label in names else None),
+            self.state: left.state if left.state in review.STATES else "To do",
+            self.order: left.order if left.order in review.ORDERS else "Most doubtful first",
+        }
+
     @staticmethod
     def exists(session: Session, view: View) -> bool:
         """Whether a draft is under review."""
         digest = session.reviewed
         return bool(view.label and digest and session.workspace.has_draft(digest, view.label))
+
+
+def nothing(session: Session, view: View) -> str:
+    """Why no draft is shown, and what to do next."""
+    drafts = session.workspace.stats().drafts.get(view.label or "", {})
+    if not sum(drafts.values()):
+        return "There are no drafts yet. Press Run; they will be here, the most doubtful first."
+    if view.state == "To do":
+        return f"Every draft of '{view.label}' is checked. Go on to Export, or show all of them."
+    return "No draft is in this list. Show another one."
 
 
 def counts(session: Session, view: View, start: int, total: int) -> str:

@@ -23,6 +23,7 @@ from .classes import ClassItem
 from .items import MarkedPicture
 from .memory import opened, room_for
 from .results import Result, compact
+from .resume import signature
 from .service import Service, class_key
 from .session import Session
 from .uploads import Upload
@@ -110,6 +111,7 @@ def run(
     queries: Sequence[Upload] | None = None,
     keep_drafts: bool = True,
     drafts_of: ClassItem | None = None,
+    held: list[PackedDraft] | None = None,
 ) -> Iterator[Update]:
     """Segment queries one by one until done or until the session's ``cancel`` is set.
 
@@ -123,6 +125,7 @@ def run(
         keep_drafts: put each mask into the workspace.
         drafts_of: begin drafts of this class alone; those of the others follow where they are, since what one
             class gets the others lose.
+        held: takes the drafts in place of the workspace, so that they can be looked at first.
 
     Raises:
         NoForeground: no support shows the object.
@@ -139,7 +142,7 @@ def run(
         for item in classes.items:
             _keep_class(service, session, item, settings)
     kept = [item for item in classes.items if keep_drafts and drafts_of in (None, item)]
-    sink = _IntoSession(session, classes, kept, settings, is_present=service.is_present)
+    sink = _IntoSession(session, classes, kept, settings, is_present=service.is_present, held=held)
     workers = here(classes.segment, sink, read=classes.read, cancelled=classes.stopped)
     events = run_queries((Query(u.path, u.name) for u in todo), workers, sink)
     yield from _updates(events, session, classes, sink, len(todo))
@@ -198,10 +201,14 @@ class _RunClasses:
                     raise
                 self._note(item, error)
         self.key = f"{[key_of(service, item) for item in self.items]} {settings}"
+        seen, made = session.resumed
+        self._resumed = made if seen == signature(items, settings) else {}
 
     def made(self, upload: Upload) -> bool:
         """Whether these classes have segmented a picture together before, with the same settings."""
-        return all(item.made.get(upload.path, ("", ""))[0] == self.key for item in self.items)
+        return upload.path in self._resumed or all(
+            item.made.get(upload.path, ("", ""))[0] == self.key for item in self.items
+        )
 
     def read(self, query: Query) -> AbstractContextManager[Image | None]:
         """The picture, once there is memory for it and for what the classes make of it."""
@@ -259,6 +266,7 @@ class _IntoSession:
     keep_drafts_of: Sequence[ClassItem]
     settings: Settings
     is_present: Callable[[Prediction], bool]
+    held: list[PackedDraft] | None = None
     latest: _Kept | None = field(default=None, init=False)
 
     def kept(self, query: Query, image: Image | None = None) -> None:
@@ -303,7 +311,11 @@ class _IntoSession:
         ]
         for number in chosen:
             overlaps[number] = self._overlap(made.drafts[number])
-        self.session.workspace.put_packed([made.drafts[number] for number in chosen])
+        drafts = [made.drafts[number] for number in chosen]
+        if self.held is None:
+            self.session.workspace.put_packed(drafts)
+        else:
+            self.held += drafts
         for item, result in made.results:
             self.session.keep_result(made.digest, result, item)
             item.made[query.path] = (self.classes.key, made.digest)

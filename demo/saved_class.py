@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lfss.errors import InputError, LfssError
 from lfss.images import Image
 
+from . import example
 from .run import prepare
 from .service import Service
 from .session import ScreenPicture, Session
@@ -37,9 +38,7 @@ def load_class(service: Service, session: Session, file: str | Path) -> None:
     shutil.copyfile(file, incoming)
     prepared = service.load_class(incoming)
     if session.example:
-        queries = session.queries
-        session.clear()
-        session.queries = queries
+        example.leave(session)
     item = session.classes.renew()
     item.class_file = incoming.replace(session.folder / f"class-{item.number}.safetensors")
     item.class_pictures = _pictures(prepared)

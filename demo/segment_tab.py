@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,10 +11,12 @@ import gradio as gr
 from lfss.errors import LfssError
 from lfss.images import SUFFIXES
 
-from . import views
+from . import example, views
 from .handlers import LIGHT, MODEL, PRIVATE, guarded
+from .job import Job
 from .result_view import ResultView, build_result, shown_result, wire_result
 from .run import Update, run
+from .run_bar import RunBar, build_run_bar
 from .saved_class import load_class, save_class
 from .service import Service
 from .session import Session, Settings
@@ -58,7 +59,7 @@ class SegmentTab:
         return {
             **self.supports.shown(service, session),
             self.queries: query_notes(session, []),
-            self.progress: "",
+            self.progress: "" if session.job is None else session.job.message,
             **self.view.shown(session, threshold),
             **begin,
         }
@@ -108,8 +109,11 @@ def summary(session: Session, done: int, total: int, seconds: float) -> str:
     return views.notes(lines, kind="done") + views.notes(failed, kind="warning")
 
 
-def build_segment(service: Service, sessions: Sessions, session_id: gr.State) -> SegmentTab:
-    """Lay out and wire the tab."""
+def build_segment(
+    service: Service, sessions: Sessions, session_id: gr.State, bar: RunBar | None = None
+) -> SegmentTab:
+    """Lay out and wire the tab; without a bar to run it with, it gets its own."""
+    start, stop, progress = bar or build_run_bar()
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320):
             supports = build_supports(service, sessions, session_id)
@@ -125,10 +129,6 @@ def build_segment(service: Service, sessions: Sessions, session_id: gr.State) ->
             assume = gr.Checkbox(
                 label="Every picture shows it", info="Skip the check whether the object is there at all."
             )
-            with gr.Row():
-                start = gr.Button("Run", variant="primary", elem_id="run", scale=3)
-                stop = gr.Button("Cancel", elem_id="cancel", scale=1, min_width=90)
-            progress = gr.HTML(elem_id="progress", padding=False)
             with gr.Accordion("Keep this class for tomorrow", open=False):
                 save = gr.Button("Save class", size="sm", elem_id="save-class")
                 saved = gr.File(label="Saved class", visible=False, elem_id="saved-class")
@@ -155,11 +155,12 @@ def _wire_queries(
         session = sessions.get(key)
         if not files:
             return {drop: None}
+        left: dict[Any, Any] = {}
         if session.example:
-            session.queries, session.example = [], False
-            session.forget_results()
+            example.leave(session)
+            left = tab.supports.shown(service, session)
         refused = session.add_queries(files)
-        return {drop: None, tab.queries: query_notes(session, refused)}
+        return {drop: None, **left, tab.queries: query_notes(session, refused)}
 
     @guarded
     def remove_all(key: str) -> str:
@@ -172,6 +173,7 @@ def _wire_queries(
         session = sessions.get(key)
         session.cancel.set()
         session.clear()
+        session.job = None
         return tab.shown(service, session)
 
     @guarded
@@ -183,14 +185,29 @@ def _wire_queries(
         return {tab.queries: query_notes(session, []), tab.progress: message, **view}
 
     @guarded
+    def own_words(key: str, number: int | None, label: str, not_words: str) -> dict[Any, Any]:
+        """Another label over that of the example leaves the example."""
+        session = sessions.get(key)
+        item = session.classes.numbered(number)
+        if item is not None and session.example:
+            item.label, item.not_words = label, not_words
+        if not example.outgrown(session):
+            return {tab.queries: gr.skip()}
+        example.leave(session)
+        return tab.shown(service, session)
+
+    @guarded
     def look_again(key: str, threshold: float, opacity: float) -> dict[Any, Any]:
         return tab.view.shown(sessions.get(key), threshold, opacity)
 
     inputs = [session_id, tab.view.threshold, tab.view.opacity]
+    tab.supports.label.blur(own_words, [session_id, *tab.supports.typed], tab.outputs, **LIGHT)
     for event in tab.supports.changed:
         event.then(follow, inputs, [tab.queries, tab.progress, *tab.view.outputs], **LIGHT)
     for source in (drop, folder):
-        added = source.upload(add, [session_id, source], [drop, tab.queries], **PRIVATE)
+        added = source.upload(
+            add, [session_id, source], [drop, tab.queries, *tab.supports.outputs], **PRIVATE
+        )
         added.then(look_again, inputs, tab.view.outputs, **LIGHT)
     clear.click(remove_all, session_id, tab.queries, **LIGHT)
     fresh.click(start_afresh, session_id, tab.outputs, **PRIVATE)
@@ -205,6 +222,8 @@ def _wire_run(
     @guarded
     def work(key: str, threshold: float, opacity: float, present: bool) -> Iterator[dict[Any, Any]]:
         session = sessions.get(key)
+        if example.outgrown(session):
+            example.leave(session)
         settings = replace(session.settings, threshold=float(threshold), assume_present=bool(present))
         yield from stream(tab, service, session, settings, opacity)
 
@@ -235,37 +254,53 @@ def stream(
         settings: of the run.
         opacity: of the mask over the picture.
     """
-    began = shown = time.monotonic()
-    done = total = 0
     if service.loading:
         yield {tab.progress: views.progress(0, 0, text="The model is being loaded …")}
-    for update in run(service, session, settings, items=session.classes, keep_drafts=not session.example):
-        total = update.total
-        if update.digest:
-            done += 1
-            session.classes.view(update.item)
-            if not (session.example and session.current):  # of the example, its first picture
-                session.current = update.digest
-        now = time.monotonic()
-        if now - shown >= PAUSE:
-            shown = now
-            yield _streamed(tab, session, update, settings, opacity)
-    yield {
-        tab.progress: summary(session, done, total, time.monotonic() - began),
-        **tab.view.shown(session, settings.threshold, opacity),
-    }
+    if session.job is not None and session.job.running:  # with other pictures, or other settings
+        session.job.stop()
+    updates = run(service, session, settings, items=session.classes, keep_drafts=not session.example)
+    session.job = Job(session, updates)
+    yield from follow(tab, session, session.job, settings.threshold, opacity)
+
+
+def follow(
+    tab: SegmentTab, session: Session, job: Job, threshold: float, opacity: float
+) -> Iterator[dict[Any, Any]]:
+    """A run that goes on by itself as updates of the page: its first mask at once, then a few each second.
+
+    Args:
+        tab: the tab.
+        session: the visitor's own.
+        job: the run.
+        threshold, opacity: of the mask over the picture.
+
+    Raises:
+        Exception: what ended the run.
+    """
+    seen = 0
+    while job.running:
+        job.wait(seen, PAUSE)
+        update, masks = job.latest, job.masks
+        if update is not None and job.running:
+            yield _streamed(tab, session, update, threshold, opacity, new=masks > seen)
+            seen = masks
+    if job.error is not None:
+        raise job.error
+    total = job.latest.total if job.latest else 0
+    job.message = summary(session, job.masks, total, job.seconds)
+    yield {tab.progress: job.message, **tab.view.shown(session, threshold, opacity)}
 
 
 def _streamed(
-    tab: SegmentTab, session: Session, update: Update, settings: Settings, opacity: float
+    tab: SegmentTab, session: Session, update: Update, threshold: float, opacity: float, *, new: bool
 ) -> dict[Any, Any]:
     text = f"{update.name}: {update.stages[-1].title}" if update.stages else update.name
     if len(session.classes) > 1:
         text = f"{update.item.name} · {text}"
     bar = views.progress(update.done, update.total, text=text, seconds_left=update.seconds_left)
-    if update.digest is None:
+    if not new:
         return {tab.progress: bar}
-    return {tab.progress: bar, **tab.view.shown(session, settings.threshold, opacity)}
+    return {tab.progress: bar, **tab.view.shown(session, threshold, opacity)}
 
 
 def _wire_class(

@@ -24,12 +24,16 @@ from lfss.workspace import Workspace
 from . import results
 from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
 from .items import PictureFile, ScreenPicture, SupportItem
+from .job import Job
 from .memory import FREE_SIDE, opened
+from .place import Place
 from .uploads import Upload, take
 from .views import jpeg_file, shown_mask, shrunk, write_jpeg
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from lfss.refine_folder import Lesson
+
+    from .bulk import Proposal
 
 __all__ = ["MAX_SUPPORTS", "PictureFile", "ScreenPicture", "Session", "Settings", "SupportItem"]
 
@@ -54,11 +58,17 @@ class Session:
         cancel: set to stop a run at its next step.
         turn: held for one step through the drafts, since quick presses of keys come side by side.
         progress: how many masks of how many the run has made.
+        job: the latest run of the Segment tab.
         current: digest of the picture that is looked at.
         reviewed, edited: digest of the draft that is under review, and of the one in the editor.
+        place: where on the page the visitor is.
+        resumed: the classes and settings that the drafts of a workspace were made with, and the digest of
+            each file that has them all; see ``resume``.
         lesson: what the folder has taught, until it is applied or left.
-        trail, undone: digest and label of the drafts that were changed, and whose change was taken back,
-            in order.
+        passed: the step of the latest folder pass, as in ``trail``.
+        proposal: a change of many drafts that waits for the visitor's word.
+        trail, undone: the steps that changed drafts, and those that were taken back, in order: digest and
+            label of each draft of a step.
         object_counts: how many objects each version of a draft shows, as far as it was counted.
     """
 
@@ -73,12 +83,17 @@ class Session:
     cancel: threading.Event = field(default_factory=threading.Event)
     turn: threading.Lock = field(default_factory=threading.Lock)
     progress: tuple[int, int] = (0, 0)
+    job: Job | None = None
     current: str | None = None
     reviewed: str | None = None
     edited: str | None = None
+    place: Place = field(default_factory=Place)
+    resumed: tuple[str, dict[Path, str]] = ("", {})
     lesson: Lesson | None = None
-    trail: list[tuple[str, str]] = field(default_factory=list)
-    undone: list[tuple[str, str]] = field(default_factory=list)
+    proposal: Proposal | None = None
+    passed: tuple[tuple[str, str], ...] = ()
+    trail: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    undone: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     object_counts: dict[str, int] = field(default_factory=dict)
     touched: float = field(default_factory=time.monotonic)
     _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
@@ -157,9 +172,13 @@ class Session:
         What a visitor sent lies in the session's folder, which is removed; a workspace that outlives the
         session gets a copy.
         """
-        outlives = not self.workspace.folder.is_relative_to(self.folder)
         sent = image.path is not None and image.path.is_relative_to(self.folder)
-        return self.workspace.add_image(image, keep=outlives and sent).path
+        return self.workspace.add_image(image, keep=self.outlived and sent).path
+
+    @property
+    def outlived(self) -> bool:
+        """Whether the workspace outlives the session."""
+        return not self.workspace.folder.is_relative_to(self.folder)
 
     def picture(self, digest: str) -> PictureFile:
         """The picture of a digest, also one that only the workspace knows.
@@ -244,14 +263,36 @@ class Session:
         if self.found and self.current not in self.found:
             self.current = next(reversed(self.found))
 
+    def view_found(self, item: ClassItem, digest: str) -> None:
+        """Look at a result that was just made; of the example, at its first picture."""
+        self.classes.view(item)
+        if not (self.example and self.current):
+            self.current = digest
+
     def result(self, digest: str | None) -> results.Result | None:
         """The result of a picture in the class that is looked at; None if there is none."""
         item = self.classes.viewed
         if digest is None or digest not in item.found:
             return None
         if self._result is None or self._result[:2] != (digest, item.number):
+            if not self._restored(digest, item):
+                return None
             self._result = (digest, item.number, results.load(self.result_path(digest, item)))
         return self._result[2]
+
+    def _restored(self, digest: str, item: ClassItem) -> bool:
+        """Whether there is a result; that of an earlier session is made from its draft, without stages."""
+        if self.result_path(digest, item).exists():
+            return True
+        draft = self.workspace.draft(digest, item.name)
+        kept = self.workspace.score_map(digest, item.name) if draft else None
+        if draft is None or kept is None:
+            return False
+        result = results.of_draft(draft, kept)
+        self.result_path(digest, item).parent.mkdir(exist_ok=True)
+        results.save(result, self.result_path(digest, item))
+        item.found[digest] = result.present
+        return True
 
     def small(self, digest: str) -> npt.NDArray[np.uint8]:
         """The picture at the size of a thumbnail, (h, w, 3); decoded in full the first time only."""
@@ -274,6 +315,8 @@ class Session:
 
     def result_thumbnail(self, digest: str) -> Path:
         """A small picture of a result of the class that is looked at."""
+        if not self._restored(digest, self.classes.viewed):  # a person has drawn the mask
+            return self._thumbnails() / f"{digest}.png"
         stamp = f"{self.classes.viewed.number} {self.result_path(digest).stat().st_mtime_ns}"
         path = self.thumbnail_path(digest, stamp)
         result = None if path.exists() else self.result(digest)
@@ -297,6 +340,7 @@ class Session:
         """Forget classes, queries and results; drafts stay."""
         self.classes.clear()
         self.queries, self.failures, self.example = [], [], False
+        self.resumed = ("", {})
         self.forget_results()
         self.release()
 

@@ -63,17 +63,22 @@ class Sessions:
         """Whether drafts go to one workspace that outlives the program."""
         return self._shared is not None
 
-    def open(self, session_id: str | None, *, page: str | None = None) -> tuple[str, Session]:
+    def open(self, session_id: str | None, *, page: str | None = None, last: str = "") -> tuple[str, Session]:
         """The session of an id, or a new one where the id is unknown or malformed.
 
         Args:
             session_id: what the tab sent.
             page: Gradio's name of the open page, so that ``leave`` finds the session.
+            last: id of the session that the browser had last; a page goes on with it if its tab was closed.
         """
         with self._lock:
             self._sweep()
             if not session_id or not re.fullmatch(r"[0-9a-f]{32}", session_id):
                 session_id = secrets.token_hex(16)
+            if session_id not in self._sessions and page:
+                left = self._left(last)
+                if left is not None:
+                    self._sessions[session_id] = left
             if session_id not in self._sessions:
                 folder = Path(tempfile.mkdtemp(prefix="session-", dir=self.root))
                 workspace = self._shared or Workspace.open(folder / "workspace")
@@ -116,30 +121,51 @@ class Sessions:
         return session
 
     def leave(self, page: str) -> None:
-        """A page was closed or reloaded: stop its run and free its memory; its files wait for a return.
+        """A page was closed or reloaded: free its memory; its run goes on, its files wait for a return.
 
         Nothing happens while the session is open in another page: a duplicate of the tab, or the reloaded
         page, of which the server may hear first.
         """
         with self._lock:
             key = self._pages.pop(page, "")
-            session = None if key in self._pages.values() else self._sessions.get(key)
-        if session:
+            session = self._sessions.get(key)
+            if session is None or self._is_open(session):
+                return
+        if session.example:  # nobody waits for it
             session.cancel.set()
-            session.release()
+        session.release()
+
+    def _is_open(self, session: Session) -> bool:
+        return any(self._sessions.get(key) is session for key in self._pages.values())
+
+    def _left(self, last: str) -> Session | None:
+        """The session of a closed tab to go on with: the browser's, or the latest of a shared workspace."""
+        closed = {key: s for key, s in self._sessions.items() if not self._is_open(s)}
+        latest = max(closed.values(), key=lambda s: s.touched, default=None) if self.shared else None
+        return closed.get(last, latest)
 
     def close(self) -> None:
         """Remove all sessions and their files; the shared workspace stays."""
         with self._lock:
+            jobs = [s.job for s in self._sessions.values() if s.job is not None]
             self._sessions.clear()
+            for job in jobs:  # drafts are whole before the workspace is closed
+                job.stop(10)
             if self._shared:
                 self._shared.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        for key in [k for k, s in self._sessions.items() if now - s.touched > self._idle]:
+        idle = [
+            key
+            for key, s in self._sessions.items()
+            if now - s.touched > self._idle and not (s.job is not None and s.job.running)
+        ]
+        for key in idle:
             session = self._sessions.pop(key)
+            if any(other is session for other in self._sessions.values()):  # another id of it
+                continue
             session.cancel.set()
             if session.workspace is not self._shared:
                 session.workspace.close()

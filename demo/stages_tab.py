@@ -44,11 +44,13 @@ class StagesTab:
         """The stages of the picture that is looked at."""
         choices = [(session.pictures[d].name, d) for d in session.found]
         found = session.result(session.current)
-        if found is None or session.current is None:
+        if found is None or session.current is None or not found.prediction.stages:
             empty = "There is nothing to explain yet. Run on the Segment tab; the reasons will be here."
+            if found is not None:
+                empty = "The reasons of this draft went with its session. Add its picture again and run."
             return {
                 self.label: viewed_label(session),
-                self.picture: gr.update(choices=choices, value=None),
+                self.picture: gr.update(choices=choices, value=session.current if found else None),
                 self.before: None,
                 self.presence: "",
                 self.cards: views.notes([empty]),
@@ -95,7 +97,7 @@ def _on(pixels: views.Pixels, stage: Stage | None) -> views.Pixels:
 def write_strip(session: Session, digest: str) -> Path:
     """All stages of a picture as one PNG."""
     found, name = session.result(digest), session.pictures[digest].name
-    if found is None:
+    if found is None or not found.prediction.stages:
         raise InputError("Run on this picture first.")
     supports = session.shown_supports(found.supports)
     image = session.shown(digest)
@@ -110,7 +112,7 @@ def write_strip(session: Session, digest: str) -> Path:
 def write_arrays(session: Session, digest: str) -> Path:
     """All stages of a picture as arrays, npz without pickle."""
     found = session.result(digest)
-    if found is None:
+    if found is None or not found.prediction.stages:
         raise InputError("Run on this picture first.")
     path = _file(session, session.pictures[digest].name, "npz")
     path.write_bytes(stage_arrays(found.prediction))

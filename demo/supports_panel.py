@@ -67,6 +67,8 @@ class SupportsPanel:
         """The supports alone, as the model reads them."""
         several = len(session.classes) > 1
         name = f"Supports of '{session.classes.chosen.name or 'the new label'}'" if several else "Supports"
+        if session.example:
+            name = "Supports of the worked example"
         return {
             self.gallery: gr.update(value=support_pictures(session), label=name),
             self.notes: views.notes([*extra, *support_notes(session)]),

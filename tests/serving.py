@@ -30,9 +30,12 @@ class Served:
 
 
 @contextmanager
-def serving(root: Path, *, method: str = "lfss", mcp: bool = False, **options: Any) -> Iterator[Served]:
+def serving(
+    root: Path, *, method: str = "lfss", mcp: bool = False, workspace: Path | None = None, **options: Any
+) -> Iterator[Served]:
     """Launch the app on the fake preset with a method; ``options`` replace those of ``launch``."""
-    service, sessions = Service("tests.fakes:preset", method=method, device="cpu"), Sessions(root=root)
+    service = Service("tests.fakes:preset", method=method, device="cpu")
+    sessions = Sessions(workspace, root=root)
     page = build(service, sessions, mcp=mcp)
     page.queue(default_concurrency_limit=16)
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **{**launch_options(), **options})

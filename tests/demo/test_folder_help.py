@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from demo.folder_help import carry_out, learn, preview
-from demo.folder_panel import cards
+from demo.folder_panel import seen as cards
 from demo.run import run
 from demo.session import Session, Settings
 from lfss.errors import InputError

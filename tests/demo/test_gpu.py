@@ -70,3 +70,19 @@ def test_every_function_that_runs_the_model_asks_for_the_gpu(service, monkeypatc
     assert isinstance(found, Prediction)
     assert np.array_equal(found.mask, expected.mask)
     assert calls == ["prepare", "look", "steps"]
+    # The embedded model gains nothing from a GPU that must be waited for; the others do.
+    assert gpu.device_for("mini", "auto") == "cpu"
+    list(service.segment(prepared, query))
+    assert calls == ["prepare", "look", "steps"]
+    assert gpu.device_for("vit", "auto") == "auto"
+    list(service.segment(prepared, query))
+    assert calls == ["prepare", "look", "steps", "steps"]
+
+
+def test_a_gpu_is_asked_for_briefly(monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setitem(
+        sys.modules, "spaces", SimpleNamespace(GPU=lambda duration: asked.append(duration) or (lambda f: f))
+    )
+    copy_of("gpu").with_gpu(scene)
+    assert 0 < asked[0] <= 20

@@ -8,12 +8,17 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demo.resume import go_on
+from demo import example
+from demo.place import Place
+from demo.resume import go_on, used
+from demo.review import View, teach
+from demo.review_tab import build_review
 from demo.run import run
 from demo.saved_class import load_class, save_class, show_saved_classes
 from demo.segment_tab import build_segment
 from demo.session import Settings
 from demo.sessions import Sessions
+from demo.stages_tab import build_stages
 from lfss.__main__ import main
 from lfss.workspace import Workspace
 
@@ -99,7 +104,7 @@ def test_a_support_whose_picture_is_gone_is_told(shared, worked, tmp_path):
     sessions = shared()
     _, session = sessions.open(None)
     told = go_on(session)
-    assert len(told) == 3
+    assert len(told) == 5  # of three supports and two queries
     assert "no longer at" in told[0]
     assert [c.name for c in session.classes] == ["red", "blue"]
     sessions.close()
@@ -126,3 +131,109 @@ def test_a_saved_class_stays_with_the_workspace(service, shared, worked, tmp_pat
 def test_a_private_workspace_and_an_empty_one_begin_empty(session):
     assert go_on(session) == []
     assert session.classes.chosen.empty
+
+
+def test_pictures_results_place_and_order_are_as_they_were(service, shared, worked):
+    sessions = shared()
+    _, session = sessions.open(None)
+    go_on(session)
+    assert [q.name for q in session.queries] == ["q0.png", "q1.png"]
+    red, blue = session.classes
+    assert list(red.found) == list(blue.found)
+    assert len(red.found) == 2
+    result = session.result(session.current)
+    assert result is not None
+    draft = session.workspace.draft(session.current, "red")
+    assert (result.mask(0.4) == draft.mask).all()
+    with gr.Blocks():
+        review = build_review(service, sessions, gr.State(""))
+        stages = build_stages(sessions, gr.State(""))
+    assert "went with its session" in stages.shown(session)[stages.cards]
+    second = session.workspace.overview("blue")[1].digest
+    session.reviewed = second
+    review.shown(session, "", View("blue", "All", "Name"))
+    sessions.close()
+
+    sessions = shared()
+    _, session = sessions.open(None)
+    go_on(session)
+    shown = review.resumed(session)
+    assert shown[review.label]["value"] == "blue"
+    assert (shown[review.state], shown[review.order]) == ("All", "Name")
+    assert (session.reviewed, session.place.tab) == (second, "review")
+    sessions.close()
+
+
+def test_run_does_only_what_is_new_after_a_restart_and_all_after_a_change(service, shared, worked, photo):
+    sessions = shared()
+    _, session = sessions.open(None)
+    go_on(session)
+
+    def done() -> set[str]:
+        updates = run(service, session, session.settings, items=session.classes)
+        return {update.name for update in updates if update.digest}
+
+    assert done() == set()
+    session.add_queries([photo("new.png", "red", seed=40)])
+    assert done() == {"new.png"}
+    session.mark(1, np.ones((240, 320), np.int8), "mask")
+    assert done() == {"q0.png", "q1.png", "new.png"}
+    sessions.close()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"tab": "x"}', '{"tab": "review", "label": 3}', "[" * 5000])
+def test_a_place_that_makes_no_sense_is_the_beginning(shared, worked, tmp_path, text):
+    (tmp_path / "work" / "place.json").write_text(text, encoding="utf-8")
+    sessions = shared()
+    _, session = sessions.open(None)
+    go_on(session)
+    assert session.place == Place()
+    sessions.close()
+
+
+def test_labels_that_nothing_shows_come_where_there_are_no_others(shared, tmp_path, photo):
+    with Workspace.open(tmp_path / "work") as workspace:
+        workspace.add_label("boat")
+    sessions = shared()
+    _, session = sessions.open(None)
+    assert go_on(session) == []
+    assert session.label == "boat"
+    assert used(session)
+    sessions.close()
+
+
+def test_nothing_of_the_example_goes_into_a_workspace(service, shared, tmp_path, photo):
+    """The example, then a person's own pictures and word in any order; reopened, there are no cheetahs."""
+    sessions = shared()
+    with gr.Blocks() as page:
+        key = gr.State("")
+        tab = build_segment(service, sessions, key)
+    add = next(fn.fn for fn in page.fns.values() if (tab.queries in fn.outputs and fn.name == "add"))
+    name, session = sessions.open(None)
+    assert example.install(session)
+    shown = add(name, [str(photo("q.png", seed=5))])
+    assert [q.name for q in session.queries] == ["q.png"]
+    assert shown[tab.supports.gallery]["value"] == []
+    session.label = "red"
+    session.add_supports([photo("s.png", seed=1)])
+    list(run(service, session, Settings(), items=session.classes, keep_drafts=not session.example))
+    session.workspace.set_status(session.current or next(iter(session.found)), "red", "accepted")
+    session.reviewed = next(iter(session.found))
+    taught = teach(session, View("red", "All"))
+    assert taught.picture.name == "q.png"
+    sessions.close()
+    sessions = shared()
+    _, session = sessions.open(None)
+    go_on(session)
+    assert [c.label for c in session.classes] == ["red"]
+    assert [s.picture.name for s in session.supports] == ["s.png"]
+    sessions.close()
+
+
+def test_another_label_over_the_examples_own_leaves_the_example(session):
+    assert example.install(session)
+    assert not example.outgrown(session)
+    session.label = "dog"
+    assert example.outgrown(session)
+    example.leave(session)
+    assert (session.label, session.supports, session.queries) == ("dog", [], [])

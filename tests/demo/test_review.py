@@ -76,7 +76,7 @@ def test_undo_stays_with_the_label_that_is_shown(service, drafted):
     list(run(service, drafted, Settings(assume_present=True)))
     blue = View("blue", "All")
     review.decide(drafted, TODO, "accepted")
-    accepted = drafted.trail[-1][0]
+    ((accepted, _),) = drafted.trail[-1]
     drafted.reviewed = review.listed(drafted, blue)[0].digest
     review.decide(drafted, blue, "absent")
     assert review.undo(drafted, ALL, back=True)

@@ -32,12 +32,12 @@ def test_sessions_do_not_share_supports(sessions, photo):
     assert a.folder != b.folder
 
 
-def test_leaving_stops_the_run_and_frees_pictures(sessions, photo):
+def test_leaving_frees_pictures_and_lets_the_run_go_on(sessions, photo):
     _, session = sessions.open(None, page="p")
     session.add_supports([photo("a.png")])
     session.shown(session.supports[0].picture.digest)
     sessions.leave("p")
-    assert session.cancel.is_set()
+    assert not session.cancel.is_set()
     assert not session._shown
 
 
@@ -50,7 +50,6 @@ def test_a_session_that_is_open_in_another_page_goes_on(sessions, photo):
     assert not session.cancel.is_set()
     assert session._shown
     sessions.leave("new")
-    assert session.cancel.is_set()
     assert not session._shown
 
 
@@ -130,3 +129,24 @@ def test_large_results_are_kept_small(session, service, photo):
     assert (result.mask(prediction.threshold) == prediction.mask).all()
     assert np.mean(result.mask(0.5) != prediction.mask) < 0.005
     assert not results.compact(prediction, present=False).mask(0.1).any()
+
+
+def test_a_new_tab_goes_on_with_the_session_of_a_closed_one_and_not_of_an_open_one(sessions):
+    first, session = sessions.open("a" * 32, page="p1")
+    assert sessions.open("b" * 32, page="p2", last=first)[1] is not session
+    sessions.leave("p1")
+    assert sessions.open("c" * 32, page="p3", last=first) == ("c" * 32, session)
+    assert sessions.get("a" * 32) is session
+    assert sessions.open("d" * 32, page="p4", last=first)[1] is not session
+    sessions.leave("p3")
+    assert sessions.open("e" * 32, page="p5", last="f" * 32)[1] is not session
+
+
+def test_a_workspace_that_is_shared_hands_its_latest_closed_session_on(tmp_path):
+    sessions = Sessions(tmp_path / "work", root=tmp_path)
+    _, session = sessions.open("a" * 32, page="p1")
+    assert sessions.open("b" * 32, page="p2")[1] is not session
+    sessions.leave("p1")
+    assert sessions.open("c" * 32, page="p3")[1] is session
+    assert sessions.open(None)[1] is not session
+    sessions.close()

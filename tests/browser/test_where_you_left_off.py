@@ -1,0 +1,80 @@
+"""A workspace opens where it was left, also after a restart; a run goes on without its page."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.browser.steps import PATIENCE, begin, open_tab, wait_text, wait_until
+from tests.serving import serving
+
+pytestmark = pytest.mark.browser
+
+
+def first_page(browser, url: str):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(1000 * PATIENCE)
+    page.goto(url)
+    return page
+
+
+def test_a_restart_brings_back_labels_pictures_and_the_draft_under_review(browser, photos, tmp_path):
+    with serving(tmp_path, workspace=tmp_path / "work") as served:
+        page = first_page(browser, served.url)
+        page.wait_for_selector("#progress .lfss-done")  # the worked example
+        wait_text(page, "#support-gallery", "worked example")
+        begin(page, photos)
+        open_tab(page, "Review")
+        wait_text(page, "#review-counts", "0 of 3")
+        page.locator("#review-state").get_by_text("All").click()
+        wait_text(page, "#review-facts", "draft")
+        page.keyboard.press("j")
+        (session,) = {id(s): s for s in served.sessions._sessions.values()}.values()
+        wait_until(page, lambda: session.place.state == "All" and session.place.reviewed, "the place is kept")
+        place = session.place
+        page.close()
+    with serving(tmp_path, workspace=tmp_path / "work") as served:
+        page = first_page(browser, served.url)
+        wait_text(page, "#review-counts", "0 of 3")  # on the tab that was left
+        wait_until(
+            page,
+            lambda: all(s.place == place for s in served.sessions._sessions.values()),
+            "the same draft is under review",
+        )
+        open_tab(page, "Segment")
+        wait_text(page, "#support-gallery", "support.png")
+        wait_text(page, "#query-notes", "3 pictures")
+        page.wait_for_selector("#facts .lfss-facts")
+        assert page.locator("#label textarea, #label input").first.input_value() == "red"
+        assert "cheetah" not in page.content()
+        page.click("#run")
+        wait_text(page, "#progress", "Nothing new to do")
+        page.close()
+
+
+def test_a_run_goes_on_without_its_page_and_a_new_page_finds_it(browser, photos, tmp_path, monkeypatch):
+    with serving(tmp_path, workspace=tmp_path / "work") as served:
+        page = first_page(browser, served.url)
+        page.wait_for_selector("#progress .lfss-done")
+        begin(page, photos)
+        (session,) = {id(s): s for s in served.sessions._sessions.values()}.values()
+        real, free = served.service.is_present, threading.Event()
+
+        def slow(prediction):
+            assert free.wait(PATIENCE)
+            return real(prediction)
+
+        monkeypatch.setattr(served.service, "is_present", slow)
+        page.locator("#threshold input").first.fill("0.4")
+        page.keyboard.press("Tab")
+        page.click("#run")
+        wait_until(page, lambda: bool(session.job and session.job.running), "a run goes on")
+        page.close()
+        page = first_page(browser, served.url)
+        wait_text(page, "#progress", "of 3")
+        assert session.job.running
+        free.set()
+        wait_text(page, "#progress", "Done: 3 pictures")
+        assert page.locator("#label textarea, #label input").first.input_value() == "red"
+        page.close()
