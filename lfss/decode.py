@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TypeGuard
+from typing import IO, Any, TypeGuard
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PP
 _READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000, PPM or HEIC"
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _ORIENTATION = 0x0112
+_BITS, _PHOTOMETRIC, _PLANAR = 258, 262, 284  # tags of TIFF
 _STRIP_PIXELS = 1 << 20  # decoded pixels that are converted at once
 _NUMBER_MODES = ("1", "I;16", "I;16B", "I", "F")  # Pillow would clip their range, see eight_bit
 _pillow_limit = threading.Lock()
@@ -61,7 +62,9 @@ def to_rgb(picture: PIL.Image.Image, name: str) -> npt.NDArray[np.uint8]:
     if _is_deep_color(picture):
         return rgb(upright(_deep_color(picture), picture), name)
     if picture.mode in _NUMBER_MODES:
-        return rgb(upright(np.asarray(picture), picture), name)
+        color = rgb(upright(np.asarray(picture), picture), name)
+        # Pillow turns white-is-zero pictures of up to eight bits itself.
+        return 255 - color if picture.mode != "1" and _tag(picture, _PHOTOMETRIC) == 0 else color
     return _in_strips(picture, name)
 
 
@@ -267,11 +270,32 @@ def _header(file: IO[bytes], name: str) -> PIL.Image.Image:
         with _pillow_limit:
             limit, PIL.Image.MAX_IMAGE_PIXELS = PIL.Image.MAX_IMAGE_PIXELS, None
             try:
-                return PIL.Image.open(file, formats=("HEIF",) if heif else _FORMATS)
+                picture = PIL.Image.open(file, formats=("HEIF",) if heif else _FORMATS)
             finally:
                 PIL.Image.MAX_IMAGE_PIXELS = limit
     except PIL.UnidentifiedImageError as error:
+        if head[:4] in (b"II*\0", b"MM\0*"):
+            raise ImageError(
+                f"'{name}' is a TIFF of a kind that is not read, such as one with more than four bands or "
+                "with fractions for colours. Save it as RGB or grey, with 8 or 16 bits."
+            ) from error
         raise ImageError(f"'{name}' is not a picture that can be read. Use {_READABLE}.") from error
+    _check_planes(picture, name)
+    return picture
+
+
+def _tag(picture: PIL.Image.Image, number: int) -> Any:
+    """The value of a tag of a TIFF file; None where it has none, and for other formats."""
+    return getattr(picture, "tag_v2", {}).get(number)
+
+
+def _check_planes(picture: PIL.Image.Image, name: str) -> None:
+    """Refuse what Pillow and OpenCV both misread in silence."""
+    if _tag(picture, _PLANAR) == 2 and max(_tag(picture, _BITS) or (8,)) > 8:
+        raise ImageError(
+            f"'{name}' is a TIFF that stores its colours one after the other with more than 8 bits each, "
+            "which is not read. Save it with 8 bits, or with the colours of each pixel together."
+        )
 
 
 def _register_heif(name: str) -> None:

@@ -463,3 +463,59 @@ def test_the_smallest_side_is_a_documented_number():
     assert read_image(np.zeros((side, side), np.uint8)).size == (side, side)
     with pytest.raises(ImageError, match=f"at least {side} x {side}"):
         read_image(np.zeros((side - 1, 500), np.uint8))
+
+
+def tiff(samples: np.ndarray, *, photometric: int, planar: int = 1, kind: int = 1) -> bytes:
+    """A TIFF file of one strip, or of one for each colour; samples (H, W, C) of 8 or 16 bits, or floats."""
+    height, width, count = samples.shape
+    bits = samples.dtype.itemsize * 8
+    stored = samples if planar == 1 else np.moveaxis(samples, 2, 0)
+    data = np.ascontiguousarray(stored).tobytes()
+    strips = 1 if planar == 1 else count
+    sizes = [len(data) // strips] * strips
+    values = {
+        256: [width], 257: [height], 258: [bits] * count, 259: [1], 262: [photometric],
+        273: [8 + sum(sizes[:i]) for i in range(strips)], 277: [count], 278: [height], 279: sizes,
+        284: [planar], 339: [kind] * count,
+    }  # fmt: skip
+    place, entries, beyond = 8 + len(data), b"", b""
+    after = place + 2 + 12 * len(values) + 4
+    for tag, numbers in values.items():
+        packed = struct.pack(f"<{len(numbers)}I", *numbers)
+        if len(packed) > 4:
+            entry, beyond = struct.pack("<I", after + len(beyond)), beyond + packed
+        else:
+            entry = packed
+        entries += struct.pack("<HHI", tag, 4, len(numbers)) + entry
+    head = b"II*\0" + struct.pack("<I", place)
+    return head + data + struct.pack("<H", len(values)) + entries + bytes(4) + beyond
+
+
+def test_white_is_zero_is_turned_at_every_depth():
+    levels = np.linspace(0, 65535, 160).astype(np.uint16).reshape(10, 16, 1)
+    for samples, top in ((levels, 65535), ((levels >> 8).astype(np.uint8), 255)):
+        read = read_image(tiff(samples, photometric=0)).pixels
+        expected = 255 - np.rint(samples[..., 0] * (255 / top))
+        assert np.abs(read[..., 0] - expected).max() <= 1
+        plain = read_image(tiff(samples, photometric=1)).pixels
+        assert np.abs(plain[..., 0] - (255 - expected)).max() <= 1
+
+
+def test_colours_one_after_the_other_are_read_with_eight_bits_and_told_with_sixteen():
+    samples = np.random.default_rng(0).integers(0, 255, (10, 16, 3), np.uint8)
+    np.testing.assert_array_equal(read_image(tiff(samples, photometric=2, planar=2)).pixels, samples)
+    together = read_image(tiff(samples.astype(np.uint16) * 257, photometric=2)).pixels
+    np.testing.assert_array_equal(together, samples)
+    with pytest.raises(ImageError, match="one after the other"):
+        read_image(tiff(samples.astype(np.uint16) * 257, photometric=2, planar=2))
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros((10, 16, 5), np.uint8), np.zeros((10, 16, 3), np.float32)],
+    ids=["five bands", "float"],
+)
+def test_kinds_of_tiff_that_are_not_read_are_told(samples):
+    kind = 3 if samples.dtype == np.float32 else 1
+    with pytest.raises(ImageError, match="a TIFF of a kind that is not read"):
+        read_image(tiff(samples, photometric=1 if samples.shape[2] == 5 else 2, kind=kind))
