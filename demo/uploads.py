@@ -11,6 +11,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +25,7 @@ MAX_ZIP_GROWTH = 20  # times its own size; photos hardly shrink in a zip, so wha
 SMALL_ZIP_BYTES = 2**30  # unpacked, whatever the growth
 MAX_ZIP_LISTING = 8 * 2**20  # of the zip's own list of its files, which is read before anything is counted
 _CHUNK = 1 << 20
+_UTF8 = 0x800  # flag of a member whose name is UTF-8
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _unpack(path: Path, folder: Path) -> Iterator[Upload | LfssError]:
                 try:
                     target = _fresh(folder, _picture_suffix(member.filename))
                     left -= _extract(archive, member, target, limit)
-                    yield Upload(target, shown_name(member.filename))
+                    yield Upload(target, shown_name(_name_of(member)))
                 except ImageError as error:
                     if isinstance(error, _TooLarge):  # the work was done, though nothing of it is kept
                         left -= limit
@@ -170,9 +172,18 @@ def _wanted(member: zipfile.ZipInfo) -> bool:
     return not member.is_dir() and not hidden and Path(member.filename).suffix.lower() in SUFFIXES
 
 
+def _name_of(member: zipfile.ZipInfo) -> str:
+    """The name as it was meant: UTF-8 without its flag, as some programs write it, is known by its form."""
+    if member.flag_bits & _UTF8:
+        return member.filename
+    with suppress(UnicodeError):  # another code page: the name stays as it reads in the one of the format
+        return member.filename.encode("cp437").decode("utf-8")
+    return member.filename
+
+
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
     """Unpack one file; what the archive says about sizes is not relied on. Returns the bytes written."""
-    name, written = shown_name(member.filename), 0
+    name, written = shown_name(_name_of(member)), 0
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # What unpacks LZMA takes as much memory as the file asks for.
         raise ImageError(f"'{name}' is packed in a rare way. Make an ordinary zip (method Deflate).")

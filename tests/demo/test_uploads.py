@@ -40,6 +40,22 @@ def test_folders_of_a_zip_stay_in_the_names(photo, tmp_path):
     assert [i.name for i in taken([archive], tmp_path / "in")] == ["day 1/a.png"]
 
 
+@pytest.mark.parametrize(
+    ("stored", "name"),
+    [("dög 犬.png".encode(), "dög 犬.png"), ("犬.png".encode("cp932"), None), (b"dog.png", "dog.png")],
+    ids=["UTF-8 without its flag", "another code page", "ASCII"],
+)
+def test_names_in_utf8_without_its_flag_come_out_right(photo, tmp_path, stored, name):
+    """Written under a name of as many letters, which is then exchanged for the bytes."""
+    archive, stand_in = tmp_path / "set.zip", "x" * (len(stored) - 4) + ".png"
+    with zipfile.ZipFile(archive, "w") as z:
+        z.write(photo("a.png"), stand_in)
+    archive.write_bytes(archive.read_bytes().replace(stand_in.encode(), stored))
+    (item,) = taken([archive], tmp_path / "in")
+    assert isinstance(item, Upload)
+    assert item.name == (name or shown_name(stored.decode("cp437")))
+
+
 def test_a_zip_bomb_stops_at_its_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(uploads, "MAX_FILE_BYTES", 1 << 20)
     archive = tmp_path / "bomb.zip"
