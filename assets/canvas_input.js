@@ -161,12 +161,13 @@ const elsewhere = event => { if (!element.contains(event.target)) save(); };
 document.addEventListener('pointerdown', elsewhere, true);
 document.addEventListener('keydown', () => { save(); }, true);
 document.addEventListener('visibilitychange', () => { if (document.hidden) save(); });
-// A request of a page that is left is dropped unless it asks to outlive it.
-let leaving = false;
-const plainFetch = window.fetch.bind(window);
-window.fetch = (input, init) => plainFetch(input, leaving ? { ...init, keepalive: true, signal: undefined } : init);
-window.addEventListener('pagehide', () => { leaving = true; save(); });
-window.addEventListener('pageshow', () => { leaving = false; });
+// A request of a page that is left is dropped unless it asks to outlive it; only then are requests changed.
+const plainFetch = window.fetch;
+window.addEventListener('pagehide', () => {
+  window.fetch = (input, init) => plainFetch(input, { ...init, keepalive: true, signal: undefined });
+  save();
+});
+window.addEventListener('pageshow', () => { window.fetch = plainFetch; });
 choose('brush');
 watch('value', () => { start(props.value); });
 start(props.value);
