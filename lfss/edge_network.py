@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .edges import Floats, to_pixels
+from .errors import WeightsMismatch
 from .images import halve
 from .methods.lfss.step5_segment import Residual
 from .similarity import resize_map
@@ -29,6 +30,7 @@ SUB = 4  # the finest convolutions work on blocks of 4 x 4 pixels
 # loses nothing on photos that the encoders were not trained on.
 SHARE = 0.5
 AGAIN = 12  # radius of the second filter at 320 pixels, which brings the outline to the picture's own pixels
+MOST_WIDTH = 512  # channels
 LIMIT = 6.0  # logits are held within it
 SCALE = 4.0  # and divided by it
 
@@ -95,7 +97,13 @@ def load_edge_network(
         WeightsMismatch: the weights are not this network's.
     """
     config, state = load_model(folder, models_dir=models_dir)
-    network = EdgeNetwork(int(config["width"]))
+    width = config.get("width")
+    if not isinstance(width, int) or not 1 <= width <= MOST_WIDTH:
+        raise WeightsMismatch(
+            f"'{folder}' holds no network for edges: its width is {width!r}, not a number from 1 to "
+            f"{MOST_WIDTH}. Use the folder made by: python -m train.edge_network"
+        )
+    network = EdgeNetwork(width)
     load_into(network, {k: v.float() for k, v in state.items()}, source=f"The weights in '{folder}'")
     return network.eval().requires_grad_(False).to(device)
 

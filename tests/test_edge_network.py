@@ -129,6 +129,13 @@ def test_it_is_loaded_from_a_folder_and_refuses_other_weights(tmp_path):
         load_edge_network(tmp_path / "other")
 
 
+@pytest.mark.parametrize("config", [{}, {"width": "6"}, {"width": 0}, {"width": 10**9}])
+def test_a_folder_that_says_no_sensible_width_is_refused_before_anything_is_built(tmp_path, config):
+    save_model(tmp_path / "edges", network(3).state_dict(), config)
+    with pytest.raises(WeightsMismatch, match="its width is"):
+        load_edge_network(tmp_path / "edges")
+
+
 def test_the_default_model_ships_with_one(monkeypatch):
     """What the app and the command line use; its weights are in the repository."""
     from lfss.presets import find_preset
