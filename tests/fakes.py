@@ -108,3 +108,14 @@ def scene(
     top, left, bottom, right = box
     picture[top:bottom, left:right] += np.asarray(COLOURS[colour]) - np.asarray(COLOURS[ground])
     return (picture.clip(0, 1) * 255).astype(np.uint8)
+
+
+class OneSession:
+    """Stands in for the sessions of the app: every key opens the same one."""
+
+    def __init__(self, session: object):
+        self.session = session
+
+    def get(self, key: str) -> object:
+        """The session, whatever the key."""
+        return self.session

@@ -10,16 +10,7 @@ from demo.canvas import MAX_POINTS, build_canvas, decode_mask, encode_mask
 from demo.drawing import draft_task
 from lfss.drafts import Draft
 from lfss.errors import InputError
-
-
-class OneSession:
-    """Stands in for the sessions of the app: every key opens the same one."""
-
-    def __init__(self, session):
-        self.session = session
-
-    def get(self, key):
-        return self.session
+from tests.fakes import OneSession
 
 
 @pytest.fixture

@@ -9,16 +9,7 @@ from demo.canvas import decode_mask
 from demo.drawing import draft_task, keep_drawing, kind_of, support_task
 from lfss.drafts import Draft
 from lfss.errors import InputError
-
-
-class OneSession:
-    """Stands in for the sessions of the app: every key opens the same one."""
-
-    def __init__(self, session):
-        self.session = session
-
-    def get(self, key):
-        return self.session
+from tests.fakes import OneSession
 
 
 @pytest.fixture
