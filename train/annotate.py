@@ -237,7 +237,7 @@ def _mean(values: Iterable[float]) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    command = " ".join(["python -m train.annotate", *(arguments or sys.argv[1:])])
+    command = cli.as_typed("annotate", arguments)
     return cli.run(partial(_run, command=command), _parser().parse_args(arguments))
 
 

@@ -98,7 +98,6 @@ def as_text(rows: Sequence[dict[str, float]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
-    typed = list(sys.argv[1:] if arguments is None else arguments)
     parser = cli.command("bench_pass", __doc__)
     parser.add_argument("--preset", default="mini", help="name, or module:function")
     parser.add_argument("--pictures", type=int, nargs="+", default=[100, 500], help="how many; once for each")
@@ -107,8 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--clock", choices=CLOCKS, default="wall", help="processor: for a busy machine, with --threads 1"
     )
     parser.add_argument("--out", type=Path, help="a .json too")
-    options = parser.parse_args(typed)
-    return cli.run(lambda o: _run(o, " ".join(["python -m train.bench_pass", *typed])), options)
+    command = cli.as_typed("bench_pass", arguments)
+    return cli.run(lambda options: _run(options, command), parser.parse_args(arguments))
 
 
 def _run(options: argparse.Namespace, command: str) -> None:

@@ -71,9 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--episodes", type=int, default=120, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="a .json")
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = parser.parse_args(given)
-    options.given = given
+    options = parser.parse_args(arguments)
+    options.command = cli.as_typed("calibrate", arguments)
     return cli.run(_run, options)
 
 
@@ -95,7 +94,7 @@ def _run(options: argparse.Namespace) -> None:
     mean = np.mean(list(scores.values()), 0)
     best, before = int(mean.argmax()), nearest((own.sharpness, own.roi, own.text_limit))
     result = {
-        "command": " ".join(["python -m train.calibrate", *options.given]),
+        "command": options.command,
         "preset": options.preset,
         "before": _described(before, mean, scores),
         "best": _described(best, mean, scores),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lfss.commands import NO_WEIGHTS, OK, REFUSED, STOPPED
@@ -20,6 +20,16 @@ NOTHING_WRITTEN = "Nothing was written."
 def command(name: str, about: str | None) -> argparse.ArgumentParser:
     """The parser of ``python -m train.NAME``, with the first line of ``about``, the module's docstring."""
     return argparse.ArgumentParser(prog=f"python -m train.{name}", description=(about or "").split("\n")[0])
+
+
+def as_typed(name: str, arguments: Sequence[str] | None) -> str:
+    """The command as it was typed, for a result to say how it was made.
+
+    Args:
+        name: of the command below ``train``.
+        arguments: as ``main`` got them; None for those of this process.
+    """
+    return " ".join([f"python -m train.{name}", *(sys.argv[1:] if arguments is None else arguments)])
 
 
 def add_data(parser: argparse.ArgumentParser, *, split: str | None = None, data: str = "") -> None:

@@ -33,6 +33,7 @@ from .data.datasets import write_text
 from .decoders.edges import Examples, loss_of, make_examples, vary
 from .decoders.learning import rate_factor
 from .measure.metrics import ClassIoU
+from .mini.train import follow
 
 CHECKPOINT, SAVE_STEPS, LOOK_STEPS = "checkpoint.pt", 100, 300
 
@@ -129,9 +130,7 @@ class Run:
         self.optimiser.step()
         self.step += 1
         keep = min(r.average, self.step / (self.step + 10))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.network.parameters()):
-                mean.lerp_(value, 1 - keep)
+        follow(self.average.state_dict(), self.network.state_dict(), keep)
         return loss.detach()
 
 

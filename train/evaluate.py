@@ -48,7 +48,7 @@ _SAMPLING = {"native": "balanced", "hsnet": "hsnet", "panet": "panet"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    command = " ".join(["python -m train.evaluate", *(arguments or sys.argv[1:])])
+    command = cli.as_typed("evaluate", arguments)
     return cli.run(partial(_run, command=command), _parser().parse_args(arguments), stopped=cli.GOES_ON)
 
 

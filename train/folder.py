@@ -42,9 +42,8 @@ Run = dict[str, dict[str, dict[str, Score]]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(typed)
-    return cli.run(lambda o: _run(o, " ".join(["python -m train.folder", *typed])), options)
+    command = cli.as_typed("folder", arguments)
+    return cli.run(lambda options: _run(options, command), _parser().parse_args(arguments))
 
 
 def read_choices(pairs: Sequence[str]) -> FolderConfig:

@@ -143,14 +143,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     cli.add_model(parser)
     parser.add_argument("--out", type=Path, required=True, help="a .json")
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = parser.parse_args(given)
-    options.given = given
+    options = parser.parse_args(arguments)
+    options.command = cli.as_typed("objects", arguments)
     return cli.run(_run, options)
 
 
 def _run(options: argparse.Namespace) -> None:
-    result: dict[str, object] = {"command": " ".join(["python -m train.objects", *options.given])}
+    result: dict[str, object] = {"command": options.command}
     cases = {split: list(cases_of(options.data, split)) for split in SPLITS}
     own = {split: _of_coco(_spread(cases[split], options.masks)) for split in SPLITS}
     result["coco"] = _chosen(own)

@@ -182,7 +182,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         devices=options.devices,
         nodes=options.nodes,
         workers=options.workers,
-        command=" ".join(["python -m train.reproduce", *options.given]),
+        command=cli.as_typed("reproduce", options.given),
     )
 
 

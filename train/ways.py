@@ -57,9 +57,8 @@ class Setting:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    typed = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(typed)
-    return cli.run(lambda o: _run(o, " ".join(["python -m train.ways", *typed])), options)
+    command = cli.as_typed("ways", arguments)
+    return cli.run(lambda options: _run(options, command), _parser().parse_args(arguments))
 
 
 def _run(options: argparse.Namespace, command: str) -> None:

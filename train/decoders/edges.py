@@ -24,6 +24,7 @@ from ..data.encode import PreparedEpisode, prepare_episode
 from ..data.remember import remember
 from ..maps import Task, draw_tasks, mark_unknown_words, open_arrays, open_sources, shown_in
 from ..mini.photos import fraction
+from .learning import cut_windows
 
 Sources = Sequence[tuple[DataSet, list[str]]]
 
@@ -175,9 +176,9 @@ def vary(batch: Batch) -> Batch:
     window[:, 0, 0], window[:, 1, 1] = side[:, 0] * mirror, side[:, 1]
     window[:, :, 2] = torch.empty(count, 2).uniform_(-1, 1) * (1 - side).clamp_min(0)
     maps = torch.stack((batch.score, batch.target, batch.valid), 1)
-    pixels = _cut(torch.cat((batch.picture, maps), 1), window, WINDOW)
+    pixels = cut_windows(torch.cat((batch.picture, maps), 1), window, WINDOW)
     large = F.interpolate(batch.cells[:, None], (SIDE // SUB, SIDE // SUB), mode="bilinear")
-    cells = _cut(large, window, blocks)[:, 0]
+    cells = cut_windows(large, window, blocks)[:, 0]
     gain, offset = (0.2 * torch.randn(count, 1, 1)).exp(), 0.4 * torch.randn(count, 1, 1)
     places = 0.5 * torch.randn(count, 1, 12, 12)
     wrong = [F.interpolate(places, (s, s), mode="bilinear")[:, 0] for s in (WINDOW, blocks)]
@@ -190,12 +191,6 @@ def vary(batch: Batch) -> Batch:
         target=pixels[:, 4],
         valid=pixels[:, 5],
     )
-
-
-def _cut(maps: Tensor, window: Tensor, side: int) -> Tensor:
-    """Windows of (N, C, h, w) as (N, C, side, side)."""
-    grid = F.affine_grid(window.to(maps), [len(maps), maps.shape[1], side, side], align_corners=False)
-    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
 
 def loss_of(logits: Tensor, target: Tensor, valid: Tensor, *, outline: float, overlap: float) -> Tensor:

@@ -91,6 +91,21 @@ def loss_of(logits: Tensor, target: Tensor, valid: Tensor, overlap: float) -> Te
     return cross + overlap * (1 - (both + 1) / (either + 1)).mean()
 
 
+def cut_windows(maps: Tensor, window: Tensor, side: int) -> Tensor:
+    """Windows of square maps, seen at another size.
+
+    Args:
+        maps: (N, C, h, w).
+        window: (N, 2, 3) affine matrices, as ``F.affine_grid`` takes them.
+        side: of the result.
+
+    Returns:
+        (N, C, side, side); beyond the border the border's values go on.
+    """
+    grid = F.affine_grid(window.to(maps), [len(maps), maps.shape[1], side, side], align_corners=False)
+    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
+
+
 def rate_factor(step: int, total: int) -> float:
     """Linear warm-up over the first tenth, then half a cosine to zero; in [0, 1]."""
     warm = max(1, total // 10)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import ConcatDataset, Dataset
 
@@ -18,7 +17,7 @@ from lfss.errors import InputError
 from lfss.methods.lfss import PortableDecoder
 from lfss.methods.lfss.portable import MAP_NAMES
 
-from .learning import Learner, Recipe, loss_of
+from .learning import Learner, Recipe, cut_windows, loss_of
 
 
 class Maps(Dataset[dict[str, Tensor]]):
@@ -90,8 +89,10 @@ def vary(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
     window = torch.zeros(count, 2, 3)
     window[:, 0, 0], window[:, 1, 1], window[:, :, 2] = side[:, 0] * mirror, side[:, 1], shift
-    cells = _cut(torch.cat((maps, batch["logits"][:, None]), 1), window)
-    pixels = _cut(torch.cat((batch["picture"], batch["target"][:, None], batch["valid"][:, None]), 1), window)
+    cells = torch.cat((maps, batch["logits"][:, None]), 1)
+    cells = cut_windows(cells, window, cells.shape[-1])
+    pixels = torch.cat((batch["picture"], batch["target"][:, None], batch["valid"][:, None]), 1)
+    pixels = cut_windows(pixels, window, pixels.shape[-1])
     gain = (0.2 * torch.randn(count, maps.shape[1], 1, 1)).exp()
     kept = (torch.rand(count, maps.shape[1], 1, 1) > 0.1).float()
     light = torch.empty(count, 3, 1, 1).uniform_(0.7, 1.3) * (torch.rand(count, 1, 1, 1) > 0.2)
@@ -103,12 +104,6 @@ def vary(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         "target": pixels[:, 3],
         "valid": pixels[:, 4],
     }
-
-
-def _cut(maps: Tensor, window: Tensor) -> Tensor:
-    """Windows of (N, C, h, w), at the same size."""
-    grid = F.affine_grid(window.to(maps), list(maps.shape), align_corners=False)
-    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
 
 class PortableLearner(Learner):
