@@ -33,8 +33,7 @@ from lfss.weights import WEIGHTS, read_state, save_model
 from .. import cli
 from .concepts import ConceptTable, imagenet_names, imagenet_synsets
 from .names import words_near
-from .photos import list_photos
-from .train import CHECKPOINT
+from .train import CHECKPOINT, trained_photos
 from .truth import DRAWN, Known, Truth
 
 ENOUGH = 20  # masked photos after which a concept is half trusted
@@ -125,7 +124,7 @@ def _run(options: argparse.Namespace) -> None:
     words = imagenet_names()
     table = ConceptTable.load(words)
     truth = Truth(options.data, table, table.labels(words, imagenet_synsets()))
-    photos = (truth.of(photo) for photo in list_photos(options.data) if photo.part == "train")
+    photos = trained_photos(options.data, truth, saved["recipe"]["exclude"])
     drawn, rough = masked_photos(photos, table.names)
     named = [name for name, row in zip(table.names, table.imagenet()) if row.any()]
     export(saved, options.out, trust_of(drawn, rough, named), options.names)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from ..measure.metrics import roc_auc
 from .concepts import ConceptTable, imagenet_names, imagenet_synsets
 from .photos import fraction, list_photos
 from .pixels import look
-from .truth import Known, Truth, states, unmarked_concepts
+from .truth import Known, Truth, states, unmarked_concepts, without
 
 FEWEST = 8  # photos of a concept, and without it, from which its AUC says anything
 SHRINK = 20.0  # photos of a concept after which its own offset counts as much as the common one
@@ -139,6 +139,11 @@ def write(folder: Path, weight: Tensor, bias: Tensor, report: dict[str, Any]) ->
     save_model(folder, state, {**config, "presence": {**report, "by concept": by_concept}})
 
 
+def left_out(config: Mapping[str, Any]) -> list[str]:
+    """The concepts whose photos the model was kept from (``train.mini.train --exclude``)."""
+    return list(config.get("training", {}).get("recipe", {}).get("exclude", ()))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     return cli.run(_run, _parser().parse_args(arguments))
@@ -160,8 +165,9 @@ def _run(options: argparse.Namespace) -> None:
     table = ConceptTable.load(words)
     truth = Truth(options.data, table, table.labels(words, imagenet_synsets()))
     listed = sorted(list_photos(options.data), key=lambda photo: fraction(photo.key))
+    hidden = {table.names.index(name) for name in left_out(load_model(options.model)[0])}
     parts = {
-        part: [truth.of(p) for p in listed if p.part == part and p.source in sources]
+        part: without((truth.of(p) for p in listed if p.part == part and p.source in sources), hidden)
         for part, sources in (("train", ("voc", "coco", "imagenet1000")), ("choose", ("voc",)))
     }
     model = load_mini(options.model)

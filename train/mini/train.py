@@ -34,7 +34,7 @@ from . import losses
 from .batches import Batch, Sampler
 from .concepts import SURROUNDINGS, ConceptTable, imagenet_names, imagenet_synsets
 from .photos import list_photos, split_rule
-from .truth import Known, Truth, unmarked_concepts
+from .truth import Known, Truth, unmarked_concepts, without
 
 TRUNK = "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 RECIPE = Path(__file__).parent / "recipe.json"
@@ -312,13 +312,8 @@ def _log(path: Path, step: int, seconds: float, parts: Mapping[str, Tensor]) -> 
 
 def trained_photos(data: Path, truth: Truth, exclude: Sequence[str]) -> list[Known]:
     """What is known of the photos that are trained on, without those that show an excluded concept."""
-    hidden = {truth.table.names.index(name) for name in exclude}
     found = (truth.of(photo) for photo in list_photos(data) if photo.part == "train")
-    return [
-        known for known in found
-        if not hidden or (known.label not in hidden
-        and (known.mask is None or not hidden & set(np.unique(known.mask).tolist())))
-    ]  # fmt: skip
+    return without(found, {truth.table.names.index(name) for name in exclude})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ objects1000) come from a saliency network and mark the one object that the photo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,19 @@ def states(known: Known, concepts: int, unmarked: np.ndarray) -> np.ndarray:
     if known.label > 0:
         state[known.label] = 1
     return state
+
+
+def without(photos: Iterable[Known], hidden: Set[int]) -> list[Known]:
+    """The photos that show none of some concepts, by mask or by label.
+
+    Args:
+        photos: to choose from.
+        hidden: numbers of the concepts.
+    """
+    shown = (
+        (known, set() if known.mask is None else set(np.unique(known.mask).tolist())) for known in photos
+    )
+    return [known for known, marked in shown if hidden.isdisjoint(marked | {known.label})]
 
 
 def unmarked_concepts(table: ConceptTable) -> np.ndarray:

@@ -11,7 +11,7 @@ from lfss.encoders.mini import load_mini, mini_config
 from lfss.encoders.mini_network import Mini, MiniConfig
 from lfss.encoders.vocabulary import Concept, Vocabulary
 from lfss.weights import save_model
-from train.mini.presence import Read, aucs, fit, learn, own_offsets, write
+from train.mini.presence import Read, aucs, fit, learn, left_out, own_offsets, write
 
 
 def photos(count: int, *, seed: int = 0, shift: float = 0.0, rare: float = 0.02) -> Read:
@@ -76,3 +76,8 @@ def test_the_judge_is_written_beside_the_weights_and_read_again(tmp_path) -> Non
     told = json.loads((tmp_path / "config.json").read_text())["presence"]
     assert set(told["by concept"]) >= {"cat", "dog"}
     assert told["by concept"]["cat"]["judge"] > 0.9
+
+
+def test_the_concepts_that_a_model_was_kept_from_are_read_from_its_recipe() -> None:
+    assert left_out({"training": {"steps": 9, "recipe": {"exclude": ["cat", "cow"]}}}) == ["cat", "cow"]
+    assert left_out({}) == []
