@@ -24,6 +24,7 @@ from demo.gpu import ON_ZEROGPU, device_for
 from demo.memory import DEFAULT_GB, LEAST_GB, PICTURES, pictures_budget
 from demo.service import Service
 from demo.sessions import Sessions
+from demo.zip_names import checked_encoding
 from lfss.errors import LfssError
 from lfss.stopping import stopped_like_ctrl_c
 
@@ -59,6 +60,8 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     add("--port", type=int, metavar="N", help="port (default: the first free one from 7860)")
     add("--memory", type=float, default=DEFAULT_GB, metavar="GB", help="memory that the app may take: "
         "pictures wait for each other, and what is larger is refused (default: %(default)g)")  # fmt: skip
+    add("--zip-encoding", default="", metavar="NAME", help="how names in zips are written that do not tell: "
+        "gbk (Chinese Windows), cp932 (Japanese), cp949 (Korean) ...; UTF-8 is known without it")  # fmt: skip
     add("--share", action="store_true", help="also a public link through Gradio's servers")
     add("--mcp", action="store_true", help="also serve /prepare_class, /segment and /export as tools for "
         "AI assistants (MCP)")  # fmt: skip
@@ -67,6 +70,10 @@ def arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f"a port lies between 1 and 65535; {chosen.port} came.")
     if not LEAST_GB <= chosen.memory < 1e6:
         parser.error(f"--memory is a number of gigabytes from {LEAST_GB:g}; {chosen.memory:g} was given.")
+    try:
+        chosen.zip_encoding = chosen.zip_encoding and checked_encoding(chosen.zip_encoding)
+    except LfssError as error:
+        parser.error(f"--zip-encoding: {error}")
     return chosen
 
 
@@ -85,7 +92,7 @@ def serve(chosen: argparse.Namespace) -> int:
     service = Service(chosen.preset, method=chosen.method, device=device, models_dir=chosen.models)
     service.start()  # loads while the page is built
     try:
-        sessions = Sessions(chosen.workspace)
+        sessions = Sessions(chosen.workspace, zip_encoding=chosen.zip_encoding)
     except LfssError as error:
         print(error, file=sys.stderr)
         return 2

@@ -110,7 +110,7 @@ def export(
     if form not in WRITABLE:
         raise UnknownName("format", str(form), WRITABLE)
     _check_files(images, MAX_PICTURES, "pictures")
-    count_pictures(images, most=MAX_PICTURES)
+    count_pictures(images, most=MAX_PICTURES, zip_encoding=session.zip_encoding)
     refused = [("", reason) for reason in session.add_queries(images)]
     if not session.queries:
         raise InputError(refused[0][1] if refused else "Send the pictures to segment, or a zip of them.")

@@ -22,6 +22,7 @@ from .service import Service
 from .session import Session, Settings
 from .sessions import Sessions
 from .supports_panel import SupportsPanel, build_supports, look
+from .zip_names import advice
 
 __all__ = ["SegmentTab", "build_segment", "first_look", "shown_result", "stream", "summary"]
 
@@ -66,13 +67,15 @@ class SegmentTab:
 
 
 def query_notes(session: Session, refused: list[str]) -> str:
-    """How many queries there are, and which files were refused."""
+    """How many queries there are, which files were refused, and whether names in zips may read wrong."""
     count = len(session.queries)
     if not count:
         return views.notes(refused, kind="warning")
     names = ", ".join(q.name for q in session.queries[:3]) + (" …" if count > 3 else "")
     pictures = "1 picture" if count == 1 else f"{count} pictures"
     few = refused[:5] + ([f"{len(refused) - 5} more files were refused."] if len(refused) > 5 else [])
+    guessed = [q.name for q in session.queries if q.guessed]
+    few += [advice(guessed[0])] if guessed else []
     return views.notes([f"{pictures}: {names}"]) + views.notes(few, kind="warning")
 
 

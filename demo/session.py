@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +70,7 @@ class Session:
         trail, undone: the steps that changed drafts, and those that were taken back, in order: digest and
             label of each draft of a step.
         object_counts: how many objects each version of a draft shows, as far as it was counted.
+        zip_encoding: of names in zips that do not tell; see ``zip_names``.
     """
 
     folder: Path
@@ -95,6 +96,7 @@ class Session:
     trail: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     undone: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     object_counts: dict[str, int] = field(default_factory=dict)
+    zip_encoding: str = ""
     touched: float = field(default_factory=time.monotonic)
     _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
     _result: tuple[str, int, results.Result] | None = None
@@ -114,7 +116,7 @@ class Session:
         files, refused = list(files), []
         if len(files) > MAX_SUPPORTS:  # also of the same one: each would be decoded
             refused.append(f"At most {MAX_SUPPORTS} supports: {len(files) - MAX_SUPPORTS} were left out.")
-        for item in take(files[:MAX_SUPPORTS], self.folder / "pictures"):
+        for item in self._taken(files[:MAX_SUPPORTS]):
             if isinstance(item, LfssError):
                 refused.append(str(item))
                 continue
@@ -136,12 +138,15 @@ class Session:
     def add_queries(self, files: Iterable[str | Path]) -> list[str]:
         """Copy queries, and those inside zips; returns a sentence for each file that was refused."""
         refused = []
-        for item in take(files, self.folder / "pictures"):
+        for item in self._taken(files):
             if isinstance(item, LfssError):
                 refused.append(str(item))
             else:
                 self.queries.append(item)
         return refused
+
+    def _taken(self, files: Iterable[str | Path]) -> Iterator[Upload | LfssError]:
+        return take(files, self.folder / "pictures", zip_encoding=self.zip_encoding)
 
     def register(self, upload: Upload, image: Image | None = None) -> PictureFile:
         """Remember a picture by its digest, with small copies of it; read it unless ``image`` holds it.

@@ -34,16 +34,23 @@ class Sessions:
             session a workspace of its own in its temporary folder.
         root: where temporary folders are made.
         idle_seconds: after this long without a request a session is removed with its files.
+        zip_encoding: of names in zips that do not tell; see ``zip_names``.
     """
 
     def __init__(
-        self, workspace: Path | None = None, *, root: Path | None = None, idle_seconds: float = IDLE_SECONDS
+        self,
+        workspace: Path | None = None,
+        *,
+        root: Path | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+        zip_encoding: str = "",
     ):
         place = root or Path(tempfile.gettempdir())
         sweep(place, "lfss-app-*")  # photos of visitors of an app that was killed
         self.root = Path(tempfile.mkdtemp(prefix=f"lfss-app-{owner_mark()}", dir=place))
         self.room = Room(self.root)
         self._shared = Workspace.open(workspace) if workspace else None
+        self._zip_encoding = zip_encoding
         self._idle, self._lock = idle_seconds, threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._pages: dict[str, str] = {}
@@ -82,7 +89,7 @@ class Sessions:
             if session_id not in self._sessions:
                 folder = Path(tempfile.mkdtemp(prefix="session-", dir=self.root))
                 workspace = self._shared or Workspace.open(folder / "workspace")
-                self._sessions[session_id] = Session(folder, workspace)
+                self._sessions[session_id] = Session(folder, workspace, zip_encoding=self._zip_encoding)
             session = self._sessions[session_id]
             session.touched = time.monotonic()
             if page:
@@ -102,7 +109,7 @@ class Sessions:
         folder = Path(tempfile.mkdtemp(prefix=CALL, dir=self.root))
         workspace = Workspace.open(folder / "workspace")
         try:
-            yield Session(folder, workspace)
+            yield Session(folder, workspace, zip_encoding=self._zip_encoding)
         finally:
             workspace.close()
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,12 +11,13 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lfss.errors import ImageError, LfssError
 from lfss.images import SUFFIXES
+
+from .zip_names import name_of
 
 MAX_ZIP_FILES = 20_000
 MAX_FILE_BYTES = 512 * 2**20
@@ -25,7 +26,6 @@ MAX_ZIP_GROWTH = 20  # times its own size; photos hardly shrink in a zip, so wha
 SMALL_ZIP_BYTES = 2**30  # unpacked, whatever the growth
 MAX_ZIP_LISTING = 8 * 2**20  # of the zip's own list of its files, which is read before anything is counted
 _CHUNK = 1 << 20
-_UTF8 = 0x800  # flag of a member whose name is UTF-8
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,17 @@ class Upload:
     Attributes:
         path: where it lies.
         name: what it was called, with the folders of a zip before it.
+        guessed: whether the zip does not tell how the name is written.
     """
 
     path: Path
     name: str
+    guessed: bool = False
 
 
-def take(paths: Iterable[str | Path], folder: Path) -> Iterator[Upload | LfssError]:
+def take(
+    paths: Iterable[str | Path], folder: Path, *, zip_encoding: str = ""
+) -> Iterator[Upload | LfssError]:
     """Copy pictures, and those inside zips, into a folder.
 
     Names from outside never become paths: each file gets a fresh name of its own.
@@ -49,6 +53,7 @@ def take(paths: Iterable[str | Path], folder: Path) -> Iterator[Upload | LfssErr
     Args:
         paths: files as the server received them.
         folder: the session's folder for pictures; made if missing.
+        zip_encoding: of names in zips that do not tell; see ``zip_names``.
 
     Yields:
         One Upload for each picture, or the reason why a file was refused.
@@ -56,7 +61,7 @@ def take(paths: Iterable[str | Path], folder: Path) -> Iterator[Upload | LfssErr
     folder.mkdir(parents=True, exist_ok=True)
     for path in map(Path, paths):
         if path.suffix.lower() == ".zip":
-            yield from _unpack(path, folder)
+            yield from _unpack(path, folder, zip_encoding)
             continue
         try:
             target = _fresh(folder, _picture_suffix(path.name))
@@ -66,7 +71,7 @@ def take(paths: Iterable[str | Path], folder: Path) -> Iterator[Upload | LfssErr
             yield error
 
 
-def count_pictures(paths: Iterable[str | Path], *, most: int) -> int:
+def count_pictures(paths: Iterable[str | Path], *, most: int, zip_encoding: str = "") -> int:
     """How many pictures files and zips hold, as the zips say, before anything is unpacked.
 
     Raises:
@@ -78,7 +83,7 @@ def count_pictures(paths: Iterable[str | Path], *, most: int) -> int:
         if path.suffix.lower() == ".zip":
             try:
                 with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
-                    count += sum(map(_wanted, archive.infolist())) - 1
+                    count += sum(_wanted(m, zip_encoding) for m in archive.infolist()) - 1
             except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
                 continue  # ``take`` says what is wrong with it
         if count > most:
@@ -136,11 +141,11 @@ class _Bounded(io.FileIO):
         return super().read(size) or b""
 
 
-def _unpack(path: Path, folder: Path) -> Iterator[Upload | LfssError]:
+def _unpack(path: Path, folder: Path, encoding: str) -> Iterator[Upload | LfssError]:
     name = shown_name(path.name)
     try:
         with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
-            members = [m for m in archive.infolist() if _wanted(m)]
+            members = [m for m in archive.infolist() if _wanted(m, encoding)]
             if len(members) > MAX_ZIP_FILES:
                 raise ImageError(f"'{name}' holds more than {MAX_ZIP_FILES:,} pictures. Send it in parts.")
             if not members:
@@ -150,10 +155,12 @@ def _unpack(path: Path, folder: Path) -> Iterator[Upload | LfssError]:
                 if left <= 0:
                     raise ImageError(f"'{name}' is too large when unpacked. The rest of it was left out.")
                 limit = min(MAX_FILE_BYTES, left)
+                written, told = name_of(member, encoding)
+                shown = shown_name(written)
                 try:
-                    target = _fresh(folder, _picture_suffix(member.filename))
-                    left -= _extract(archive, member, target, limit)
-                    yield Upload(target, shown_name(_name_of(member)))
+                    target = _fresh(folder, _picture_suffix(written))
+                    left -= _extract(archive, member, shown, target, limit)
+                    yield Upload(target, shown, not told)
                 except ImageError as error:
                     if isinstance(error, _TooLarge):  # the work was done, though nothing of it is kept
                         left -= limit
@@ -164,26 +171,19 @@ def _unpack(path: Path, folder: Path) -> Iterator[Upload | LfssError]:
         yield ImageError(f"'{name}' is no zip that can be read. Pack it again, or send the pictures alone.")
 
 
-def _wanted(member: zipfile.ZipInfo) -> bool:
-    if not member.filename:
+def _wanted(member: zipfile.ZipInfo, encoding: str) -> bool:
+    name, told = name_of(member, encoding)
+    if not name:
         return False
-    parts = PurePosixPath(member.filename.replace("\\", "/")).parts
+    # In CP932 and GBK the byte of a back slash may be half of a letter.
+    parts = PurePosixPath(name.replace("\\", "/") if told else name).parts
     hidden = any(p.startswith((".", "__MACOSX")) and p != ".." for p in parts)
-    return not member.is_dir() and not hidden and Path(member.filename).suffix.lower() in SUFFIXES
+    return not member.is_dir() and not hidden and Path(name).suffix.lower() in SUFFIXES
 
 
-def _name_of(member: zipfile.ZipInfo) -> str:
-    """The name as it was meant: UTF-8 without its flag, as some programs write it, is known by its form."""
-    if member.flag_bits & _UTF8:
-        return member.filename
-    with suppress(UnicodeError):  # another code page: the name stays as it reads in the one of the format
-        return member.filename.encode("cp437").decode("utf-8")
-    return member.filename
-
-
-def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, limit: int) -> int:
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, target: Path, limit: int) -> int:
     """Unpack one file; what the archive says about sizes is not relied on. Returns the bytes written."""
-    name, written = shown_name(_name_of(member)), 0
+    written = 0
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # What unpacks LZMA takes as much memory as the file asks for.
         raise ImageError(f"'{name}' is packed in a rare way. Make an ordinary zip (method Deflate).")

@@ -33,6 +33,14 @@ def test_memory_that_cannot_be_is_refused(memory, capsys):
     assert "--memory" in capsys.readouterr().err
 
 
+def test_an_encoding_of_zips_is_one_that_python_knows(capsys):
+    assert app.arguments(["--zip-encoding", "cp932"]).zip_encoding == "cp932"
+    with pytest.raises(SystemExit) as ended:
+        app.arguments(["--zip-encoding", "klingon"])
+    assert ended.value.code == 2
+    assert "gbk" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("port", ["0", "70000", "x"])
 def test_a_port_that_is_none_is_refused(port, capsys):
     with pytest.raises(SystemExit) as ended:

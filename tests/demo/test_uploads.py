@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
+from pathlib import Path
 
 import pytest
 
 from demo import uploads
-from demo.uploads import Upload, shown_name, take
+from demo.segment_tab import query_notes
+from demo.sessions import Sessions
+from demo.uploads import Upload, count_pictures, shown_name, take
+from demo.zip_names import checked_encoding
+from lfss.errors import InputError
 
 
 def taken(paths, folder):
@@ -40,20 +47,73 @@ def test_folders_of_a_zip_stay_in_the_names(photo, tmp_path):
     assert [i.name for i in taken([archive], tmp_path / "in")] == ["day 1/a.png"]
 
 
-@pytest.mark.parametrize(
-    ("stored", "name"),
-    [("dög 犬.png".encode(), "dög 犬.png"), ("犬.png".encode("cp932"), None), (b"dog.png", "dog.png")],
-    ids=["UTF-8 without its flag", "another code page", "ASCII"],
-)
-def test_names_in_utf8_without_its_flag_come_out_right(photo, tmp_path, stored, name):
-    """Written under a name of as many letters, which is then exchanged for the bytes."""
-    archive, stand_in = tmp_path / "set.zip", "x" * (len(stored) - 4) + ".png"
+def zip_of(archive: Path, picture: Path, stored: bytes, *, copy: str = "") -> Path:
+    """A zip of one picture whose name is given in bytes, perhaps with a second copy of it in UTF-8.
+
+    Written under a name of as many letters, which is then exchanged for the bytes.
+    """
+    stand_in = zipfile.ZipInfo("x" * len(stored))
+    if copy:
+        field = b"\1" + zlib.crc32(stored).to_bytes(4, "little") + copy.encode()
+        stand_in.extra = b"\xfe\xca\0\0" + struct.pack("<HH", 0x7075, len(field)) + field
     with zipfile.ZipFile(archive, "w") as z:
-        z.write(photo("a.png"), stand_in)
-    archive.write_bytes(archive.read_bytes().replace(stand_in.encode(), stored))
-    (item,) = taken([archive], tmp_path / "in")
+        z.writestr(stand_in, picture.read_bytes())
+    archive.write_bytes(archive.read_bytes().replace(stand_in.filename.encode(), stored))
+    return archive
+
+
+NAMES = {
+    "UTF-8 without its flag": ("dög 犬.png".encode(), "", "dög 犬.png", False),
+    "UTF-8 without its flag, whatever is given": ("犬.png".encode(), "gbk", "犬.png", False),
+    "ASCII": (b"dog.png", "", "dog.png", False),
+    "Chinese Windows, not given": ("狗.png".encode("gbk"), "", "狗.png".encode("gbk").decode("cp437"), True),
+    "Chinese Windows": ("狗/图.png".encode("gbk"), "gbk", "狗/图.png", False),
+    "Japanese Windows, with a back slash in a letter": ("表.png".encode("cp932"), "cp932", "表.png", False),
+    "the same, not given": ("表.png".encode("cp932"), "", "ò/.png", True),
+    "not in what was given": (b"\x81\xff.png", "cp932", b"\x81\xff.png".decode("cp437"), True),
+}
+
+
+@pytest.mark.parametrize(("stored", "encoding", "name", "guessed"), NAMES.values(), ids=NAMES)
+def test_names_in_zips_come_out_right_or_are_called_a_guess(photo, tmp_path, stored, encoding, name, guessed):
+    archive = zip_of(tmp_path / "set.zip", photo("a.png"), stored)
+    (item,) = take([archive], tmp_path / "in", zip_encoding=encoding)
     assert isinstance(item, Upload)
-    assert item.name == (name or shown_name(stored.decode("cp437")))
+    assert (item.name, item.guessed) == (shown_name(name), guessed)
+    assert count_pictures([archive], most=9, zip_encoding=encoding) == 1
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_second_copy_of_the_name_counts_while_it_belongs_to_the_name(photo, tmp_path, renamed):
+    stored = "狗.png".encode("gbk")
+    archive = zip_of(tmp_path / "set.zip", photo("a.png"), stored, copy="狗.png")
+    if renamed:  # by a program that does not know the copy
+        archive.write_bytes(
+            archive.read_bytes().replace(zlib.crc32(stored).to_bytes(4, "little"), b"\0\0\0\0")
+        )
+    (item,) = taken([archive], tmp_path / "in")
+    assert (item.name == "狗.png", item.guessed) == (not renamed, renamed)
+
+
+def test_a_name_that_cannot_be_told_is_said_with_what_to_do(photo, tmp_path, sessions):
+    archive = zip_of(tmp_path / "set.zip", photo("a.png"), "狗.png".encode("gbk"))
+    _, session = sessions.open(None)
+    assert session.add_queries([archive]) == []  # the picture is taken
+    assert "--zip-encoding gbk" in query_notes(session, [])
+    chinese = Sessions(root=tmp_path, zip_encoding="gbk")
+    _, session = chinese.open(None)
+    session.add_queries([archive])
+    assert query_notes(session, []) == '<div class="lfss-note"><p>1 picture: 狗.png</p></div>'
+    with chinese.call() as session:
+        session.add_queries([archive])
+        assert [q.name for q in session.queries] == ["狗.png"]
+    chinese.close()
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "hex", "utf-16", "cp037", "\0"])
+def test_an_encoding_that_names_cannot_have_is_refused(encoding):
+    with pytest.raises(InputError, match="gbk"):
+        checked_encoding(encoding)
 
 
 def test_a_zip_bomb_stops_at_its_limit(tmp_path, monkeypatch):
