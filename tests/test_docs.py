@@ -11,7 +11,8 @@ import pytest
 from lfss.annotations import FORMATS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", "docs/extending.md", "docs/glossary.md", "docs/reliability.md", "docs/training.md"]
+PAGES = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 PATH = re.compile(r"`((?:lfss|demo|train|tests|docs|assets)/[\w./-]+)`")
 
 
@@ -19,6 +20,12 @@ PATH = re.compile(r"`((?:lfss|demo|train|tests|docs|assets)/[\w./-]+)`")
 def test_every_file_that_a_page_names_is_there(page):
     named = {name for name in PATH.findall((ROOT / page).read_text(encoding="utf-8")) if "NAME" not in name}
     assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_a_page_leads_somewhere(page):
+    links = LINK.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
 
 
 def test_every_file_of_the_picture_of_the_house_is_there():

@@ -19,9 +19,9 @@ is between them is written by this command and by nobody else::
 
 ``cell`` is an address with {row} and {column}: a file of docs/results, ``#``, and the path to a number in
 it, its keys separated by ``/``. A list of values takes the mean of the numbers at all its addresses. A
-number ``x`` beside a number ``x_std``, or a pair of numbers, is printed as mean and spread. ``scale`` (100)
-and ``decimals`` (1) say how numbers are printed, ``bold`` lists rows to print in bold, ``corner`` heads the
-first column; they stand before the sections. A number that is null or a key that is not there is printed as
+number ``x`` beside a number ``x_std``, or a pair of numbers, is printed as mean and spread; a spread of
+exactly 0 is that of a single seed and is left out. ``scale`` (100) and ``decimals`` (1)
+say how numbers are printed, ``bold`` lists rows to print in bold, ``corner`` heads the first column; they stand before the sections. A number that is null or a key that is not there is printed as
 "-"; a file that is not there is an error. Below the table stand the commands that made the files.
 
 So a measurement is published in two steps: let its command write its JSON into docs/results (``--out
@@ -203,7 +203,7 @@ def _printed(cell: Cell, table: Table) -> str:
     if cell is None:
         return "-"
     value, spread = (None if v is None else f"{table.scale * v:.{table.decimals}f}" for v in cell)
-    return f"{value} ± {spread}" if spread is not None else str(value)
+    return f"{value} ± {spread}" if cell[1] else str(value)
 
 
 def _command(content: Any) -> str:

@@ -103,5 +103,12 @@ def test_an_absent_number_is_a_dash(docs: Path) -> None:
     assert "| the label only | 50.0 | 40.0 | 40.0 ± 1.2 | 50.0 ± 2.0 | - |" in (docs / "page.md").read_text()
 
 
+def test_one_seed_has_no_spread(docs: Path) -> None:
+    path = docs / "results" / "label.json"
+    path.write_text(path.read_text().replace("0.012", "0.0"))
+    assert run(docs) == 0
+    assert "| the label only | 50.0 | 40.0 | 40.0 | 50.0 ± 2.0 | - |" in (docs / "page.md").read_text()
+
+
 def test_the_projects_pages_are_up_to_date() -> None:
     assert run(Path(__file__).resolve().parents[2] / "docs", "--check") == 0
