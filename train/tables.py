@@ -20,9 +20,10 @@ is between them is written by this command and by nobody else::
 ``cell`` is an address with {row} and {column}: a file of docs/results, ``#``, and the path to a number in
 it, its keys separated by ``/``. A list of values takes the mean of the numbers at all its addresses. A
 number ``x`` beside a number ``x_std``, or a pair of numbers, is printed as mean and spread; a spread of
-exactly 0 is that of a single seed and is left out. ``scale`` (100) and ``decimals`` (1)
-say how numbers are printed, ``bold`` lists rows to print in bold, ``corner`` heads the first column; they stand before the sections. A number that is null or a key that is not there is printed as
-"-"; a file that is not there is an error. Below the table stand the commands that made the files.
+exactly 0 is that of a single seed and is left out. ``scale`` (100) and ``decimals`` (1) say how numbers are
+printed, ``bold`` lists rows to print in bold, ``corner`` heads the first column; they stand before the
+sections. A number that is null or a key that is not there is printed as "-"; a file that is not there is an
+error. Below the table stand the commands that made the files.
 
 So a measurement is published in two steps: let its command write its JSON into docs/results (``--out
 docs/results/NAME.json``, or copy it there), then name it in a page and run this command. A test checks that
