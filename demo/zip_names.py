@@ -67,6 +67,6 @@ def advice(name: str) -> str:
     """A sentence on names that cannot be told, of which this is one."""
     return (
         f"The zip does not say how its names are written, so '{name}' may read wrong; its picture is not "
-        "harmed. Pack the zip again with UTF-8 names, or start the app with --zip-encoding gbk (Chinese Windows), "
-        "cp932 (Japanese), cp949 (Korean) or whatever fits."
+        "harmed. Pack the zip again with UTF-8 names, or start the app with --zip-encoding gbk (Chinese "
+        "Windows), cp932 (Japanese), cp949 (Korean) or whatever fits."
     )

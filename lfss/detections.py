@@ -17,7 +17,7 @@ import numpy as np
 from .annotations.intake import Intake
 from .annotations.pieces import How, pieces
 from .annotations.plan import check_labels
-from .annotations.provenance import written
+from .annotations.provenance import object_seal, written
 from .annotations.report import Report
 from .annotations.rle import bounds
 from .annotations.sheets import Sheet
@@ -57,7 +57,7 @@ def to_detections(
     rows = []
     for draft in drafts:
         masks = [] if draft.empty else list(pieces(draft, objects))
-        facts = json.dumps(written(draft, draft.mask, objects, len(masks)))
+        facts = json.dumps(written(draft, draft.mask, objects, [object_seal([mask]) for mask in masks]))
         rows += [(draft, mask, facts) for mask in masks]
     height, width = drafts[0].size if drafts else (0, 0)
     boxes = [(x, y, x + w, y + h) for y, x, h, w in (bounds(mask) for _, mask, _ in rows)]

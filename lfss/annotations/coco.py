@@ -22,8 +22,8 @@ from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, new_folder, placed, write_json
 from .pieces import How, check_how, pieces
 from .plan import Picture, plan_export
-from .provenance import written
-from .raster import draw
+from .provenance import object_seal, written
+from .raster import draw, draw_near
 from .rle import Mask, bounds, coco_counts, to_string
 
 SUBSET = "default"
@@ -120,7 +120,7 @@ def image_entry(number: int, picture: Picture, seals: Sequence[str] = ()) -> dic
 def run_lengths(draft: Draft, how: How) -> Iterator[dict[str, Any]]:
     """Segmentation, box, area, score and provenance of each object of a draft, as run lengths."""
     masks = list(pieces(draft, how))
-    extra = _extra_keys(draft, draft.mask, how, len(masks))
+    extra = _extra_keys(draft, draft.mask, how, [object_seal([mask]) for mask in masks])
     for mask in masks:
         counts = to_string(coco_counts(mask))
         yield {"segmentation": {"size": list(draft.size), "counts": counts}} | measures(mask) | extra
@@ -138,9 +138,10 @@ def measures(mask: Mask) -> dict[str, Any]:
 def _polygons(draft: Draft, how: How, detail: float, min_part: int) -> Iterator[dict[str, Any]]:
     """The same as polygons; an object of several parts has a polygon for each."""
     outlined = [(mask, trace(mask, detail=detail, min_part=min_part)) for mask in pieces(draft, how)]
-    rings = [polygon for _, outline in outlined for polygon in outline.polygons]
-    shapes = sum(bool(outline.polygons) for _, outline in outlined)
-    extra = _extra_keys(draft, draw(rings, draft.size, "coco") > 0, how, shapes)
+    shown = [outline.polygons for _, outline in outlined if outline.polygons]
+    seals = [object_seal([draw_near(polygons, draft.size, "coco")]) for polygons in shown]
+    drawn = draw([polygon for polygons in shown for polygon in polygons], draft.size, "coco") > 0
+    extra = _extra_keys(draft, drawn, how, seals)
     for mask, outline in outlined:
         if outline.polygons:
             fit = {"outline_iou": round(outline.iou, 4), "outline_vertices": outline.vertices}
@@ -148,8 +149,8 @@ def _polygons(draft: Draft, how: How, detail: float, min_part: int) -> Iterator[
             yield shape | extra | {"attributes": extra["attributes"] | fit}
 
 
-def _extra_keys(draft: Draft, drawn: Mask, how: How, shapes: int) -> dict[str, Any]:
+def _extra_keys(draft: Draft, drawn: Mask, how: How, objects: Sequence[str]) -> dict[str, Any]:
     """What an annotation holds beyond the format: the score, and the attributes that say who made it."""
-    attributes = written(draft, drawn, how, shapes)
+    attributes = written(draft, drawn, how, objects)
     score = {"score": attributes.pop("score")} if "score" in attributes else {}
     return score | {"attributes": attributes}

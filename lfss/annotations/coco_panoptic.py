@@ -22,7 +22,7 @@ from .output import copy_pictures, new_folder, placed, write_json, write_png
 from .palette import colour_of
 from .pieces import How, check_how, pieces
 from .plan import Picture, paint, plan_export
-from .provenance import written
+from .provenance import object_seal, written
 
 
 def write(
@@ -87,7 +87,7 @@ def _annotation(
     infos: list[dict[str, Any]] = []
     for draft in drafts:
         own = [segment for segment in there if shown[segment - 1][0] is draft]
-        attributes = written(draft, np.isin(segments, own), how, len(own))
+        attributes = written(draft, np.isin(segments, own), how, [object_seal([segments == n]) for n in own])
         for segment in own:
             info = {"id": segment, "category_id": labels.index(draft.label) + 1, "iscrowd": 0}
             infos.append(info | measures(segments == segment) | {"attributes": attributes})

@@ -18,7 +18,7 @@ from .output import copy_pictures, new_folder, placed
 from .palette import colour_of, hexadecimal
 from .pieces import How, check_how, pieces
 from .plan import ExportPlan, plan_export
-from .provenance import Value, written
+from .provenance import Value, object_seal, written
 from .rle import Mask, crop_counts
 
 ATTRIBUTES = (
@@ -62,7 +62,8 @@ def write(
                 for place in picture.drafts:
                     draft = drafts[place]
                     masks = list(pieces(draft, objects))
-                    attributes = written(draft, draft.mask, objects, len(masks))
+                    seals = [object_seal([mask]) for mask in masks]
+                    attributes = written(draft, draft.mask, objects, seals)
                     for mask in masks:
                         _write_mask(file, draft, mask, attributes, plan.labels.index(draft.label))
                 file.write("</image>\n")

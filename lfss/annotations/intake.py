@@ -23,7 +23,7 @@ from ..labels import checked_name, label_key
 from ..objects import MOST, Numbers, parts, same
 from . import reading
 from .pictures import Known, Match, Pictures, parts_of
-from .provenance import corrected, exported_of, fingerprint, restore
+from .provenance import combined, corrected, exported_of, fingerprint, restore
 from .report import Entry, Report
 from .rle import Mask
 from .sheets import Sheet, chosen, facts_of, turned_size
@@ -39,6 +39,7 @@ class _Gathered:
         groups: the number of each object, by its group.
         numbers: (H, W) number of the object at each pixel; None while there is one.
         as_one: the file does not tell objects apart.
+        seals: fingerprints of the shapes of each object, by its group.
     """
 
     sheet: Sheet
@@ -48,11 +49,14 @@ class _Gathered:
     groups: dict[object, int] = field(default_factory=dict)
     numbers: Numbers | None = None
     as_one: bool = False
+    seals: dict[object, list[str]] = field(default_factory=dict)
 
     def add(self, mask: Mask, attributes: Mapping[str, Any], group: object) -> None:
         """Add one shape; where shapes overlap, the earlier object keeps the pixels."""
         key = ("shape", len(self.attributes)) if group is None else ("group", group)
         number = self.groups.setdefault(key, min(len(self.groups) + 1, MOST))
+        # A shape that this program did not write makes a difference anyway, and its pixels need not be read.
+        self.seals.setdefault(key, []).append(fingerprint(mask) if "exported" in attributes else "")
         if self.numbers is None and len(self.groups) > 1:
             self.numbers = self.mask.astype(np.uint16)
         if self.numbers is not None:
@@ -242,7 +246,10 @@ class Intake:
         if exported:
             alike = label_key(exported.label) == label_key(gathered.label)
             as_many = exported.shapes in (0, len(gathered.groups))
-            changed = not (alike and as_many and fingerprint(gathered.mask) == exported.drawn)
+            told = combined(map(combined, gathered.seals.values()))
+            apart = exported.objects in ("", told)  # a border between touching objects is part of no mask
+            as_drawn = fingerprint(gathered.mask) == exported.drawn
+            changed = not (alike and as_many and apart and as_drawn)
         elif sheet.exported:
             changed = not foreign  # a label that was not exported: another one was renamed to it
         facts = _joined([restore(s, status="accepted") for s in attributes])

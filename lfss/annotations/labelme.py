@@ -8,7 +8,7 @@ Each shape says in its note, and in full in ``lfss``, who made it.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,8 +21,8 @@ from .outlines import DETAIL, check_settings, trace
 from .output import as_png, copy_pictures, new_folder, placed, write_json
 from .pieces import How, check_how, pieces
 from .plan import plan_export
-from .provenance import sentence, written
-from .raster import Points, draw
+from .provenance import Value, object_seal, sentence, written
+from .raster import Points, draw, draw_near
 from .rle import Mask, bounds
 
 Shapes = Literal["mask", "polygon"]
@@ -70,17 +70,22 @@ def write(
         for picture in plan.pictures:
             places = sorted(picture.drafts, key=lambda p: plan.labels.index(drafts[p].label))
             listed: list[dict[str, Any]] = []
-            seals = []
+            exported: list[Value] = []
             for draft in (drafts[p] for p in places):
-                found, drawn = [_mask_shape(draft, m) for m in pieces(draft, objects)], draft.mask
                 if shapes == "polygon":
                     group = 1 + max((s["group_id"] or 0 for s in listed), default=0)
-                    found, drawn = _polygon_shapes(draft, objects, group, detail, min_part)
-                made = written(draft, drawn, objects, _object_count(found))
-                seals += [made["exported"]] if found else []
+                    found, outlines = _polygon_shapes(draft, objects, group, detail, min_part)
+                    drawn = draw([ring for rings in outlines for ring in rings], draft.size, "pillow") > 0
+                    parts = [[draw_near([r], draft.size, "pillow") for r in rings] for rings in outlines]
+                    seals = [object_seal(one) for one in parts]
+                else:
+                    both = [(_mask_shape(draft, m), object_seal([m])) for m in pieces(draft, objects)]
+                    found, seals, drawn = [f for f, _ in both], [s for _, s in both], draft.mask
+                made = written(draft, drawn, objects, seals)
+                exported += [made["exported"]] if found else []
                 listed += [shape | {"lfss": made} for shape in found]
             own: dict[str, Any] = {"digest": picture.digest, "original": picture.original}
-            own |= {"absent": list(picture.absent), "exported": seals}
+            own |= {"absent": list(picture.absent), "exported": exported}
             head = {
                 "version": _VERSION,
                 "flags": {},
@@ -94,11 +99,6 @@ def write(
         if images:
             copy_pictures(plan.pictures, folder)
         return placed(folder, out)
-
-
-def _object_count(shapes: Sequence[Mapping[str, Any]]) -> int:
-    groups = [shape["group_id"] for shape in shapes]
-    return groups.count(None) + len({group for group in groups if group is not None})
 
 
 def _shape(draft: Draft, kind: Shapes, points: list[list[float]], group: int | None) -> dict[str, Any]:
@@ -121,18 +121,19 @@ def _mask_shape(draft: Draft, mask: Mask) -> dict[str, Any]:
 
 def _polygon_shapes(
     draft: Draft, how: How, group: int, detail: float, min_part: int
-) -> tuple[list[dict[str, Any]], Mask]:
-    """A shape for each connected part of each object, and all of them as readers draw them.
+) -> tuple[list[dict[str, Any]], list[list[Points]]]:
+    """A shape for each connected part of each object, and the outlines of each object.
 
     Args:
         group: the first free number; it ties the parts of one object.
     """
     shapes: list[dict[str, Any]] = []
-    rings: list[Points] = []
+    outlines: list[list[Points]] = []
     for mask in pieces(draft, how):
         polygons = trace(mask, target="pillow", detail=detail, min_part=min_part).polygons
         tied = group if len(polygons) > 1 else None
         group += len(polygons) > 1
         shapes += [_shape(draft, "polygon", polygon.tolist(), tied) for polygon in polygons]
-        rings += polygons
-    return shapes, draw(rings, draft.size, "pillow") > 0
+        if polygons:
+            outlines.append(list(polygons))
+    return shapes, outlines

@@ -24,8 +24,8 @@ from .output import copy_pictures, new_folder, placed, write_json_list
 from .palette import colour_of, hexadecimal
 from .pieces import How, check_how, pieces
 from .plan import ExportPlan, Picture, plan_export
-from .provenance import sentence, written
-from .raster import draw
+from .provenance import object_seal, sentence, written
+from .raster import Points, draw, draw_near
 from .rings import bridged
 from .rle import Mask, brush
 
@@ -80,10 +80,13 @@ def write(
     def regions(place: int) -> list[dict[str, Any]]:
         draft = drafts[place]
         if shapes == "polygon":
-            values, drawn = _polygons(draft, objects, detail, min_part)
+            values, outlines = _polygons(draft, objects, detail, min_part)
+            drawn = draw(outlines, draft.size, "coco") > 0
+            seals = [object_seal([draw_near([outline], draft.size, "coco")]) for outline in outlines]
         else:
-            values, drawn = [_brush(mask) for mask in pieces(draft, objects)], draft.mask
-        made = written(draft, drawn, objects, len(values))
+            both = [(_brush(mask), object_seal([mask])) for mask in pieces(draft, objects)]
+            values, seals, drawn = [v for v, _ in both], [s for _, s in both], draft.mask
+        made = written(draft, drawn, objects, seals)
         return [_region(draft, shapes, f"d{place}p{n}", value, made) for n, value in enumerate(values)]
 
     with new_folder(out) as folder:
@@ -161,8 +164,10 @@ def _brush(mask: Mask) -> dict[str, Any]:
     return {"format": "rle", "rle": brush(mask)}
 
 
-def _polygons(draft: Draft, how: How, detail: float, min_part: int) -> tuple[list[dict[str, Any]], Mask]:
-    """A region for each object, and all of them as readers draw them."""
+def _polygons(
+    draft: Draft, how: How, detail: float, min_part: int
+) -> tuple[list[dict[str, Any]], list[Points]]:
+    """A region for each object, and its outline as readers find it in the file."""
     height, width = draft.size
     scale = np.array((100 / width, 100 / height))
     regions, drawn = [], []
@@ -171,4 +176,4 @@ def _polygons(draft: Draft, how: How, detail: float, min_part: int) -> tuple[lis
         percent = np.minimum((polygon.astype(np.float64) + _INWARDS) * scale, 100).round(6)
         regions.append({"points": percent.tolist(), "closed": True})
         drawn.append((percent / scale).astype(np.float32))
-    return regions, draw(drawn, draft.size, "coco") > 0
+    return regions, drawn

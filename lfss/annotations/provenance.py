@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..doubt import warning
 from ..drafts import Draft, Origin, Status
+from ..objects import numbered, used
 from ..text import escaped
 from .pieces import How
 from .rle import Mask, bounds
@@ -28,9 +29,11 @@ class Exported:
     Attributes:
         label: its name.
         status: the draft's state.
-        mask: fingerprint of the draft's mask.
+        mask: ``content`` of the draft.
         drawn: fingerprint of the mask as a reader draws it from the file: polygons cost some pixels.
         shapes: how many objects were written; 0 where the format does not tell them apart.
+        objects: ``combined`` seals of the objects as a reader draws them; "" where there are fewer than two,
+            or where the file was written by a program that did not note it.
     """
 
     label: str
@@ -38,33 +41,54 @@ class Exported:
     mask: str
     drawn: str
     shapes: int
+    objects: str = ""
 
 
-def fingerprint(mask: Mask) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 over a (H, W) mask: its box and the pixels in it."""
-    top, left, height, width = box = bounds(mask)
+def fingerprint(mask: Mask, corner: tuple[int, int] = (0, 0)) -> str:
+    """The first 16 hexadecimal digits of a SHA-256 over a (H, W) mask: its box and the pixels in it.
+
+    ``corner``: top and left of the mask in its picture, where it is a window of it.
+    """
+    top, left, height, width = bounds(mask)
     crop = np.packbits(mask[top : top + height, left : left + width])
+    box = (top + corner[0], left + corner[1], height, width)
     return hashlib.sha256(repr(box).encode() + crop.tobytes()).hexdigest()[:_DIGITS]
 
 
-def exported(draft: Draft, drawn: Mask, shapes: int) -> str:
-    """What ``exported_of`` reads again.
+def combined(fingerprints: Iterable[str]) -> str:
+    """One fingerprint of several, whatever their order."""
+    return hashlib.sha256(" ".join(sorted(fingerprints)).encode()).hexdigest()[:_DIGITS]
+
+
+def content(draft: Draft) -> str:
+    """The fingerprint of a draft's mask, and of its objects where a person has told them apart."""
+    if draft.objects is None:
+        return fingerprint(draft.mask)
+    numbers = numbered(draft.mask, draft.objects)
+    return combined([fingerprint(draft.mask), *(fingerprint(numbers == n) for n in used(numbers))])
+
+
+def object_seal(shapes: Iterable[Mask | tuple[Mask, tuple[int, int]]]) -> str:
+    """The fingerprint of one object, made of those of its shapes.
 
     Args:
-        draft: as it is written.
-        drawn: (H, W) the mask as readers draw it; the draft's own where every pixel is kept.
-        shapes: how many objects were written; 0 where the format does not tell them apart.
+        shapes: (H, W) as readers draw each of them, or a window of that with its top and left.
     """
-    mask = fingerprint(draft.mask)
-    shown = mask if drawn is draft.mask else fingerprint(drawn)
-    return f"{draft.status} {mask} {shown} {shapes} {draft.label}"
+    return combined(fingerprint(*s) if isinstance(s, tuple) else fingerprint(s) for s in shapes)
+
+
+def exported(draft: Draft, drawn: Mask, objects: Sequence[str]) -> str:
+    """What ``exported_of`` reads again; see ``written`` for the arguments."""
+    shown = fingerprint(draft.mask) if drawn is draft.mask else fingerprint(drawn)
+    count = f"{len(objects)}:{combined(objects)}" if len(objects) > 1 else f"{len(objects)}"
+    return f"{draft.status} {content(draft)} {shown} {count} {draft.label}"
 
 
 def exported_of(text: object) -> Exported | None:
     """What was exported, from the text in a file; None where it makes no sense."""
-    pattern = r"(\w+) ([0-9a-f]{16}) ([0-9a-f]{16}) (\d{1,9}) (.+)"
+    pattern = r"(\w+) ([0-9a-f]{16}) ([0-9a-f]{16}) (\d{1,9})(?::([0-9a-f]{16}))? (.+)"
     found = re.fullmatch(pattern, text) if isinstance(text, str) else None
-    return Exported(found[5], found[1], found[2], found[3], int(found[4])) if found else None
+    return Exported(found[6], found[1], found[2], found[3], int(found[4]), found[5] or "") if found else None
 
 
 def corrected(draft: Draft) -> Draft:
@@ -94,16 +118,17 @@ def describe(draft: Draft) -> dict[str, Value]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def written(draft: Draft, drawn: Mask, how: How, shapes: int) -> dict[str, Value]:
+def written(draft: Draft, drawn: Mask, how: How, objects: Sequence[str] = ()) -> dict[str, Value]:
     """What a file says beside the shapes of a draft.
 
     Args:
         draft: as it is written.
-        drawn: (H, W) all its shapes as readers draw them.
+        drawn: (H, W) all its shapes as readers draw them; the draft's own mask where every pixel is kept.
         how: one shape for all objects (``together``), or one for each.
-        shapes: how many objects were written; 0 where the format does not tell them apart.
+        objects: ``object_seal`` of each that is written; none where the format does not tell objects
+            apart. Their order does not matter, as some tools change it.
     """
-    attributes = describe(draft) | {"exported": exported(draft, drawn, shapes)}
+    attributes = describe(draft) | {"exported": exported(draft, drawn, objects)}
     return attributes | {"objects": how} if how == "together" else attributes
 
 

@@ -54,6 +54,29 @@ def draw(polygons: Sequence[Points], size: tuple[int, int], target: Target) -> n
     return np.array(picture, np.int32)
 
 
+def draw_near(
+    polygons: Sequence[Points], size: tuple[int, int], target: Target
+) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+    """The pixels that polygons cover, drawn in their surroundings only: fast where many are drawn one by one.
+
+    Args:
+        polygons: as for ``draw``, at least one; no coordinate is below 0.
+        size: (H, W) in pixels.
+        target: the rule.
+
+    Returns:
+        (h, w) bool, a window of what ``draw`` gives, and the window's (top, left).
+    """
+    points = np.concatenate(polygons)
+    left, top = (
+        np.floor(points.min(axis=0)).astype(int) // 2 * 2
+    ).tolist()  # even: halves are rounded to even
+    right, bottom = (np.ceil(points.max(axis=0)).astype(int) + 2).tolist()
+    window = (max(min(bottom, size[0]) - top, 1), max(min(right, size[1]) - left, 1))
+    moved = [polygon - np.array((left, top), np.float32) for polygon in polygons]
+    return draw(moved, window, target) > 0, (top, left)
+
+
 def ellipse(x: float, y: float, across: float, down: float) -> npt.NDArray[np.float64]:
     """(N, 2) points x, y on an ellipse.
 

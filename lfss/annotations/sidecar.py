@@ -49,7 +49,7 @@ def entry(
     shown: Sequence[Draft],
     drawn: Mapping[str, Mask],
     how: How = "together",
-    shapes: Mapping[str, int] | None = None,
+    objects: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """What the file says about a picture.
 
@@ -58,9 +58,9 @@ def entry(
         shown: its drafts.
         drawn: for each label, (H, W) the mask as readers draw it.
         how: one shape for all objects of a draft, or one for each.
-        shapes: for each label, how many objects were written; None where the format does not tell.
+        objects: for each label, ``object_seal`` of each of its objects; None where the format does not tell.
     """
-    made = {d.label: written(d, drawn[d.label], how, (shapes or {}).get(d.label, 0)) for d in shown}
+    made = {d.label: written(d, drawn[d.label], how, (objects or {}).get(d.label, ())) for d in shown}
     return {
         "name": picture.name,
         "original": picture.original,

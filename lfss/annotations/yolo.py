@@ -21,7 +21,8 @@ from .outlines import DETAIL, check_settings, trace
 from .output import copy_pictures, dumps, new_folder, placed
 from .pieces import How, check_how, pieces
 from .plan import Picture, plan_export
-from .raster import Points, draw
+from .provenance import object_seal
+from .raster import Points, draw, draw_near
 from .rings import bridged
 from .rle import Mask
 from .yolo_reading import read as read
@@ -68,7 +69,7 @@ def write(
         for picture in plan.pictures:
             lines: list[str] = []
             drawn: dict[str, Mask] = {}
-            counts: dict[str, int] = {}
+            seals: dict[str, list[str]] = {}
             shown = [drafts[p] for p in picture.drafts]
             for draft in shown:
                 smallest = max(min_part, _smallest(draft))
@@ -81,9 +82,9 @@ def write(
                     if outline.polygons
                 ]
                 lines += _lines(plan.labels.index(draft.label), polygons, picture)
-                counts[draft.label] = len(polygons)
                 drawn[draft.label] = draw(polygons, draft.size, "opencv") > 0
-            notes.append(sidecar.entry(picture, shown, drawn, objects, counts))
+                seals[draft.label] = [object_seal([draw_near([p], draft.size, "opencv")]) for p in polygons]
+            notes.append(sidecar.entry(picture, shown, drawn, objects, seals))
             file = folder / "labels" / "train" / f"{picture.stem}.txt"
             file.write_text("".join(lines), encoding="utf-8", newline="\n")
         sidecar.write(folder, notes)

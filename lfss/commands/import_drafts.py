@@ -13,7 +13,7 @@ import numpy as np
 
 from ..annotations import FORMATS, format_of
 from ..annotations.pictures import Known, Pictures
-from ..annotations.provenance import corrected, fingerprint
+from ..annotations.provenance import content, corrected
 from ..annotations.report import Entry, Report
 from ..drafts import STATUSES, Draft
 from ..errors import InputError, WorkspaceError
@@ -205,7 +205,7 @@ def _put_draft(workspace: Workspace, entry: Entry, args: argparse.Namespace) -> 
     if changed is False and not args.status:
         return "unchanged"
     exported = entry.exported
-    as_exported = exported and (there.status, fingerprint(there.mask)) == (exported.status, exported.mask)
+    as_exported = exported and (there.status, content(there)) == (exported.status, exported.mask)
     if args.overwrite or (changed and as_exported):
         if not workspace.put_draft(draft):
             raise InputError(

@@ -10,6 +10,7 @@ from demo.page import launch_options, status_line
 from demo.segment_tab import build_segment, first_look, shown_result
 from demo.service import Service
 from lfss.errors import InputError
+from tests.serving import serving
 
 
 def test_without_a_model_the_page_is_built_and_says_what_is_missing(sessions):
@@ -55,6 +56,12 @@ def test_a_handler_that_streams_tells_its_errors_too():
     with pytest.raises(Exception, match="No") as caught:
         next(stream)
     assert type(caught.value).__name__ == "Error"
+
+
+def test_a_machine_too_busy_to_answer_at_once_serves_the_page_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("gradio.networking.url_ok", lambda url: False)
+    with serving(tmp_path) as app:
+        assert app.url.startswith("http://")
 
 
 def test_every_handler_of_the_page_is_private_but_three(service, sessions):

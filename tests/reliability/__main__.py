@@ -46,7 +46,11 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments and of the changed bytes")
     parser.add_argument(
-        "--memory", type=float, default=DEFAULT_GB, help="GB that the app may take (default: the app's own)"
+        "--memory",
+        type=float,
+        nargs="+",
+        default=[DEFAULT_GB],
+        help="GB that the app may take, one after the other (default: the app's own)",
     )
     parser.add_argument("--clients", type=int, default=16, help="at once (default: 16)")
     parser.add_argument("--calls", type=int, default=6, help="of each client (default: 6)")

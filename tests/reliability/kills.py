@@ -162,9 +162,8 @@ def _masks(place: Path) -> dict[str, bytes]:
     if (results / DATABASE_NAME).exists():
         with Workspace.open(results) as workspace:
             assert workspace.check() == []
-            return {
-                draft.image_name: draft.mask.tobytes() for draft in workspace.drafts(["red"], ["proposed"])
-            }
+            drafts = workspace.drafts(status="proposed")  # of any label: killed at once, there is none yet
+            return {draft.image_name: draft.mask.tobytes() for draft in drafts}
     return {f"{p.name.split('.')[0]}.png": p.read_bytes() for p in results.rglob("*.mask.png")}
 
 

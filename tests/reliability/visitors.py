@@ -46,21 +46,25 @@ def memory(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     support = folder / "support.png"
     PIL.Image.fromarray(scene(seed=0)).save(support)
     found: dict[str, Any] = {}
-    for visitors in VISITORS:
-        with started("mini", memory=options.memory) as app:
-            before = app.peak()
-            start = time.monotonic()
-            results = _at_once([lambda: _segment(app.url, "dog", support, bomb)] * visitors)
-            found[str(visitors)] = {
-                "visitors": visitors,
-                "before_mb": round(before),
-                "peak_mb": round(app.peak()),
-                "answered": sum(isinstance(r, tuple) and r[0] == (SIDE, SIDE) for r in results),
-                "refused": sum(isinstance(r, str) for r in results),
-                "seconds": round(time.monotonic() - start, 1),
-                "told": sorted({r for r in results if isinstance(r, str)}),
-            }
+    for allowed in options.memory:
+        for visitors in VISITORS:
+            with started("mini", memory=allowed) as app:
+                found[f"{visitors} with {allowed:g} GB"] = _visited(app, visitors, support, bomb)
     return {"megapixels": SIDE * SIDE / 1e6, "bytes": bomb.stat().st_size, "visitors": found}
+
+
+def _visited(app: App, visitors: int, support: Path, bomb: Path) -> dict[str, Any]:
+    before, start = app.peak(), time.monotonic()
+    results = _at_once([lambda: _segment(app.url, "dog", support, bomb)] * visitors)
+    return {
+        "visitors": visitors,
+        "before_mb": round(before),
+        "peak_mb": round(app.peak()),
+        "answered": sum(isinstance(r, tuple) and r[0] == (SIDE, SIDE) for r in results),
+        "refused": sum(isinstance(r, str) for r in results),
+        "seconds": round(time.monotonic() - start, 1),
+        "told": sorted({r for r in results if isinstance(r, str)}),
+    }
 
 
 def clients(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
