@@ -81,7 +81,7 @@ def seconds_a_step(
     batch = {name: torch.stack([e[name].float() for e in chosen]) for name in chosen[0]}
     learner = PortableLearner(recipe, [])
     learner.log = lambda *given, **named: None  # type: ignore[method-assign]  # there is no trainer
-    optimiser = torch.optim.AdamW(learner.decoder.parameters(), recipe.rate)
+    optimiser = torch.optim.AdamW(learner.network.parameters(), recipe.rate)
     start = 0.0
     for step in range(steps + 1):
         if step == 1:

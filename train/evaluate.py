@@ -4,6 +4,8 @@
         --classes cat,dog,horse --shots 1 --episodes 240 --preset mini --kind label --out results/label.json
     python -m train.evaluate --data ../shared/data --group cat-cow --shots 5 --seed 0 1 2 --kind mask \
         --out results/cat-cow-5.json
+    python -m train.evaluate --data ../shared/data --group cat-cow --preset train.teachers:vit \
+        --decoder TLG=runs/tlg/tlg --beside paia --out results/methods.json
 
 Prints IoU by class for every kind of mask (``train.measure.masks``), writes it as JSON and draws it beside.
 The same command goes on where it was stopped. A result is called PASCAL-5i or COCO-20i only if the data
@@ -25,10 +27,11 @@ import numpy as np
 import torch
 
 from lfss.errors import InputError
-from lfss.methods import METHODS
+from lfss.methods import METHODS, Method, find_method
 from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
-from lfss.presets import find_preset
+from lfss.presets import Preset, find_preset
+from lfss.weights import load_model
 
 from . import cli
 from .data import benchmark
@@ -70,10 +73,10 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
     else:
         lists = [_episodes(options, data, classes, seed) for seed in options.seed]
     digests = tuple(episodes.digest for episodes in lists)
-    folders = dict(_named(given) for given in options.decoder)
+    folders = dict(_named(given) for given in options.decoder) | dict.fromkeys(options.beside, "")
     settings = Settings(
         options.preset, options.kind, options.protocol, digests, options.presence, tuple(folders.items()),
-        options.method, not options.unknown_word,
+        options.method, not options.unknown_word, options.weights or "",
     )  # fmt: skip
     model = f"{options.method} on {options.preset}"
     print(f"{name}: {', '.join(lists[0].classes)}; {lists[0].shots}-shot, {options.kind}, {model}")
@@ -81,9 +84,9 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
         return _show_finished(options.out, settings)
     begun = options.out.with_name(options.out.name + ".partial")
     begun.parent.mkdir(parents=True, exist_ok=True)
-    predictor, decoders = _load(options, folders)
+    predictor, beside = _load(options, folders)
     predictor = _remembering(predictor, options, lists)
-    records = evaluate(predictor, data, lists, settings, partial=begun, progress=True, decoders=decoders)
+    records = evaluate(predictor, data, lists, settings, partial=begun, progress=True, beside=beside)
     runs = [tally([r for r in records if r.seed == e.seed], e, settings.protocol) for e in lists]
     table = report.summarise(runs)
     result = {
@@ -108,24 +111,36 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
     return 0
 
 
-def _load(options: argparse.Namespace, folders: Mapping[str, str]) -> tuple[Predictor, dict[str, Lfss]]:
-    """The model, and beside LFSS without a decoder the same with each trained decoder."""
+def _load(options: argparse.Namespace, folders: Mapping[str, str]) -> tuple[Predictor, dict[str, Method]]:
+    """The model, and beside LFSS without a decoder what is compared with it on the same episodes."""
     preset = find_preset(options.preset)
     if options.method != Lfss.name:
         if folders:
-            raise InputError(f"--decoder compares decoders of '{Lfss.name}'; leave it out with --method.")
+            raise InputError(
+                f"--decoder and --beside compare with '{Lfss.name}'; leave it out with --method."
+            )
+        if options.weights:
+            settings = preset.methods.get(options.method)
+            preset = preset.with_method(options.method, settings, weights=options.weights)
         return Predictor.load(preset, method=options.method, device=options.device), {}
+    if options.weights:
+        raise InputError("--weights belongs to another method; give those of LFSS as --decoder NAME=FOLDER.")
     config = preset.methods.get(Lfss.name, LfssConfig())
     plain = replace(config, decoder="none", circle=False, keep_maps=bool(folders))
     predictor = Predictor.load(preset.with_method(Lfss.name, plain), device=options.device)
+    return predictor, {name: _beside(predictor, preset, name, folder) for name, folder in folders.items()}
+
+
+def _beside(predictor: Predictor, preset: Preset, name: str, folder: str) -> Method:
+    """What is scored beside LFSS: LFSS or TLG with the weights of a folder, else the method of that name."""
+    trained_as = load_model(folder)[0].get("method") if folder else name
+    kind = find_method(trained_as) if isinstance(trained_as, str) else Lfss
     backbone = predictor.encoders.backbone
-    decoders = {}
-    for name, folder in folders.items():
-        built = Lfss.build(
-            backbone=backbone.name, channels=backbone.channels, settings=config, weights=folder
-        )
-        decoders[name] = built.eval().requires_grad_(False).to(predictor.device)
-    return predictor, decoders
+    built = kind.build(
+        backbone=backbone.name, channels=backbone.channels, settings=preset.methods.get(kind.name),
+        weights=folder or None,
+    )  # fmt: skip
+    return built.eval().requires_grad_(False).to(predictor.device)
 
 
 def _named(given: str) -> tuple[str, str]:
@@ -228,8 +243,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
     parser.add_argument("--list", type=Path, help="a stored list of episodes")
     parser.add_argument("--method", choices=METHODS, default=Lfss.name)
+    parser.add_argument("--weights", metavar="FOLDER", help="trained weights of another --method than lfss")
     parser.add_argument(
-        "--decoder", nargs="+", default=[], metavar="NAME=FOLDER", help="trained decoders to compare"
+        "--decoder",
+        nargs="+",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="trained decoders, or trained weights of TLG, to compare with LFSS",
+    )
+    parser.add_argument(
+        "--beside", nargs="+", default=[], choices=METHODS, help="other methods to compare with LFSS"
     )
     parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
     parser.add_argument(

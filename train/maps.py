@@ -194,13 +194,17 @@ def make_maps(
     return out
 
 
-def read_choices(given: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` pairs of ``LfssConfig``, values as in JSON.
+def read_choices(given: Sequence[str], kind: type = LfssConfig) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs of a method's choices, values as in JSON.
+
+    Args:
+        given: the pairs.
+        kind: the dataclass that holds the choices.
 
     Raises:
         InputError: a name that the configuration does not have, or a value that is not JSON.
     """
-    known = {field.name for field in fields(LfssConfig)}
+    known = {field.name for field in fields(kind)}
     choices: dict[str, Any] = {}
     for pair in given:
         name, _, value = pair.partition("=")

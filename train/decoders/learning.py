@@ -1,4 +1,4 @@
-"""What training a portable decoder and training the paper's have in common: recipe, loss, schedule, score."""
+"""What the trainings of decoders and of TLG have in common: recipe, loss, schedule, average, score."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lfss.compat import ensure_torchvision
 from lfss.similarity import resize_map
@@ -27,7 +28,8 @@ class Recipe:
     """How a decoder is trained. A file gives every field, a flag of the same name overrides it.
 
     Attributes:
-        decoder: ``portable`` reads stored maps, ``paper`` cached features of one backbone.
+        decoder: ``portable`` reads stored maps, ``paper`` cached features of one backbone; ``tlg`` is no
+            decoder of LFSS but the whole network of that method.
         steps: of the optimiser; not used where ``epochs`` is given.
         epochs: passes over all pairs of a picture and a base class; 0 counts steps instead.
         epoch_episodes: episodes of one epoch; 0 is one for each pair.
@@ -37,7 +39,7 @@ class Recipe:
         rate: highest learning rate.
         schedule: ``cosine`` after a warm-up, or ``constant``.
         decay: weight decay (AdamW).
-        average: how much of the running average of the weights stays at each step; portable only.
+        average: how much of the running average of the weights stays at each step; portable and TLG.
         width: channels of the portable decoder.
         overlap: weight of the soft IoU loss beside binary cross entropy.
         beta: share of the supports' loss in circle training, the query's is 1 - beta (Eq. 20); the paper's
@@ -51,7 +53,7 @@ class Recipe:
         seed: of weights, order and flips.
     """
 
-    decoder: Literal["portable", "paper"] = "portable"
+    decoder: Literal["portable", "paper", "tlg"] = "portable"
     steps: int = 400
     epochs: int = 0
     epoch_episodes: int = 0
@@ -191,3 +193,23 @@ class Learner(L.LightningModule):
         # A function of the step alone, so that a resumed run may be longer than the first.
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, r.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class AveragedLearner(Learner):
+    """A learner whose network is followed by a running average, which is what is measured and kept.
+
+    Args:
+        recipe: how to train.
+        class_names: episodes carry indices into them.
+        network: what learns.
+    """
+
+    def __init__(self, recipe: Recipe, class_names: Sequence[str], network: nn.Module):
+        super().__init__(recipe, class_names)
+        self.network = network
+        follow = get_ema_multi_avg_fn(recipe.average)
+        self.averaged = AveragedModel(network, multi_avg_fn=follow).requires_grad_(False)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """The average follows."""
+        self.averaged.update_parameters(self.network)

@@ -37,7 +37,7 @@ class Example:
 
     Attributes:
         episode: B episodes with one class, the supports marked as their tasks say.
-        query, query_valid: (B, S, S) in [0, 1] at the preset's size.
+        query, query_valid: (B, S, S) in [0, 1].
         supports, supports_valid: (B*K, S, S).
         class_index: (B,).
     """
@@ -62,13 +62,15 @@ class Examples(Dataset[Example]):
         predictor: encodes them.
         names: of all classes.
         batch: episodes of a batch, at most.
+        side: of the truth in pixels; the preset's size if None.
     """
 
     def __init__(
         self, tasks: Sequence[Task], sources: Sequence[DataSet], predictor: Predictor, names: Sequence[str],
-        *, batch: int = 1,
+        *, batch: int = 1, side: int | None = None,
     ):  # fmt: skip
         self.sources, self.predictor, self.names = sources, predictor, list(names)
+        self.side = side or predictor.preset.size
         self.batches: list[list[Task]] = []
         for shots in sorted({len(t.episode.supports) for t in tasks}):
             same = [t for t in tasks if len(t.episode.supports) == shots]
@@ -82,7 +84,7 @@ class Examples(Dataset[Example]):
 
     def encode(self, task: Task) -> Example:
         """One episode with its truth."""
-        spec, size = task.episode, self.predictor.preset.size
+        spec, size = task.episode, self.side
         given = prepare_episode(
             self.predictor, self.sources[task.source], spec, task.kind, seed=spec.query, word=task.word
         )

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import ConcatDataset, Dataset
 
 from lfss.errors import InputError
 from lfss.methods.lfss import PortableDecoder
 from lfss.methods.lfss.portable import MAP_NAMES
 
-from .learning import Learner, Recipe, cut_windows, loss_of
+from .learning import AveragedLearner, Recipe, cut_windows, loss_of
 
 
 class Maps(Dataset[dict[str, Tensor]]):
@@ -106,26 +105,19 @@ def vary(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-class PortableLearner(Learner):
-    """The portable decoder, its running average, which is what is measured and kept, and its loss."""
+class PortableLearner(AveragedLearner):
+    """The portable decoder, its average, and its loss."""
 
     def __init__(self, recipe: Recipe, class_names: Sequence[str]):
-        super().__init__(recipe, class_names)
-        self.decoder = PortableDecoder(maps=len(MAP_NAMES), width=recipe.width)
-        follow = get_ema_multi_avg_fn(recipe.average)
-        self.averaged = AveragedModel(self.decoder, multi_avg_fn=follow).requires_grad_(False)
+        super().__init__(recipe, class_names, PortableDecoder(maps=len(MAP_NAMES), width=recipe.width))
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Loss of a batch of stored episodes."""
         seen = vary(batch)
-        logits = self.decoder(seen["maps"], seen["logits"], seen["picture"])
+        logits = self.network(seen["maps"], seen["logits"], seen["picture"])
         loss = loss_of(logits, seen["target"], seen["valid"], self.recipe.overlap)
         self.log("loss", loss, prog_bar=True)
         return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """The average follows."""
-        self.averaged.update_parameters(self.decoder)
 
     def validation_step(self, batch: dict[str, Tensor]) -> None:
         """Count a batch."""

@@ -3,7 +3,7 @@
 Beside the final mask stand what the label alone gives (``initial``), what refinement makes of it
 (``refined``), what plain prototypes give, as PANet computes them, from the supports' true masks and from
 their pseudo masks, and a mask of everything. A method that does not beat these has shown nothing.
-Trained decoders are compared with the fixed rule on the very same maps.
+Trained decoders are compared with the fixed rule on the very same maps, other methods on the same pictures.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from lfss.edge_network import score_at_pixels
+from lfss.errors import NoForeground
 from lfss.images import Image
-from lfss.methods import Episode, Role, Step
+from lfss.methods import Episode, Method, Role, Step
 from lfss.methods.lfss import Lfss
 from lfss.predictor import Predictor
 from lfss.prepared import Prepared
@@ -51,17 +52,17 @@ class Outcome(NamedTuple):
 
 @torch.inference_mode()
 def episode_masks(
-    predictor: Predictor, given: PreparedEpisode, decoders: Mapping[str, Lfss] | None = None
+    predictor: Predictor, given: PreparedEpisode, beside: Mapping[str, Method] | None = None
 ) -> Outcome:
     """Segment one query in all the ways that are compared.
 
     Masks that the method does not make, such as refined ones, are left out.
 
     Args:
-        predictor: the model; its method has no decoder, and keeps the portable decoder's maps if ``decoders``
-            are given.
+        predictor: the model; its method has no decoder, and keeps the portable decoder's maps if one is
+            beside it.
         given: an episode whose query shows the class.
-        decoders: LFSS with trained decoders, by name; each gives two more masks.
+        beside: LFSS with trained decoders, or other methods, by name; each gives two more masks.
     """
     query, size = given.query.image, given.query.image.size
     episode = given.encode(predictor)
@@ -70,17 +71,15 @@ def episode_masks(
     roles: dict[str, Role] = {"initial": "first_mask", "refined": "refined_mask"}
     for name, role in roles.items():
         stage = predictor.method.stage_of(role)
-        if stage is not None and stage.query is not None:
+        if stage is not None and stage.query in made[stage.step].tensors:
             cells = made[stage.step].query(stage.query)[0, 0].float()  # (h, w)
             masks[name] = enlarge(cells, size) >= 0.5
     masks |= prototype_masks(predictor, given, episode, made)
     masks["all foreground"] = np.ones(size, np.bool_)
     last = made["prediction"]
     logits = {"final": last.query("logits")[:, 0]}  # (1, h, w)
-    for name, method in (decoders or {}).items():
-        assert isinstance(predictor.method, Lfss)
-        same = replace(method.config, decoder="none", keep_maps=True) == predictor.method.config
-        logits[name] = decode(method, episode, last if same else None)
+    for name, method in (beside or {}).items():
+        logits[name] = decode(method, episode, last if _same_maps(method, predictor.method) else None)
     for name, cells_of in logits.items():
         values = cells_of[0].float().cpu().numpy()
         masks[name] = score_at_pixels(values, query.pixels, snap=False) >= 0.5
@@ -114,23 +113,36 @@ def prototype_masks(
     return masks
 
 
-def decode(method: Lfss, episode: Episode, last: Step | None) -> Tensor:
-    """Logits (1, h, w) of a trained decoder for an episode with one class.
+def _same_maps(method: Method, plain: Method) -> bool:
+    """Whether LFSS with a decoder may read the maps that LFSS without one has made."""
+    if not isinstance(method, Lfss) or not isinstance(plain, Lfss):
+        return False
+    return replace(method.config, decoder="none", keep_maps=True) == plain.config
+
+
+def decode(method: Method, episode: Episode, last: Step | None) -> Tensor:
+    """Logits (1, h, w) of a trained decoder, or of another method, for an episode with one class.
 
     Args:
-        method: with the decoder.
+        method: what segments.
         episode: what it reads.
         last: the last step of the method without a decoder, if it makes the very maps that a portable decoder
             reads. The paper's decoder takes the whole method again: it may replace support masks.
     """
     (one,) = episode.classes
-    if method.portable is not None and last is not None:
+    if isinstance(method, Lfss) and method.portable is not None and last is not None:
         maps = {name: last.query(name)[:, 0] for name in ("maps", "training_free")}
         return method.decode(last.query("logits")[:, 0], maps, one.text_trust, episode.query_thumbnail)
     one = replace(one, prepared=None)
-    if method.config.circle:
-        one, _ = method.circle(one)
-    return method(replace(episode, classes=(one,)))[:, 0]
+    if isinstance(method, Lfss):
+        if method.config.circle:
+            one, _ = method.circle(one)
+    else:
+        one = method.prepare(one)
+    try:
+        return method(replace(episode, classes=(one,)))[:, 0]
+    except NoForeground:  # it sees no object in the supports, so it finds none in the query
+        return torch.full_like(episode.query_features[0][:, 0], -torch.inf)
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from lfss.errors import InputError
 from lfss.images import Image
-from lfss.methods.lfss import Lfss
+from lfss.methods import Method
 from lfss.predictor import Predictor
 
 from ..data.datasets import DataSet, write_text
@@ -33,9 +33,10 @@ class Settings:
         protocol: how masks are scored (``train.measure.metrics``).
         lists: SHA-256 of each list of episodes.
         presence: also score one picture without the class for every episode.
-        decoders: name and folder of every trained decoder.
+        decoders: name and folder of every trained decoder, and of other methods that are scored beside it.
         method: a name of ``lfss.methods``.
         word: whether the labels are treated as words that the model knows.
+        weights: folder of the method's trained weights, if they are not the preset's.
     """
 
     preset: str
@@ -46,6 +47,7 @@ class Settings:
     decoders: tuple[tuple[str, str], ...] = ()
     method: str = "lfss"
     word: bool = True
+    weights: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Record:
 
 def evaluate(
     predictor: Predictor, data: DataSet, lists: Sequence[EpisodeList], settings: Settings, *,
-    partial: Path, progress: bool = False, decoders: Mapping[str, Lfss] | None = None,
+    partial: Path, progress: bool = False, beside: Mapping[str, Method] | None = None,
 ) -> list[Record]:  # fmt: skip
     """Score every episode, going on from a file of those already scored.
 
@@ -72,7 +74,7 @@ def evaluate(
         settings: must be those that ``partial`` was begun with.
         partial: grows by a line an episode.
         progress: show a bar with time left.
-        decoders: see ``train.measure.masks.episode_masks``.
+        beside: see ``train.measure.masks.episode_masks``.
 
     Raises:
         InputError: ``partial`` belongs to other settings.
@@ -92,7 +94,7 @@ def evaluate(
             if spec in known:
                 record = replace(known[spec], seed=seed, index=index)
             else:
-                record = score_episode(predictor, data, spec, settings, decoders, seed=seed, index=index)
+                record = score_episode(predictor, data, spec, settings, beside, seed=seed, index=index)
                 if same:
                     known[spec] = record
             records.append(record)
@@ -104,7 +106,7 @@ def evaluate(
 
 def score_episode(
     predictor: Predictor, data: DataSet, spec: EpisodeSpec, settings: Settings,
-    decoders: Mapping[str, Lfss] | None = None, *, seed: int, index: int,
+    beside: Mapping[str, Method] | None = None, *, seed: int, index: int,
 ) -> Record:  # fmt: skip
     """Segment one episode in all ways and count it.
 
@@ -112,12 +114,12 @@ def score_episode(
         predictor, data: what segments, and the pictures.
         spec: the episode.
         settings: kinds of marks and others.
-        decoders: LFSS with trained decoders, by name.
+        beside: LFSS with trained decoders, or other methods, by name.
         seed, index: of the list, and the episode's place in it.
     """
     start = time.perf_counter()
     episode = prepare_episode(predictor, data, spec, settings.kind, seed=seed, word=settings.word)
-    outcome, query = episode_masks(predictor, episode, decoders), episode.query
+    outcome, query = episode_masks(predictor, episode, beside), episode.query
     protocol = PROTOCOLS[settings.protocol]
     counted = sums_of(outcome.masks, query.mask, query.ignore, protocol=protocol)
     sums = {name: value.tolist() for name, value in counted.items()}

@@ -30,8 +30,8 @@ from ..data.packing import Form
 from ..data.remember import remember
 from ..data.splits import COCO_NAMES, VOC_NAMES
 from ..decoders.learning import L, Recipe
+from ..decoders.loop import LAST, check_out, finish, recipe_json, run
 from ..decoders.paper import PaperLearner
-from ..fit import LAST, check_out, finish, recipe_json, run
 from ..measure import report
 from ..measure.scoring import Settings, evaluate, tally
 from .batches import BatchEncoder, FoldLoader
@@ -232,7 +232,7 @@ def test(ready: Ready, plan: Plan, folder: Path, decoder: Path | None) -> dict[s
     folder.mkdir(parents=True, exist_ok=True)
     records = evaluate(
         predictor, ready.fold.test, [listed], settings, partial=folder / f"{RESULT}.partial",
-        progress=sys.stderr.isatty(), decoders=built,
+        progress=sys.stderr.isatty(), beside=built,
     )  # fmt: skip
     table = report.summarise([tally(records, listed, settings.protocol)])
     chosen = load_model(decoder)[0]["chosen_at"] if decoder else None

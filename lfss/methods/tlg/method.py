@@ -39,8 +39,6 @@ from .stages import STAGES
 from .text import TextPlanes, class_map, surroundings_map
 from .transport import Transport
 
-QUERY_WEIGHT, SUPPORT_WEIGHT = 1.4, 0.6  # of the two branches in the loss
-
 
 class Branches(NamedTuple):
     """What the network makes of one class; N = B * K pairs of a query and a support.
@@ -114,7 +112,8 @@ class Tlg(Method):
     ) -> Self:
         """The method for a backbone; TLG cannot work without trained weights.
 
-        Args and errors are those of ``Method.build``.
+        Args and errors are those of ``Method.build``; without ``weights`` they are looked for in the models
+        folder (see ``load_tlg``).
         """
         from .weights import load_tlg  # it builds a Tlg itself
 
@@ -244,27 +243,3 @@ class Tlg(Method):
         told_q, plane_q = self.text_query(query, maps_q * trust)
         told_s, plane_s = self.text_support(support, maps_s * trust)
         return (told_q, told_s, plane_q, plane_s) if self.config.text else (query, support, plane_q, plane_s)
-
-
-def two_branch_loss(branches: Branches, query: Tensor, support: Tensor, *, ignore: int = 255) -> Tensor:
-    """1.4 times the query's and 0.6 times the support's binary cross entropy.
-
-    Args:
-        branches: of ``Tlg.branches``, N = B * K pairs.
-        query: (B, H, W) uint8 truth: 1 object, 0 not, ``ignore`` not counted.
-        support: (B, K, H, W), likewise.
-        ignore: value of pixels that do not count.
-
-    Returns:
-        A single value.
-    """
-    k = support.shape[1]
-
-    def entropy(logits: Tensor, truth: Tensor) -> Tensor:
-        fine = resize_map(logits, (truth.shape[-2], truth.shape[-1]))  # (N, H, W)
-        counted = truth != ignore
-        each = F.binary_cross_entropy_with_logits(fine, (truth == 1).float(), reduction="none")
-        return (each * counted).sum() / counted.sum().clamp_min(1)
-
-    of_query = entropy(branches.query, query.repeat_interleave(k, 0))
-    return QUERY_WEIGHT * of_query + SUPPORT_WEIGHT * entropy(branches.support, support.flatten(0, 1))
