@@ -86,7 +86,7 @@ def launch_options() -> dict[str, Any]:
         "css_paths": CSS,
         "js": f"() => {{ ({KEYS})(); ({COMPLETE})(); }}",
         "ssr_mode": False,
-        # Without it Gradio asks for its own page, and ends the program where that takes more than three seconds:
+        # Gradio asks for its own page, and would end the program where that takes more than three seconds:
         # on a busy machine, or one that reaches itself through a proxy.
         "_frontend": False,
         "max_file_size": MAX_UPLOAD,

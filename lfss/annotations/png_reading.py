@@ -19,6 +19,8 @@ from .intake import Intake
 from .pictures import Pictures
 from .plan import safe_name
 from .report import Report
+from .rle import Mask
+from .sheets import Sheet
 
 LEGEND = "legend.json"
 _RESULT = ".mask.png"  # the ending of masks that ``segment --out`` writes
@@ -114,21 +116,30 @@ def _read_with_legend(path: Path, intake: Intake) -> None:
                 exported=entry.get("exported"),
                 own="digest" in entry,
             )
-            for shown in {d["label"]: d for d in entry["drafts"]}.values():
-                with intake.entry(f"'{LEGEND}', '{name}', {shown['label']}"):
-                    value, folder = labels[shown["label"]]
-                    masks = path / "masks" / (safe_name(folder) if legend["separate"] else ".")
-                    _add(masks / f"{Path(name).stem}.png", intake, sheet, shown, value, legend["separate"])
+            known = {d["label"]: d for d in entry["drafts"]}
+            file = f"{Path(name).stem}.png"
+            if legend["separate"]:
+                for label, (_, folder) in labels.items():
+                    mask = path / "masks" / safe_name(folder) / file
+                    if label in known or mask.is_file():  # also what was painted since
+                        with intake.entry(f"'{LEGEND}', '{name}', {label}"):
+                            _add(intake, sheet, label, _levels(mask) > 0, known.get(label))
+            elif known or (path / "masks" / file).is_file():
+                names = {value: label for label, (value, _) in labels.items()}
+                levels = _levels(path / "masks" / file)
+                for value in np.unique(levels[levels > 0]).tolist():
+                    with intake.entry(f"'{LEGEND}', '{name}', number {value}"):
+                        if value not in names:
+                            raise InputError("No label has this number. Add it to the list of labels.")
+                        _add(intake, sheet, names[value], levels == value, known.get(names[value]))
             intake.absent(sheet, entry["absent"])
 
 
-def _add(file: Path, intake: Intake, sheet: Any, shown: dict[str, Any], value: int, separate: bool) -> None:
-    levels = _levels(file)
-    mask = levels > 0 if separate else levels == value
+def _add(intake: Intake, sheet: Sheet, label: str, mask: Mask, attributes: dict[str, Any] | None) -> None:
     if mask.shape != sheet.size:
-        raise InputError(f"The mask '{file.name}' has another size than its picture.")
-    if mask.any():  # else other labels cover it, or it was deleted: then the list of what was exported tells
-        intake.add(sheet, shown["label"], mask, shown, as_one=True)
+        raise InputError("Its mask has another size than its picture.")
+    if mask.any():  # else covered, or deleted: the list of what was exported tells
+        intake.add(sheet, label, mask, attributes, as_one=True)
 
 
 def _levels(file: Path) -> npt.NDArray[np.integer]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from ..drafts import Draft
 from ..errors import ExportError
@@ -20,6 +21,7 @@ from .output import copy_pictures, new_folder, placed, write_index_png
 from .palette import colours
 from .pieces import How, check_how, pieces
 from .plan import Picture, name_key, paint, plan_export
+from .provenance import object_seal
 from .voc_reading import BACKGROUND
 from .voc_reading import read as read
 
@@ -77,11 +79,26 @@ def write(
             write_index_png(folder / "SegmentationClass" / file, classes, table)
             write_index_png(folder / "SegmentationObject" / file, numbers.astype(np.uint8), table)
             drawn = {d.label: classes == plan.labels.index(d.label) + 1 for d in shown}
-            notes.append(sidecar.entry(picture, shown, drawn, objects))
+            seals = _seals(numbers, [d.label for d in found]) if objects != "together" else {}
+            notes.append(sidecar.entry(picture, shown, drawn, objects, seals))
         sidecar.write(folder, notes)
         if images:
             copy_pictures(plan.pictures, folder / "JPEGImages")
         return placed(folder, out)
+
+
+def _seals(numbers: npt.NDArray[np.int32], owners: Sequence[str]) -> dict[str, list[str]]:
+    """``object_seal`` of the objects of each label.
+
+    Args:
+        numbers: (H, W) number of the object at each pixel, from 1.
+        owners: the label of each object.
+    """
+    seals: dict[str, list[str]] = {}
+    for number, label in enumerate(owners, start=1):
+        if (mask := numbers == number).any():  # else other labels cover it
+            seals.setdefault(label, []).append(object_seal([mask]))
+    return seals
 
 
 def _check_labels(labels: Sequence[str]) -> None:

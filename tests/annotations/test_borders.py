@@ -19,6 +19,7 @@ from lfss.annotations.provenance import fingerprint
 from lfss.annotations.raster import draw, draw_near
 from lfss.drafts import Draft
 from lfss.images import Image, read_image
+from lfss.objects import count, numbered
 from lfss.workspace import Workspace
 
 SIZE = (40, 60)
@@ -26,7 +27,7 @@ SEAL = re.compile(r"\w+ [0-9a-f]{16} [0-9a-f]{16} 2:[0-9a-f]{16} dog")
 LOOPS: list[tuple[str, dict[str, object]]] = [
     ("coco", {}), ("coco", {"rle": True}), ("coco-panoptic", {"objects": "parts"}), ("cvat", {}),
     ("labelme", {}), ("labelme", {"shapes": "polygon"}),
-    ("labelstudio", {}), ("labelstudio", {"shapes": "polygon"}), ("yolo", {}),
+    ("voc", {"objects": "parts"}), ("labelstudio", {}), ("labelstudio", {"shapes": "polygon"}), ("yolo", {}),
 ]  # fmt: skip
 
 
@@ -153,3 +154,21 @@ def test_a_window_shows_what_the_whole_picture_does(polygons, target: str):
     again[top : top + near.shape[0], left : left + near.shape[1]] = near[: SIZE[0] - top, : SIZE[1] - left]
     assert np.array_equal(again, whole)
     assert fingerprint(near, (top, left)) == fingerprint(whole) or not whole.any()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_voc_folder_of_another_program_tells_objects_apart(photo, whole):
+    """Where its map of objects leaves pixels of a label out, connected parts are the objects instead."""
+    objects = two(photo, 24).objects
+    shown = objects if whole else np.where(objects == 2, 0, objects)
+    for folder, numbers in (("SegmentationClass", objects > 0), ("SegmentationObject", shown)):
+        Path("voc", folder).mkdir(parents=True)
+        picture = PIL.Image.fromarray(numbers.astype(np.uint8))
+        picture.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])
+        picture.save(Path("voc", folder, "a.png"))
+    Path("voc/labelmap.txt").write_text("background:0,0,0::\ndog:128,0,0::\n")
+    assert take_in("voc", path="voc") == 0
+    assert count(stored(photo)) == 2
+    numbers = numbered(stored(photo).mask, stored(photo).objects)
+    assert (numbers[20, 12] == numbers[20, 40]) == (not whole)
+    assert (numbers[36, 35] == numbers[20, 12]) == whole

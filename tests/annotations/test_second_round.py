@@ -18,7 +18,7 @@ __all__ = ["place"]  # a fixture
 HERD = np.zeros(SIZE, bool)
 HERD[5:15, 5:15] = HERD[5:15, 25:35] = HERD[5:15, 45:55] = HERD[25:35, 5:15] = True
 POLYGONS = ("coco", "yolo", "labelme", "labelstudio")
-TELLS_OBJECTS = [loop for loop in LOOPS if loop[0] not in ("png", "voc")]
+TELLS_OBJECTS = [loop for loop in LOOPS if loop[0] != "png"]
 
 
 def prepare(form: str) -> tuple[str, ...]:
