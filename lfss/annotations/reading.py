@@ -225,7 +225,7 @@ def check_pixels(rings: Sequence[Points], picture: tuple[int, int], *, own: bool
     values = np.concatenate(rings)
     if (values >= 0).all() and (values <= 1).all() and not (own and (values * 2 % 1 == 0).all()):
         raise InputError(
-            "All its coordinates lie between 0 and 1 : they look like shares of the picture, where "
+            "All its coordinates lie between 0 and 1: they look like shares of the picture, where "
             "this format has pixels. Multiply x by the width and y by the height, or export it again."
         )
 
