@@ -80,21 +80,38 @@ def _clip_and_backbone(
     clip: str,
     pretrained: str,
     backbone: str,
+    revisions: Mapping[str, str] | None = None,
     evidence: Evidence | None = None,
 ) -> Encoders:
+    """A CLIP and a timm backbone from the hub.
+
+    Args:
+        device, models_dir: as ``Preset.load``.
+        clip, pretrained: as open_clip names architecture and weights.
+        backbone: as timm names it.
+        revisions: the commit of each repository, by ``owner/name``. Without it ``revisions.json`` of the models
+            folder says which is meant, else it is the main branch.
+        evidence: how the backbone leads the text evidence.
+    """
     from .encoders.backbone import load_backbone
     from .encoders.vlm import load_vlm
 
     folder = cache_folder() / "text"
-    vlm = load_vlm(clip, pretrained=pretrained, device=device, models_dir=models_dir, cache_dir=folder)
-    cells = load_backbone(backbone, device=device, models_dir=models_dir)
+    where: dict[str, Any] = {"device": device, "models_dir": models_dir, "revisions": revisions}
+    vlm = load_vlm(clip, pretrained=pretrained, cache_dir=folder, **where)
+    cells = load_backbone(backbone, **where)
     return Encoders(vlm, cells, None if evidence is None else guided(vlm, cells, evidence))
 
 
-def _talk2dino(device: str, models_dir: Path | None) -> Encoders:
+def _talk2dino(
+    device: str, models_dir: Path | None, *, revisions: Mapping[str, str] | None = None
+) -> Encoders:
     from .encoders.talk2dino import load_talk2dino
 
-    return Encoders(*load_talk2dino(device=device, models_dir=models_dir, cache_dir=cache_folder() / "text"))
+    folder = cache_folder() / "text"
+    return Encoders(
+        *load_talk2dino(device=device, models_dir=models_dir, revisions=revisions, cache_dir=folder)
+    )
 
 
 def _mini(device: str, models_dir: Path | None) -> Encoders:

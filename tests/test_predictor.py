@@ -22,7 +22,7 @@ from lfss.methods import Episode, EpisodeClass, Pictures, Step
 from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 from lfss.prepared import Prepared
-from lfss.presets import PRESETS, Encoders, find_preset
+from lfss.presets import Encoders
 from lfss.support import Support
 from tests.fakes import STRIDE, ColourFeatures, ColourWords, preset, scene
 from tests.methods.made import all_tensors
@@ -600,28 +600,6 @@ def test_an_unknown_method_lists_the_known_ones():
         Predictor.load("tests.fakes:preset", method="nonsense")
 
 
-def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(UnknownName, match=r"'nonsense'.*mini, paper-rn50"):
-        Predictor.load("nonsense")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "no.such.module:preset",
-        "tests.fakes:nothing",
-        "tests.fakes:scene",
-        ":preset",
-        ".fakes:preset",
-        "x:",
-        "tests.fakes:STRIDE",
-    ],
-)
-def test_a_preset_that_cannot_be_imported_is_an_error(name):
-    with pytest.raises(InputError, match="preset"):
-        find_preset(name)
-
-
 @pytest.mark.parametrize("device", ["nonsense", "", "cuda:99"])
 def test_a_bad_device_is_an_error(device):
     with pytest.raises(InputError, match="cannot be used here"):
@@ -637,11 +615,3 @@ def test_auto_is_a_device_that_is_here():
 def test_a_device_that_cannot_compute_is_a_sentence(device):
     with pytest.raises(InputError, match=r"cannot be used here\. Use 'auto' or 'cpu'"):
         pick_device(device)
-
-
-def test_every_preset_says_what_it_is():
-    for name, record in PRESETS.items():
-        assert record.name == name
-        assert record.summary
-        assert record.licence
-        assert record.weights

@@ -137,6 +137,7 @@ def load_backbone(
     *,
     device: torch.device | str = "cpu",
     models_dir: Path | str | None = None,
+    revisions: Mapping[str, str] | None = None,
     random_weights: bool = False,
     levels: Sequence[int] | None = None,
 ) -> TimmBackbone:
@@ -146,6 +147,7 @@ def load_backbone(
         name: a key of ``BACKBONES``.
         device: where it runs.
         models_dir: folder for weights put there by hand; see ``lfss.weights.find_file``.
+        revisions: the commit, tag or branch of each repository on the hub, by ``owner/name``.
         random_weights: build it without weights, for tests; its name then says so.
         levels: features other than the usual ones. ResNet: 1 to 4 for its four layers; VGG: 0 to 4
             for its five blocks; transformers: 0 to 11 for their blocks.
@@ -167,7 +169,10 @@ def load_backbone(
     file = None
     if not random_weights:
         file = find_file(
-            record.hf_hub_id, record.hf_hub_filename or "model.safetensors", models_dir=models_dir
+            record.hf_hub_id,
+            record.hf_hub_filename or "model.safetensors",
+            revision=(revisions or {}).get(record.hf_hub_id),
+            models_dir=models_dir,
         )
     options = recipe.options if random_weights else {**recipe.options, **recipe.bare}
     network: Any = timm.create_model(name, pretrained=False, **options)

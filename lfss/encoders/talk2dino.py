@@ -11,7 +11,7 @@ tensors are taken; or from a file of the same name put there by hand that holds 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -81,6 +81,7 @@ def load_talk2dino(
     *,
     device: torch.device | str = "cpu",
     models_dir: Path | str | None = None,
+    revisions: Mapping[str, str] | None = None,
     cache_dir: Path | str | None = None,
     random_weights: bool = False,
 ) -> tuple[Talk2Dino, TimmBackbone, Encode]:
@@ -89,6 +90,7 @@ def load_talk2dino(
     Args:
         device: where they run.
         models_dir: folder for weights put there by hand; see ``lfss.weights.find_file``.
+        revisions: the commit, tag or branch of each repository on the hub, by ``owner/name``.
         cache_dir: folder for phrase vectors; None keeps them in memory only.
         random_weights: build all without weights, for tests; names then say so.
 
@@ -96,10 +98,15 @@ def load_talk2dino(
         WeightsUnavailable: one of the three files is neither here nor to be had.
         WeightsMismatch: a file does not fit its network.
     """
-    file = None if random_weights else find_file(REPOSITORY, FILE, models_dir=models_dir)
-    where = {"device": device, "models_dir": models_dir, "random_weights": random_weights}
-    backbone = load_backbone(BACKBONE, **where)  # type: ignore[arg-type]
-    clip, tokenizer, title = load_clip(CLIP, PRETRAINED, **where)  # type: ignore[arg-type]
+    file = None
+    if not random_weights:
+        revision = (revisions or {}).get(REPOSITORY)
+        file = find_file(REPOSITORY, FILE, revision=revision, models_dir=models_dir)
+    where: dict[str, Any] = {
+        "device": device, "models_dir": models_dir, "revisions": revisions, "random_weights": random_weights,
+    }  # fmt: skip
+    backbone = load_backbone(BACKBONE, **where)
+    clip, tokenizer, title = load_clip(CLIP, PRETRAINED, **where)
     projection = Projection(clip.text_projection.shape[1], backbone.channels[-1])
     if file is not None:
         load_into(projection, projection_state(file), source=str(file))

@@ -10,7 +10,7 @@ stretched to whole cells of 32 px, because the tower would otherwise drop the la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +149,7 @@ def load_vlm(
     pretrained: str,
     device: torch.device | str = "cpu",
     models_dir: Path | str | None = None,
+    revisions: Mapping[str, str] | None = None,
     cache_dir: Path | str | None = None,
     random_weights: bool = False,
     head: str = "nacl",
@@ -161,6 +162,7 @@ def load_vlm(
         pretrained: open_clip's tag of the weights, such as ``openai``.
         device: where it runs.
         models_dir: folder for weights put there by hand; see ``lfss.weights.find_file``.
+        revisions: the commit, tag or branch of each repository on the hub, by ``owner/name``.
         cache_dir: folder for phrase vectors; None keeps them in memory only.
         random_weights: build it without weights, for tests; its name then says so.
         head: last block of a transformer tower, see ``DenseViT``; a ResNet tower has one way only.
@@ -172,7 +174,12 @@ def load_vlm(
         WeightsMismatch: the file does not fit the tower.
     """
     clip, tokenizer, title = load_clip(
-        name, pretrained, device=device, models_dir=models_dir, random_weights=random_weights
+        name,
+        pretrained,
+        device=device,
+        models_dir=models_dir,
+        revisions=revisions,
+        random_weights=random_weights,
     )
     text = TextEncoder(clip, tokenizer, dim=clip.visual.output_dim, name=title, cache_dir=cache_dir)
     if hasattr(clip.visual, "attnpool"):
@@ -186,6 +193,7 @@ def load_clip(
     *,
     device: torch.device | str = "cpu",
     models_dir: Path | str | None = None,
+    revisions: Mapping[str, str] | None = None,
     random_weights: bool = False,
 ) -> tuple[Any, Any, str]:
     """A frozen CLIP, its tokenizer, and what to call it; errors as ``load_vlm``.
@@ -194,6 +202,7 @@ def load_clip(
         name, pretrained: as open_clip names architecture and weights.
         device: where it runs.
         models_dir: searched for weights before the hub is asked.
+        revisions: as ``load_vlm``.
         random_weights: for tests: no weights are read.
     """
     ensure_torchvision()
@@ -205,7 +214,9 @@ def load_clip(
     if random_weights:
         title += " (random weights)"
     else:
-        file = find_file(record["hf_hub"].rstrip("/"), "open_clip_model.safetensors", models_dir=models_dir)
+        repository = record["hf_hub"].rstrip("/")
+        revision = (revisions or {}).get(repository)
+        file = find_file(repository, "open_clip_model.safetensors", revision=revision, models_dir=models_dir)
         # Files converted from OpenAI's archives may carry three sizes beside the weights.
         sizes = ("input_resolution", "context_length", "vocab_size")
         load_into(clip, {k: v for k, v in read_state(file).items() if k not in sizes}, source=str(file))

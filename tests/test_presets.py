@@ -1,0 +1,89 @@
+"""What is loaded under a name, and from where."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lfss.encoders import backbone, talk2dino, vlm
+from lfss.errors import InputError, UnknownName, WeightsUnavailable
+from lfss.presets import PRESETS, Preset, cache_folder, find_preset
+
+HUB = [name for name, preset in PRESETS.items() if preset.local is None]
+
+
+class Pinned(dict):
+    """A commit for every repository."""
+
+    def get(self, repository, default=None):
+        return f"commit of {repository}"
+
+
+@pytest.mark.parametrize("load", [backbone.load_backbone, vlm.load_clip, talk2dino.load_talk2dino])
+def test_weights_are_asked_for_at_the_commit_that_is_pinned(load, monkeypatch):
+    asked = []
+
+    def find(repository, filename, *, revision=None, models_dir=None):
+        asked.append((repository, revision))
+        raise WeightsUnavailable("far enough")
+
+    for module in (backbone, vlm, talk2dino):
+        monkeypatch.setattr(module, "find_file", find)
+    monkeypatch.setattr("open_clip.CLIP", lambda **config: torch.nn.Identity())  # takes seconds to build
+    names = {"load_backbone": ["resnet50.tv_in1k"], "load_clip": ["RN50-quickgelu", "openai"]}
+    with pytest.raises(WeightsUnavailable):
+        load(*names.get(load.__name__, []), revisions=Pinned())
+    ((repository, revision),) = asked
+    assert revision == f"commit of {repository}"
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_preset_hands_the_commits_of_its_repositories_to_both_towers(name, monkeypatch):
+    given = {}
+
+    def loader(what, result):
+        def load(*_, revisions=None, models_dir=None, **__):
+            given[what] = revisions, models_dir
+            return result
+
+        return load
+
+    towers = (object(), object(), object())
+    monkeypatch.setattr(vlm, "load_vlm", loader("vlm", towers[0]))
+    monkeypatch.setattr(backbone, "load_backbone", loader("backbone", towers[1]))
+    monkeypatch.setattr(talk2dino, "load_talk2dino", loader("both", towers))
+    monkeypatch.setattr("lfss.presets.guided", lambda *_: towers[2])
+    loaded = PRESETS[name].load("cpu", "folder", revisions={"owner/name": "0123abc"})
+    assert loaded[:2] == towers[:2]
+    assert set(given) in ({"vlm", "backbone"}, {"both"})
+    assert all(where == ({"owner/name": "0123abc"}, "folder") for where in given.values())
+
+
+def test_a_method_gets_other_settings_and_weights_and_the_others_keep_theirs():
+    preset = Preset(
+        "a", "", "", load=PRESETS["mini"].load, weights_of={"x": "wx", "y": "wy"}, methods={"y": 1}
+    )
+    assert preset.with_method("x", 2).weights_of == {"y": "wy"}
+    changed = preset.with_method("x", 2, weights="new")
+    assert changed.weights_of == {"x": "new", "y": "wy"}
+    assert changed.methods == {"x": 2, "y": 1}
+
+
+def test_an_unknown_preset_is_told_with_the_known_ones():
+    with pytest.raises(UnknownName, match="mini"):
+        find_preset("maxi")
+
+
+@pytest.mark.parametrize(
+    "name", ["no.such:module", "lfss.presets:nothing", "lfss.presets:PRESETS", "os:getcwd"]
+)
+def test_a_function_that_gives_no_preset_is_told(name):
+    with pytest.raises(InputError, match=name.partition(":")[2]):
+        find_preset(name)
+
+
+def test_what_can_be_computed_again_lies_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("LFSS_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.setenv("LFSS_CACHE", "")
+    assert cache_folder().name == "lfss"
