@@ -89,8 +89,8 @@ def _clip_and_backbone(
         device, models_dir: as ``Preset.load``.
         clip, pretrained: as open_clip names architecture and weights.
         backbone: as timm names it.
-        revisions: the commit of each repository, by ``owner/name``. Without it ``revisions.json`` of the models
-            folder says which is meant, else it is the main branch.
+        revisions: the commit of each repository, by ``owner/name``. Without it ``revisions.json`` of the
+            models folder says which is meant, else it is the main branch.
         evidence: how the backbone leads the text evidence.
     """
     from .encoders.backbone import load_backbone

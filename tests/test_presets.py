@@ -32,7 +32,7 @@ def test_weights_are_asked_for_at_the_commit_that_is_pinned(load, monkeypatch):
     monkeypatch.setattr("open_clip.CLIP", lambda **config: torch.nn.Identity())  # takes seconds to build
     names = {"load_backbone": ["resnet50.tv_in1k"], "load_clip": ["RN50-quickgelu", "openai"]}
     with pytest.raises(WeightsUnavailable):
-        load(*names.get(load.__name__, []), revisions=Pinned())
+        load(*names.get(load.__name__, []), revisions=Pinned(any="x"))
     ((repository, revision),) = asked
     assert revision == f"commit of {repository}"
 
@@ -70,15 +70,25 @@ def test_a_method_gets_other_settings_and_weights_and_the_others_keep_theirs():
 
 
 def test_an_unknown_preset_is_told_with_the_known_ones():
-    with pytest.raises(UnknownName, match="mini"):
-        find_preset("maxi")
+    with pytest.raises(UnknownName, match=r"'nonsense'.*mini, paper-rn50"):
+        find_preset("nonsense")
 
 
 @pytest.mark.parametrize(
-    "name", ["no.such:module", "lfss.presets:nothing", "lfss.presets:PRESETS", "os:getcwd"]
+    "name",
+    [
+        "os:getcwd",
+        "no.such.module:preset",
+        "tests.fakes:nothing",
+        "tests.fakes:scene",
+        ":preset",
+        ".fakes:preset",
+        "x:",
+        "tests.fakes:STRIDE",
+    ],
 )
-def test_a_function_that_gives_no_preset_is_told(name):
-    with pytest.raises(InputError, match=name.partition(":")[2]):
+def test_a_preset_that_cannot_be_imported_is_an_error(name):
+    with pytest.raises(InputError, match="preset"):
         find_preset(name)
 
 
@@ -87,3 +97,11 @@ def test_what_can_be_computed_again_lies_where_the_environment_says(monkeypatch,
     assert cache_folder() == tmp_path
     monkeypatch.setenv("LFSS_CACHE", "")
     assert cache_folder().name == "lfss"
+
+
+def test_every_preset_says_what_it_is():
+    for name, record in PRESETS.items():
+        assert record.name == name
+        assert record.summary
+        assert record.licence
+        assert record.weights
