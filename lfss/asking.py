@@ -144,7 +144,7 @@ def _middle(score: Floats, where: Mask, otherwise: float) -> float:
 
 
 def touched(mask: Mask, marks: Mask) -> Mask:
-    """The connected parts (8 neighbours) of a mask that some marks touch."""
+    """(H, W) the connected parts (8 neighbours) of a mask that some marks, (H, W), touch."""
     _, parts = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
     numbers = np.unique(parts[marks & mask])
     return np.isin(parts, numbers[numbers > 0])

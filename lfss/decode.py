@@ -125,7 +125,7 @@ def to_rgba(picture: PIL.Image.Image) -> npt.NDArray[np.uint8]:
 
 
 def upright(array: np.ndarray, picture: PIL.Image.Image) -> np.ndarray:
-    """Turn decoded pixels the way the picture's EXIF orientation asks for."""
+    """Turn decoded pixels, (H, W) or (H, W, C), the way the picture's EXIF orientation asks for."""
     return turned(array, orientation_of(picture))
 
 
@@ -138,7 +138,10 @@ def orientation_of(picture: PIL.Image.Image) -> int:
 
 
 def turned(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Pixels as they are stored, turned the way an EXIF orientation asks for."""
+    """Pixels as they are stored, (H, W) or (H, W, C), turned the way an EXIF orientation asks for.
+
+    For an orientation from 5 to 8 the result is (W, H) or (W, H, C).
+    """
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):

@@ -258,8 +258,6 @@ class Predictor:
     ) -> Iterator[tuple[int, Stage | Prediction]]:
         """Yield every stage of every class as it is made, with the class's number, then the predictions.
 
-        Arguments and errors are those of ``predict_classes``.
-
         Args and errors are those of ``predict_classes``.
         """
         clock, image = _Clock(), _image_of(query)

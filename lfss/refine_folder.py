@@ -116,7 +116,11 @@ def lesson_of(found: Sequence[Sample], labels: Sequence[str], config: FolderConf
 def learn(
     workspace: Workspace, encoder: Encoder, labels: Sequence[str], config: FolderConfig | None = None
 ) -> Lesson:
-    """Learn from the pictures of a run; ``samples`` and ``lesson_of`` in one, with their errors."""
+    """Learn from the pictures of a run: ``samples`` and ``lesson_of`` in one, with their errors.
+
+    Args:
+        workspace, encoder, labels, config: see ``samples``.
+    """
     return lesson_of(list(samples(workspace, encoder, labels, config)), labels, config)
 
 

@@ -104,7 +104,14 @@ def rule_variants(full: LfssConfig) -> Iterator[Variant]:
 def masks_of(
     variant: Variant, episode: Episode, query: Image, edges: EdgeNetwork | None = None
 ) -> dict[str, np.ndarray]:
-    """(H, W) bool for each of ``COLUMNS``."""
+    """(H, W) bool for each of ``COLUMNS``.
+
+    Args:
+        variant: of the method.
+        episode: one, encoded (B = 1).
+        query: its picture, (H, W).
+        edges: corrects the score at pixels; without it the guided filter alone does.
+    """
     changed = variant.change(episode)
     (one,) = changed.classes
     method = Lfss(tuple(f.shape[1] for f in changed.query_features), variant.config).eval()

@@ -187,6 +187,7 @@ class StandIn:
         return self.segment
 
     def segment(self, query: Image) -> Iterator[tuple[int, Prediction]]:
+        """The prediction of the one class, (H, W) as the picture, after ``seconds``."""
         clock = time.monotonic if self.wait else time.thread_time
         until = clock() + self.seconds
         scores = _scores(*query.size, seed=0)

@@ -115,7 +115,7 @@ class Run:
         part.replace(self.folder / CHECKPOINT)
 
     def learn(self, examples: Examples) -> Tensor:
-        """One step; returns the loss. What is drawn follows from the seed and the step alone."""
+        """One step; returns the loss, a scalar. What is drawn follows from the seed and the step alone."""
         torch.manual_seed(self.seed * 1_000_003 + self.step)
         chosen = torch.randint(len(examples.parts.train), (self.recipe.batch,)).tolist()
         seen = vary(examples.read([examples.parts.train[i] for i in chosen]))

@@ -98,7 +98,19 @@ def run_seed(
     predictor: Predictor, encoder: Encoder, data: DataSet, names: Sequence[str], config: FolderConfig, *,
     photos: int, foreign: Sequence[int], seed: int, kind: Kind = "label", checked: int = 0,
 ) -> Run:  # fmt: skip
-    """All classes and shares of one seed."""
+    """All classes and shares of one seed.
+
+    Args:
+        predictor, encoder: of one preset.
+        data: where the pictures are.
+        names: of the classes.
+        config: of the folder pass.
+        photos: that show the object, in each folder.
+        foreign: percentages of pictures that do not show it.
+        seed: of the folders.
+        kind: how the support is marked.
+        checked: how many pictures a person has corrected, for two more rows.
+    """
     made: Run = {str(share): {} for share in foreign}
     for name in tqdm(names, unit="class", desc=f"seed {seed}"):
         folder = draw_folder(data, name, photos=photos, most=max(foreign) / 100, seed=seed)

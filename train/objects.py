@@ -123,7 +123,7 @@ class Tallies:
     found: dict[str, Tally] = field(default_factory=dict)
 
     def add(self, instances: Mask, mask: Mask, heights: Mapping[str, npt.NDArray[np.float32] | None]) -> None:
-        """Part a mask in every way; heights by name, None is the distance to the border."""
+        """Part a mask in every way; all are (H, W). Heights by name, None is the distance to the border."""
         self.found.setdefault(PARTS, Tally()).add(instances, parts(mask))
         for name, height in heights.items():
             for strength in STRENGTHS:

@@ -78,7 +78,13 @@ def object_seal(shapes: Iterable[Mask | tuple[Mask, tuple[int, int]]]) -> str:
 
 
 def exported(draft: Draft, drawn: Mask, objects: Sequence[str]) -> str:
-    """What ``exported_of`` reads again; see ``written`` for the arguments."""
+    """What ``exported_of`` reads again.
+
+    Args:
+        draft: as it is written.
+        drawn: (H, W) all its shapes as readers draw them; the draft's own mask where every pixel is kept.
+        objects: see ``written``.
+    """
     shown = fingerprint(draft.mask) if drawn is draft.mask else fingerprint(drawn)
     count = f"{len(objects)}:{combined(objects)}" if len(objects) > 1 else f"{len(objects)}"
     return f"{draft.status} {content(draft)} {shown} {count} {draft.label}"

@@ -199,7 +199,7 @@ def polygons(lists: Iterable[Any]) -> list[Points]:
 
 
 def check_perimeter(rings: Sequence[Points]) -> None:
-    """Refuse polygons whose lines are too long to be drawn in a sensible time.
+    """Refuse polygons, (N, 2) x, y each, whose lines are too long to be drawn in a sensible time.
 
     Raises:
         InputError: they are.

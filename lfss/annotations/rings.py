@@ -185,7 +185,8 @@ def _nearest_points(one: Points, other: Points) -> tuple[float, int, int]:
 def simplify(part: Part, detail: float) -> Points:
     """The border of a part as one polygon, without points that lie within ``detail`` of what is kept.
 
-    A polygon of fewer than three points repeats its last one.
+    Returns:
+        (N, 2) x, y, N at least 3: a polygon of fewer points repeats its last one.
     """
     if len(part.lines) == 1:
         points = np.asarray(cv2.approxPolyDP(part.lines[0], detail, True), np.float32)[:, 0]

@@ -44,7 +44,14 @@ class Refined(NamedTuple):
 
 
 def refine(workspace: Workspace, encoder: Encoder, labels: list[str], settings: Settings) -> Refined:
-    """Improve the drafts of these labels that nobody has checked, and store them one by one."""
+    """Improve the drafts of these labels that nobody has checked, and store them one by one.
+
+    Args:
+        workspace: with drafts of the labels.
+        encoder: of the preset that made them.
+        labels: names that compete with each other.
+        settings: of the run; those of the drafts are made anew with them.
+    """
     unchecked = len(workspace.overview(labels, "proposed"))
     try:
         lesson = learn(workspace, encoder, labels)

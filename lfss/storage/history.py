@@ -113,7 +113,7 @@ def state(connection: sqlite3.Connection, draft_id: int | None) -> State | None:
 
 
 def run(connection: sqlite3.Connection, run_id: int) -> ScoreMap:
-    """What the model said."""
+    """What the model said, with its score of each pixel packed."""
     return ScoreMap(
         *connection.execute(
             "SELECT m.data, u.scores, u.threshold, u.score, u.doubt FROM runs u"

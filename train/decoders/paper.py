@@ -156,7 +156,7 @@ class PaperLearner(Learner):
         return map_tensors(batch, lambda tensor: tensor.to(device, non_blocking=True))
 
     def training_step(self, batch: Example) -> Tensor:
-        """Eq. 20 on a batch of episodes."""
+        """Eq. 20 on a batch of episodes: a scalar."""
         loss, _ = self._losses(batch)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch.query))
         return loss

@@ -112,7 +112,7 @@ class PortableLearner(AveragedLearner):
         super().__init__(recipe, class_names, PortableDecoder(maps=len(MAP_NAMES), width=recipe.width))
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
-        """Loss of a batch of stored episodes."""
+        """Loss of a batch of stored episodes, a scalar; shapes are those of ``train.maps``."""
         seen = vary(batch)
         logits = self.network(seen["maps"], seen["logits"], seen["picture"])
         loss = loss_of(logits, seen["target"], seen["valid"], self.recipe.overlap)
@@ -120,6 +120,6 @@ class PortableLearner(AveragedLearner):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor]) -> None:
-        """Count a batch."""
+        """Count a batch; shapes are those of ``train.maps``."""
         decoded = self.averaged(batch["maps"], batch["logits"], batch["picture"])
         self.count(batch["logits"], decoded, batch["target"], batch["valid"], batch["class"])

@@ -96,7 +96,14 @@ def draw_folder(data: DataSet, class_name: str, *, photos: int, most: float, see
 def predict_folder(
     predictor: Predictor, data: DataSet, folder: Folder, kind: Kind = "label"
 ) -> dict[str, Prediction]:
-    """The first drafts of all its pictures, from the label and one support, marked as ``kind`` says."""
+    """The first drafts of all pictures of a folder, by name.
+
+    Args:
+        predictor: with its method.
+        data: where the pictures are.
+        folder: with its class and its one support.
+        kind: how the support is marked.
+    """
     support = make_support(annotated(data, folder.support, folder.class_id), kind, seed=folder.support)
     prepared = predictor.prepare(parse_label(folder.class_name), [support])
     return {
@@ -113,6 +120,15 @@ def score_folder(
 
     For two more rows a person has corrected some pictures that show the object, ``checked`` of them. These
     teach, and are neither improved nor counted: the rows compare on the rest.
+
+    Args:
+        data: where the pictures are.
+        folder: with its class.
+        first: the drafts of ``predict_folder``.
+        encoder: of the preset that made them.
+        config: of the folder pass.
+        foreign: the share, in [0, 1).
+        checked: how many a person has corrected.
     """
     ids = folder.mixed(foreign)
     pictures = {i: annotated(data, i, folder.class_id) for i in ids}

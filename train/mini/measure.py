@@ -80,7 +80,13 @@ def prototype_iou(
 
 
 def nearest_prototype(support: Tensor, support_mask: Tensor, query: Tensor, number: int) -> Tensor:
-    """(S, S) bool: where the query is nearer to the support's object than to its background."""
+    """(S, S) bool: where the query is nearer to the support's object than to its background.
+
+    Args:
+        support, query: (1, C, h, w) unit features.
+        support_mask: (S, S) number of the concept at each pixel, ``UNKNOWN`` where nobody has said.
+        number: of the concept.
+    """
     both = torch.stack((support_mask == number, support_mask != UNKNOWN)).float()[None]
     shares = F.interpolate(both, support.shape[-2:], mode="area")[0]
     vectors, _ = prototypes(support, shares[:1] / shares[1:].clamp_min(1e-6), shares[1:])
@@ -113,7 +119,17 @@ def tasks(photos: Sequence[Photo]) -> dict[str, tuple[list[int], Sequence[str] |
 
 
 def public_features(network: Mini, photos: Sequence[Known], data: Path, size: int) -> list[Tensor]:
-    """Unit features of the trunk before fine-tuning: the blocks 8 and 11 side by side."""
+    """Unit features of the trunk before fine-tuning: the blocks 8 and 11 side by side.
+
+    Args:
+        network: with the public weights.
+        photos: N of them.
+        data: the data folder.
+        size: pictures are stretched to ``size x size`` pixels.
+
+    Returns:
+        N times (1, 2 D, h, w), with D channels of the trunk.
+    """
     found = []
     for known in photos:
         with torch.inference_mode():
@@ -129,7 +145,14 @@ def public_features(network: Mini, photos: Sequence[Known], data: Path, size: in
 def measure(
     model: MiniEncoder, table: ConceptTable, photos: Sequence[Known], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """All figures of the model on photos with masks."""
+    """All figures of the model on photos with masks.
+
+    Args:
+        model: to measure.
+        table: its concepts.
+        photos: none that it was trained on.
+        options: of the command line.
+    """
     looks: list[Seen] = []
     for seen in look(model, photos, options.data, options.size):
         looks.append(Seen(seen.match.clone(), seen.odds.half().float(), seen.whole))

@@ -46,12 +46,20 @@ class Read(NamedTuple):
     state: Tensor
 
     def part(self, rows: Tensor) -> Read:
-        """Some of the photos."""
+        """Some of the photos, by their numbers (M,)."""
         return Read(self.values[rows], self.state[rows])
 
 
 def read(model: MiniEncoder, photos: Sequence[Known], data: Path, table: ConceptTable, size: int) -> Read:
-    """Run the network over photos."""
+    """Run the network over photos.
+
+    Args:
+        model: whose judge is fitted.
+        photos: what is known of each.
+        data: the data folder.
+        table: the model's concepts.
+        size: pictures are stretched to ``size x size`` pixels.
+    """
     unmarked = unmarked_concepts(table)
     values = [
         torch.stack((seen.whole, best_cells(seen.odds)[0]), 1) for seen in look(model, photos, data, size)
@@ -66,6 +74,9 @@ def fit(seen: Read, concepts: Sequence[int]) -> tuple[Tensor, float]:
     Args:
         seen: photos that were not trained on.
         concepts: numbers of the concepts that are used.
+
+    Returns:
+        (2,) the weights, and the offset.
     """
     values, state = seen.values[:, concepts], seen.state[:, concepts]
     part = torch.stack([(state == a) / (state == a).sum(0).clamp_min(1) for a in (0, 1)]).sum(0)
@@ -131,7 +142,14 @@ def learn(train: Read, choose: Read) -> tuple[Tensor, Tensor, dict[str, Any]]:
 
 
 def write(folder: Path, weight: Tensor, bias: Tensor, report: dict[str, Any]) -> None:
-    """Put the judge beside the network's weights."""
+    """Put the judge beside the network's weights.
+
+    Args:
+        folder: of the model.
+        weight: (2,).
+        bias: (V,), one for each concept.
+        report: what was measured, kept in the model's configuration.
+    """
     config, state = load_model(folder)
     names = [concept["name"] for concept in config["concepts"]]
     by_concept = {names[c]: row for c, row in report["by concept"].items()}

@@ -109,13 +109,13 @@ class Original(nn.Module):
 
     @torch.no_grad()
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens after the frozen blocks -> tokens after the blocks 8 and 11, the latter normalised."""
+        """(B, N, D) after the frozen blocks -> the same after block 8 and, normalised, after block 11."""
         block8, block11 = self.trunk.run(tokens, self.frozen, READ)
         return block8, self.trunk.norm(block11)
 
 
 def read_trunk(path: Path | None, models_dir: Path | None = None) -> dict[str, Tensor]:
-    """The public weights with their ImageNet classifier, as float32.
+    """The public weights with their ImageNet classifier, as float32, by name and in timm's shapes.
 
     Raises:
         WeightsUnavailable: they are neither here nor to be had.
@@ -129,7 +129,7 @@ def begin(state: Mapping[str, Tensor], table: ConceptTable, config: MiniConfig) 
 
     Args:
         state: of ``read_trunk``.
-        table: V concepts; each starts as the mean of its ImageNet classes.
+        table: V concepts; each starts as the mean of its ImageNet classes, (D,).
         config: of the network.
     """
     network = Mini(config)
@@ -173,7 +173,14 @@ def look(network: Mini, original: Original, pixels: Tensor, kept: Tensor) -> tup
 def training_loss(
     maps: Maps, shown: Tensor, moved: Tensor, batch: Batch, weights: Mapping[str, float], surroundings: Tensor
 ) -> dict[str, Tensor]:
-    """The weighted parts of the loss, by name."""
+    """The weighted parts of the loss, a scalar each, by name.
+
+    Args:
+        maps, shown, moved: of ``look``.
+        batch: what it was made of.
+        weights: of the parts.
+        surroundings: (V,) bool, see ``losses.evidence_loss``.
+    """
     paired = slice(0, len(batch.mask))
     parts = {
         "episode": losses.episode_loss(maps.match[paired], batch.mask, batch.weight),
@@ -233,7 +240,13 @@ class Run:
         part.replace(self.folder / CHECKPOINT)
 
     def learn(self, batch: Batch, kept: Tensor, surroundings: Tensor) -> dict[str, Tensor]:
-        """One step; returns the parts of the loss."""
+        """One step; returns the parts of the loss, a scalar each.
+
+        Args:
+            batch: of B crops.
+            kept: (M,) numbers of the crops whose tokens are kept near the original network's.
+            surroundings: (V,) bool, see ``losses.evidence_loss``.
+        """
         maps, shown, moved = look(self.network, self.original, batch.pixels, kept)
         parts = training_loss(maps, shown, moved, batch, self.recipe.weights, surroundings)
         pace = self.recipe.pace(self.step)
@@ -250,7 +263,7 @@ class Run:
 
 @torch.no_grad()
 def follow(average: dict[str, Tensor], now: Mapping[str, Tensor], keep: float) -> None:
-    """Move a running average of weights towards the present ones, in place."""
+    """Move a running average of weights towards the present ones of the same shapes, in place."""
     for name, value in now.items():
         average[name].lerp_(value, 1 - keep)
 
@@ -261,7 +274,7 @@ def train(run: Run, sampler: Sampler, surroundings: Tensor, more: Mapping[str, A
     Args:
         run: where it begins or goes on.
         sampler: of batches; seeded anew from the step at a resume, so no crop is drawn twice.
-        surroundings: see ``losses.evidence_loss``.
+        surroundings: (V,) bool, see ``losses.evidence_loss``.
         more: kept in the checkpoint, for the export.
     """
     recipe = run.recipe
@@ -279,7 +292,7 @@ def train(run: Run, sampler: Sampler, surroundings: Tensor, more: Mapping[str, A
 
 
 def ahead(sampler: Sampler, recipe: Recipe, first: int) -> Iterator[tuple[Batch, Tensor]]:
-    """Batches of the steps from ``first`` on, each with the crops to keep near the original network.
+    """Batches of the steps from ``first`` on, each with (M,) the crops to keep near the original network.
 
     A thread draws the next batch while the present one is learnt from.
     """

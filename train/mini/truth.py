@@ -141,7 +141,7 @@ def without(photos: Iterable[Known], hidden: Set[int]) -> list[Known]:
 
 
 def unmarked_concepts(table: ConceptTable) -> np.ndarray:
-    """Numbers of what may be seen around any labelled object: persons and surroundings."""
+    """(M,) numbers of what may be seen around any labelled object: persons and surroundings."""
     return np.array([table.names.index(n) for n in (*SURROUNDINGS, "person")])
 
 
