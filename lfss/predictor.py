@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .devices import pick_device
 from .edge_network import EdgeNetwork, load_edge_network, score_at_pixels
+from .edges import Floats
 from .encoding import Encoded, encode_picture, judged_presence, phrase_logits
 from .errors import NoForeground, WeightsMismatch
 from .images import Image
@@ -22,7 +24,8 @@ from .predictions import settle
 from .preparation import Preparation
 from .prepared import Prepared
 from .presets import Encoders, Preset, find_preset
-from .reasoning import PRESENCE, SCORE, Sizes, stages_of, to_stage
+from .reasoning import CLOSER, PRESENCE, SCORE, Sizes, stages_of, to_stage
+from .second_look import Window, blend, in_place, window_around
 from .stages import Prediction, Stage
 from .support import Support
 
@@ -170,6 +173,7 @@ class Predictor:
         threshold: float = 0.5,
         assume_present: bool = False,
         snap: bool = True,
+        second_look: bool = False,
     ) -> Iterator[Stage]:
         """Yield every stage as it is made; ``score`` and ``prediction``, the last two, are at full size.
 
@@ -180,13 +184,19 @@ class Predictor:
             assume_present: the query is known to show the object: never an empty first mask, no
                 presence check.
             snap: move the mask's border to the picture's edges.
+            second_look: read the part around a small object again (``lfss.second_look``).
 
         Raises:
             NoForeground: no support shows the object.
             WeightsMismatch: the class was prepared by another preset or method.
         """
         made = self.iterate_classes(
-            [prepared], query, threshold=threshold, assume_present=assume_present, snap=snap
+            [prepared],
+            query,
+            threshold=threshold,
+            assume_present=assume_present,
+            snap=snap,
+            second_look=second_look,
         )
         yield from (stage for _, stage in made if isinstance(stage, Stage))
 
@@ -198,6 +208,7 @@ class Predictor:
         threshold: float = 0.5,
         assume_present: bool = False,
         snap: bool = True,
+        second_look: bool = False,
     ) -> Prediction:
         """The mask of a query; drains ``iterate``, with the same errors.
 
@@ -207,9 +218,15 @@ class Predictor:
             threshold: score from which a pixel belongs to the mask, in [0, 1].
             assume_present: the query is known to show the object.
             snap: move the mask's border to the picture's edges.
+            second_look: read the part around a small object again (``lfss.second_look``).
         """
         return self.predict_classes(
-            [prepared], query, threshold=threshold, assume_present=assume_present, snap=snap
+            [prepared],
+            query,
+            threshold=threshold,
+            assume_present=assume_present,
+            snap=snap,
+            second_look=second_look,
         )[0]
 
     def predict_classes(
@@ -221,6 +238,7 @@ class Predictor:
         threshold: float = 0.5,
         assume_present: bool = False,
         snap: bool = True,
+        second_look: bool = False,
     ) -> list[Prediction]:
         """One prediction for each class, in the order given; the picture is encoded once.
 
@@ -231,7 +249,7 @@ class Predictor:
             prepared: of this predictor's preset and method.
             query: the picture to segment, decoded, or also encoded.
             overlaps: pairs of label names that may lie on each other, such as ("rider", "horse").
-            threshold, assume_present, snap: see ``iterate``.
+            threshold, assume_present, snap, second_look: see ``iterate``.
 
         Raises:
             NoForeground, WeightsMismatch: see ``iterate``.
@@ -243,6 +261,7 @@ class Predictor:
             threshold=threshold,
             assume_present=assume_present,
             snap=snap,
+            second_look=second_look,
         )
         return [prediction for _, prediction in made if isinstance(prediction, Prediction)]
 
@@ -255,6 +274,7 @@ class Predictor:
         threshold: float = 0.5,
         assume_present: bool = False,
         snap: bool = True,
+        second_look: bool = False,
     ) -> Iterator[tuple[int, Stage | Prediction]]:
         """Yield every stage of every class as it is made, with the class's number, then the predictions.
 
@@ -266,9 +286,12 @@ class Predictor:
         stages: list[list[Stage]] = [[] for _ in prepared]
         everything = range(len(prepared))
         together = [everything] if self.method.needs.several_classes else [[i] for i in everything]
+        # An object that is judged absent is not looked for again.
+        least = 0.0 if assume_present else self.preset.presence_threshold
+        again = least if second_look else None
         for numbers in together:
             group = [prepared[i] for i in numbers]
-            found = self._stages(group, image, encoded, assume_present=assume_present, snap=snap)
+            found = self._stages(group, image, encoded, assume_present=assume_present, snap=snap, again=again)
             while (item := clock.next(found)) is not None:
                 number, stage = numbers[item[0]], item[1]
                 stages[number].append(stage)
@@ -314,9 +337,19 @@ class Predictor:
         )
 
     def _stages(
-        self, group: Sequence[Prepared], image: Image, encoded: Encoded, *, assume_present: bool, snap: bool
+        self,
+        group: Sequence[Prepared],
+        image: Image,
+        encoded: Encoded,
+        *,
+        assume_present: bool,
+        snap: bool,
+        again: float | None,
     ) -> Iterator[tuple[int, Stage]]:
-        """The method's stages of some classes, then for each the presence and the score."""
+        """The method's stages of some classes, then for each the presence and the score.
+
+        ``again`` is the presence from which small objects are looked at a second time; None for never.
+        """
         last = None
         masks = self.method.stage_of("refined_mask") or self.method.stage_of("first_mask")
         for last in self.steps(group, (image, encoded), assume_present=assume_present):
@@ -330,8 +363,38 @@ class Predictor:
         for number in range(len(group)):
             presence = last.query("presence")[0, number].float().cpu().numpy()
             yield number, to_stage(PRESENCE, query=presence)
-            logits = last.query("logits")[0, number].float().cpu().numpy()
-            yield number, to_stage(SCORE, query=score_at_pixels(logits, image.pixels, self.edges, snap=snap))
+            score = self._score(last, number, image, snap=snap)
+            window = window_around(score) if again is not None and presence >= again else None
+            if window is not None:
+                closer = self.look_again(group, number, image, window, snap=snap)
+                yield number, to_stage(CLOSER, query=in_place(closer, window, image.size))
+                score = blend(score, closer, window)
+            yield number, to_stage(SCORE, query=score)
+
+    def look_again(
+        self, group: Sequence[Prepared], number: int, image: Image, window: Window, *, snap: bool = True
+    ) -> Floats:
+        """The score of one class in a part of a picture, read as a picture of its own.
+
+        Args:
+            group: classes that the method reads together.
+            number: of the class in the group.
+            image: the whole picture, H x W.
+            window: the part, h x w pixels; it is known to show the object.
+            snap: see ``iterate``.
+
+        Returns:
+            (h, w) in [0, 1].
+        """
+        part = Image(np.ascontiguousarray(image.pixels[window.place]), image.name)
+        encoded = encode_picture(self.encoders, part, size=self.preset.size, device=self.device)
+        *_, last = self.steps(group, (part, encoded), assume_present=True)
+        return self._score(last, number, part, snap=snap)
+
+    def _score(self, last: Step, number: int, image: Image, *, snap: bool) -> Floats:
+        """(H, W) in [0, 1]: the score of one class at the picture's pixels, from a method's last step."""
+        logits = last.query("logits")[0, number].float().cpu().numpy()
+        return score_at_pixels(logits, image.pixels, self.edges, snap=snap)
 
     def _check_made_here(self, prepared: Prepared) -> None:
         """Raise a WeightsMismatch unless this preset and this method prepared the class."""

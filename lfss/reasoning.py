@@ -17,6 +17,10 @@ PRESENCE = StageInfo(
     "presence", "Presence", "number", "prediction",
     "How sure the model is that the object is in the picture at all; below the limit the mask is empty.",
 )  # fmt: skip
+CLOSER = StageInfo(
+    "second_look", "Second look", "map", "prediction",
+    "The part around a small object, read again; if it agrees with the first look, their mean counts.",
+)  # fmt: skip
 SCORE = StageInfo(
     "score", "Score", "map", "prediction",
     "The final score of each pixel; the mask is where it reaches the threshold.",

@@ -26,6 +26,8 @@ from lfss.images import Image
 from lfss.labels import Label
 from lfss.stages import Prediction, Stage
 
+AS_USUAL = {"snap": True, "second_look": False, "overlaps": ()}
+
 
 @dataclass(frozen=True, eq=False)
 class FakeSupport:
@@ -187,9 +189,9 @@ def test_a_mask_of_everything_is_never_given_without_saying_so(place, model, cap
 def test_label_threshold_and_presence_reach_the_model(place, model):
     assert segment("--not", "cat, wolf", "--threshold", "0.3", "--assume-present", label="dog, puppy") == 0
     assert model.label == Label("dog", ("puppy",), ("cat", "wolf"))
-    assert model.options == {"threshold": 0.3, "assume_present": True, "snap": True, "overlaps": ()}
+    assert model.options == {"threshold": 0.3, "assume_present": True, **AS_USUAL}
     assert segment("--no-snap", out="plain") == 0
-    assert model.options == {"threshold": 0.5, "assume_present": False, "snap": False, "overlaps": ()}
+    assert model.options == {"threshold": 0.5, "assume_present": False, **AS_USUAL, "snap": False}
 
 
 def test_stages_write_a_strip_and_arrays_without_pickle(place, model):
@@ -334,6 +336,7 @@ def test_results_of_other_settings_are_not_mixed(place, model, capsys):
     for more, words in (
         (("--threshold", "0.7"), "threshold"),
         (("--no-snap",), "snap"),
+        (("--second-look",), "second-look"),
         (("--box", "s1.png=1,1,9,9"), "supports"),
     ):
         assert segment(*more) == 2

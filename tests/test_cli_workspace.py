@@ -26,6 +26,8 @@ from lfss.images import read_image
 from lfss.presets import PRESETS
 from lfss.workspace import Workspace
 
+AS_USUAL = {"snap": True, "second_look": False, "overlaps": ()}
+
 
 def save_scene(path: Path, seed: int, box: tuple[int, int, int, int] = (40, 50, 100, 120)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +252,7 @@ def test_the_cluster_gets_the_classes_the_list_and_the_options(place, monkeypatc
         "workers": 2,
         "gpus": 0.5,
         "device": "cpu",
-        "options": {"threshold": 0.4, "assume_present": True, "snap": True, "overlaps": ()},
+        "options": {"threshold": 0.4, "assume_present": True, **AS_USUAL},
     }
     assert "3 done" in capsys.readouterr().out
 

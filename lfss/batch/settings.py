@@ -19,12 +19,14 @@ class Settings:
         threshold: score from which a pixel belongs to the mask, in [0, 1].
         assume_present: every query is known to show the object.
         snap: move the mask's border to the picture's edges.
+        second_look: read the part around small objects again.
         may_overlap: pairs of labels that may lie on each other, such as ("rider", "horse").
     """
 
     threshold: float = 0.5
     assume_present: bool = False
     snap: bool = True
+    second_look: bool = False
     may_overlap: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -34,6 +36,7 @@ class Settings:
             "threshold": self.threshold,
             "assume_present": self.assume_present,
             "snap": self.snap,
+            "second_look": self.second_look,
             "overlaps": self.may_overlap,
         }
 
@@ -41,6 +44,8 @@ class Settings:
     def provenance(self) -> dict[str, str]:
         """The settings of a draft beside its threshold, as ``Origin.settings`` has them."""
         found = {"assume_present": _YES[self.assume_present], "snap": _YES[self.snap]}
+        if self.second_look:
+            found["second_look"] = "yes"
         if self.may_overlap:
             found["may_overlap"] = "; ".join(", ".join(pair) for pair in self.may_overlap)
         return found
@@ -63,6 +68,7 @@ class Settings:
             threshold if 0 < threshold < 1 else 0.5,
             stored.get("assume_present") == "yes",
             stored.get("snap", "yes") == "yes",
+            stored.get("second_look") == "yes",
             tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2),
         )
 
@@ -86,5 +92,6 @@ def common(stored: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Settin
         thresholds.pop() if thresholds else 0.5,
         bool(found) and all(one.assume_present for one in found),
         all(one.snap for one in found),
+        any(one.second_look for one in found),
         tuple(pairs),
     )

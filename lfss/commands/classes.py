@@ -274,7 +274,7 @@ def _settings(args: argparse.Namespace, going_on: Sequence[_Stored]) -> Settings
     if args.threshold is not None:
         stored = [{**settings, "threshold": f"{args.threshold:g}"} for settings in stored]
     base = common(stored, [one.category.name for one in going_on])
-    typed = {name: getattr(args, name) for name in ("threshold", "assume_present", "snap")}
+    typed = {name: getattr(args, name) for name in ("threshold", "assume_present", "snap", "second_look")}
     pairs = LabelledFlags.of(args).may_overlap or base.may_overlap
     return replace(base, **{k: v for k, v in typed.items() if v is not None}, may_overlap=pairs)
 

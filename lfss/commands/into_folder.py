@@ -63,6 +63,8 @@ def _settings(request: Request) -> dict[str, Any]:
         "--snap": settings.snap,
         "choice of supports": one_or_all(one.fingerprint for one in classes),
     }
+    if settings.second_look:
+        found["--second-look"] = True
     if settings.may_overlap:
         found["--may-overlap"] = [list(pair) for pair in settings.may_overlap]
     return found

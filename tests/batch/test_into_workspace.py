@@ -62,7 +62,7 @@ def outcomes(events):
 
 
 def test_a_batch_stores_what_was_predicted_and_who_made_it(workspace, photos):
-    settings = Settings(0.4, snap=False, may_overlap=(("dog", "sled"),))
+    settings = Settings(0.4, snap=False, second_look=True, may_overlap=(("dog", "sled"),))
     (one, *_) = carry_out(workspace, segment_with(threshold=0.4), photos, settings=settings)
     image = read_image(photos[0])
     expected = predict(image, threshold=0.4)
@@ -73,7 +73,9 @@ def test_a_batch_stores_what_was_predicted_and_who_made_it(workspace, photos):
     assert (kept.image_path, kept.status, kept.presence) == (photos[0], "proposed", 0.9)
     assert (kept.origin.model, kept.origin.label) == (f"fake {__version__}", "dog, puppy (not: cat)")
     assert (kept.origin.threshold, kept.origin.supports) == (0.4, ("a" * 64,))
-    assert kept.origin.settings == {"assume_present": "no", "snap": "no", "may_overlap": "dog, sled"}
+    assert kept.origin.settings == {
+        "assume_present": "no", "snap": "no", "second_look": "yes", "may_overlap": "dog, sled",
+    }  # fmt: skip
     assert kept.origin.method == "lfss"
     (outcome,) = one.outcomes
     assert (outcome.image, outcome.label, outcome.status) == (str(photos[0]), "dog", "done")
