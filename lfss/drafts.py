@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -102,7 +102,3 @@ class Draft:
     def empty(self) -> bool:
         """True where an export writes no mask: the object is absent, rejected or unmarked."""
         return self.status in ("absent", "rejected") or not self.mask.any()
-
-    def edited(self, mask: npt.NDArray[np.bool_]) -> Draft:
-        """The same draft with a (H, W) mask that a person changed."""
-        return replace(self, mask=mask, status="edited")

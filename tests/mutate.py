@@ -42,7 +42,7 @@ from .mutants import Mutant, mutants
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutate_equivalent.json")
 
-_WORKSPACE = ["tests/storage", "tests/test_workspace.py", "tests/test_workspace_faults.py"]
+_WORKSPACE = ["tests/storage", "tests/workspace"]
 _COMMANDS = ["tests/test_cli.py", "tests/test_cli_workspace.py"]
 
 # The tests of a module, or of a folder's modules, where they are not in the one file of the module's name.

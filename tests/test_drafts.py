@@ -72,23 +72,9 @@ def test_a_draft_is_empty_where_an_export_writes_no_mask(status, mask, empty):
     assert draft(status=status, mask=mask).empty is empty
 
 
-def test_editing_gives_another_draft():
-    before = draft(score=0.7)
-    after = before.edited(~MASK)
-    assert np.array_equal(before.mask, MASK)
-    assert before.status == "proposed"
-    assert np.array_equal(after.mask, ~MASK)
-    assert (after.status, after.score, after.label) == ("edited", 0.7, "dog")
-
-
 def test_a_draft_cannot_be_changed_in_place():
     with pytest.raises(FrozenInstanceError):
         draft().status = "accepted"
-
-
-def test_editing_checks_the_new_mask():
-    with pytest.raises(InputError, match="rows, columns"):
-        draft().edited(MASK.astype(np.uint8))
 
 
 def test_origins_compare_by_value_and_do_not_share_settings():
