@@ -86,7 +86,14 @@ def name_vectors(folder: Path) -> tuple[list[str], torch.Tensor]:
     return names, nn.functional.normalize(vectors.float(), dim=1)
 
 
-def export(saved: Mapping[str, Any], folder: Path, trust: Mapping[str, float], names: Path | None) -> None:
+def export(
+    saved: Mapping[str, Any],
+    folder: Path,
+    trust: Mapping[str, float],
+    names: Path | None,
+    *,
+    int8: bool = True,
+) -> None:
     """Write a model.
 
     Args:
@@ -94,13 +101,14 @@ def export(saved: Mapping[str, Any], folder: Path, trust: Mapping[str, float], n
         folder: where the model goes.
         trust: of ``trust_of``.
         names: folder with the vectors of names; None suggests words by their letters only.
+        int8: store linear layers as int8; off keeps them as float16, to measure what int8 loses.
     """
     concepts = [Concept.from_json(c) for c in saved["concepts"]]
     near = {} if names is None else words_near(Vocabulary(tuple(concepts)), *name_vectors(names))
     vocabulary = Vocabulary(tuple(replace(c, trust=trust.get(c.name, 0.0)) for c in concepts), near)
     network = Mini(MiniConfig(**saved["network_config"]))
     network.load_state_dict(saved["average"])
-    state = quantised_state(network.state_dict(), int8_names(network))
+    state = quantised_state(network.state_dict(), int8_names(network) if int8 else set())
     training = {"steps": saved["step"], "recipe": saved["recipe"]}
     save_model(folder, state, {**mini_config(network, vocabulary), "training": training})
 
@@ -115,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, required=True, help="folder of train.mini.train")
     parser.add_argument("--data", type=Path, required=True, help="the data folder, to count masks")
     parser.add_argument("--names", type=Path, help="folder with clip_text_vitb32.json and .safetensors")
+    parser.add_argument(
+        "--no-int8", action="store_true", help="all weights as 16-bit floats, to measure what int8 loses"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     return parser
 
@@ -127,7 +138,7 @@ def _run(options: argparse.Namespace) -> None:
     photos = trained_photos(options.data, truth, saved["recipe"]["exclude"])
     drawn, rough = masked_photos(photos, table.names)
     named = [name for name, row in zip(table.names, table.imagenet()) if row.any()]
-    export(saved, options.out, trust_of(drawn, rough, named), options.names)
+    export(saved, options.out, trust_of(drawn, rough, named), options.names, int8=not options.no_int8)
     print(f"{options.out}: step {saved['step']}, {(options.out / WEIGHTS).stat().st_size / 1e6:.1f} MB")
 
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from lfss.encoders.mini import load_mini
 from lfss.encoders.mini_network import Mini, MiniConfig
 from lfss.encoders.vocabulary import Vocabulary
+from lfss.weights import WEIGHTS, read_state
 from train.mini import export as exported
 from train.mini import losses
 from train.mini import train as training
@@ -345,6 +346,10 @@ def test_training_stops_resumes_exports_and_loads(sampler: Sampler, tmp_path: Pa
     dense, (features,) = encoder.encode(torch.rand(1, 3, 64, 64))
     assert dense.isfinite().all()
     assert features.isfinite().all()
+    exported.export(torch.load(folder / training.CHECKPOINT), tmp_path / "floats", {}, None, int8=False)
+    kinds = [{t.dtype for t in read_state(f / WEIGHTS).values()} for f in (model, tmp_path / "floats")]
+    assert torch.int8 in kinds[0]
+    assert kinds[1] == {torch.float16}
 
 
 def test_the_rate_rises_stays_and_falls() -> None:
