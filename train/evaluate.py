@@ -42,7 +42,7 @@ from .data.remember import remember
 from .data.splits import Fold, Rule, coco_fold, pascal_fold
 from .measure import report
 from .measure.metrics import PROTOCOLS
-from .measure.scoring import Settings, evaluate, growth, presence_auc, tally
+from .measure.scoring import Settings, evaluate, growth, presence_at, presence_auc, tally
 from .mini.photos import held_out, never_trained
 
 # How episodes are drawn under each protocol, by layout.
@@ -99,6 +99,7 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
         "mean": report.clean(table),
         "runs": [report.as_json(run) for run in runs],
         "presence_auc": presence_auc(records),
+        "presence": presence_at(records, predictor.preset.presence_threshold),
         "seconds_per_episode": float(np.median([r.seconds for r in records])),
         "torch": torch.__version__,
         "device": predictor.device,
@@ -168,6 +169,11 @@ def _print(result: dict[str, Any]) -> None:
     print(report.text_table(result["mean"]))
     if result["presence_auc"] is not None:
         print(f"presence, ROC AUC: {result['presence_auc']:.3f}")
+    if result.get("presence"):
+        limit = (
+            "the limit {limit:g} keeps {kept:.1%} of the pictures with the class and empties {emptied:.1%}"
+        )
+        print(limit.format(**result["presence"]), "of those without it")
     print(f"{result['seconds_per_episode']:.2f} s an episode (median)")
 
 

@@ -21,9 +21,10 @@ from train.data.episodes import sample_episodes, save_episodes
 from train.data.splits import Official, coco_fold, pascal_fold
 from train.evaluate import main, title
 from train.measure import scoring
-from train.measure.masks import MASKS
+from train.measure.masks import MASKS, SHIPPED
 from train.measure.metrics import Scores
 from train.measure.report import summarise, text_table
+from train.measure.scoring import Record, presence_at
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +63,16 @@ def test_every_readout_is_scored_drawn_and_stored(
 ) -> None:
     assert main(arguments(colours, tmp_path, "--protocol", protocol, "--presence")) == 0
     result = result_of(tmp_path)
-    assert list(result["mean"]) == list(MASKS)
+    assert list(result["mean"]) == [*MASKS, SHIPPED]
     assert result["mean"]["final"]["miou"] > 0.9
     assert result["mean"]["all foreground"]["miou"] == pytest.approx(120 * 140 / (240 * 320), abs=0.01)
     assert sum(result["mean"]["final"]["episodes"].values()) == 6
     assert result["presence_auc"] == 1
+    assert result["presence"] == {"limit": 0.5, "kept": 1, "emptied": 1}
     assert result["command"].startswith("python -m train.evaluate --data")
     said = capsys.readouterr().out
     assert "final, edges" in said
+    assert "empties 100.0% of those without it" in said
     assert "pictures x 0.0 MiB" in said
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["result.json", "result.png"]
 
@@ -217,3 +220,9 @@ def test_another_method_is_measured_by_its_name(
     assert "other settings" in capsys.readouterr().err
     assert main(arguments(colours, tmp_path / "x", "--method", "panet", "--decoder", "a=b")) == 2
     assert "leave it out with --method" in capsys.readouterr().err
+
+
+def test_a_limit_of_presence_keeps_and_empties() -> None:
+    records = [Record(0, i, {}, (0.1 * i, 0.05 * i), 0.0) for i in range(10)]
+    assert presence_at(records, 0.3) == {"limit": 0.3, "kept": 0.7, "emptied": 0.6}
+    assert presence_at([Record(0, 0, {}, (0.5, None), 0.0)], 0.3) is None

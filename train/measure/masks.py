@@ -36,11 +36,13 @@ MASKS = {
     "prototype, pseudo mask": "plain prototypes of the supports' pseudo masks",
     "all foreground": "every pixel",
     "final": "the method's mask, enlarged",
-    "final, edges": "the method's mask at the picture's edges, as it ships",
+    "final, edges": "the method's mask at the picture's edges",
 }
 
 # Where the preset has a network for edges: the method's mask, moved by the guided filter alone.
 FILTER = "final, filter"
+# The product's own mask, with its check of presence: empty where the object is judged absent.
+SHIPPED = "as it ships"
 
 
 class Outcome(NamedTuple):
@@ -52,7 +54,11 @@ class Outcome(NamedTuple):
 
 @torch.inference_mode()
 def episode_masks(
-    predictor: Predictor, given: PreparedEpisode, beside: Mapping[str, Method] | None = None
+    predictor: Predictor,
+    given: PreparedEpisode,
+    beside: Mapping[str, Method] | None = None,
+    *,
+    shipped: bool = False,
 ) -> Outcome:
     """Segment one query in all the ways that are compared.
 
@@ -63,6 +69,7 @@ def episode_masks(
             beside it.
         given: an episode whose query shows the class.
         beside: LFSS with trained decoders, or other methods, by name; each gives two more masks.
+        shipped: also give the mask with the check of presence; the others are told that the object is there.
     """
     query, size = given.query.image, given.query.image.size
     episode = given.encode(predictor)
@@ -86,6 +93,8 @@ def episode_masks(
         if predictor.edges is not None:
             masks[f"{name}, filter"] = score_at_pixels(values, query.pixels) >= 0.5
         masks[f"{name}, edges"] = score_at_pixels(values, query.pixels, predictor.edges) >= 0.5
+    if shipped:
+        masks[SHIPPED] = predictor.predict(given.prepared, query).mask
     return Outcome(masks, float(_presence(made.values())))
 
 

@@ -32,7 +32,8 @@ class Settings:
         kind: how supports are marked.
         protocol: how masks are scored (``train.measure.metrics``).
         lists: SHA-256 of each list of episodes.
-        presence: also score one picture without the class for every episode.
+        presence: also score one picture without the class for every episode, and the mask with the check of
+            presence.
         decoders: name and folder of every trained decoder, and of other methods that are scored beside it.
         method: a name of ``lfss.methods``.
         word: whether the labels are treated as words that the model knows.
@@ -119,7 +120,8 @@ def score_episode(
     """
     start = time.perf_counter()
     episode = prepare_episode(predictor, data, spec, settings.kind, seed=seed, word=settings.word)
-    outcome, query = episode_masks(predictor, episode, beside), episode.query
+    outcome = episode_masks(predictor, episode, beside, shipped=settings.presence)
+    query = episode.query
     protocol = PROTOCOLS[settings.protocol]
     counted = sums_of(outcome.masks, query.mask, query.ignore, protocol=protocol)
     sums = {name: value.tolist() for name, value in counted.items()}
@@ -146,6 +148,21 @@ def presence_auc(records: Sequence[Record]) -> float | None:
         return None
     with_it, without = [p for p, _ in pairs], [float(a) for _, a in pairs if a is not None]
     return roc_auc([*with_it, *without], [True] * len(with_it) + [False] * len(without))
+
+
+def presence_at(records: Sequence[Record], limit: float) -> dict[str, float] | None:
+    """What a limit of presence does; None if pictures without the class were not scored.
+
+    Returns:
+        ``limit``; ``kept``: share of the pictures with the class that reach it; ``emptied``: share of those
+        without it that do not.
+    """
+    pairs = [(shown, absent) for shown, absent in (r.presence for r in records) if absent is not None]
+    if not pairs:
+        return None
+    shown, absent = np.array(pairs).T
+    kept, emptied = float((shown >= limit).mean()), float((absent < limit).mean())
+    return {"limit": limit, "kept": kept, "emptied": emptied}
 
 
 def growth(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from lfss.labels import parse_label
 from lfss.predictor import Predictor
 from tests.fakes import preset, scene
 from train.data.encode import KINDS, AnnotatedPicture, PreparedEpisode, make_support
-from train.measure.masks import FILTER, MASKS, enlarge, episode_masks, presence_without
+from train.measure.masks import FILTER, MASKS, SHIPPED, enlarge, episode_masks, presence_without
 
 BOX = (60, 80, 180, 220)
 
@@ -115,6 +115,17 @@ def test_prototypes_equal_a_plain_loop(predictor: Predictor) -> None:
     difference = torch.einsum("chw,c->hw", cells, sides[0] - sides[1])
     expected = enlarge(difference, (240, 320)) > 0
     assert (outcome.masks["prototype, true mask"] != expected).mean() < 0.005
+
+
+def test_the_shipped_mask_is_empty_where_the_object_is_judged_absent(predictor: Predictor) -> None:
+    support = marked(0)
+    for colour, found in (("red", True), ("blue", False)):
+        query = marked(1, colour=colour)
+        given = PreparedEpisode(
+            predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)]), [support], query
+        )
+        assert SHIPPED not in episode_masks(predictor, given).masks
+        assert episode_masks(predictor, given, shipped=True).masks[SHIPPED].any() == found
 
 
 def test_presence_is_lower_where_the_object_is_not(predictor: Predictor) -> None:
