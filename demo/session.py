@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,18 +15,14 @@ import numpy.typing as npt
 
 from lfss.batch.settings import Settings
 from lfss.errors import InputError, LfssError
-from lfss.figures import save_png_atomic
-from lfss.images import Image, read_image
-from lfss.workspace import Workspace
 
 from . import results
 from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
 from .items import PictureFile, ScreenPicture, SupportItem
 from .job import Job
-from .memory import FREE_SIDE, opened
 from .place import Place
-from .uploads import Upload, take
-from .views import jpeg_file, shown_mask, shrunk, write_jpeg
+from .session_pictures import SessionPictures
+from .uploads import Upload
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from lfss.refine_folder import Lesson
@@ -37,21 +31,15 @@ if TYPE_CHECKING:  # torch takes seconds to import
 
 __all__ = ["MAX_SUPPORTS", "PictureFile", "ScreenPicture", "Session", "Settings", "SupportItem"]
 
-SHOWN_PICTURES = 8  # decoded pictures that a session keeps at the size of a screen
-THUMBNAIL_SIDE = 256
-
 
 @dataclass
-class Session:
+class Session(SessionPictures):
     """One visitor's work.
 
     Attributes:
-        folder: everything that the session writes, but for a workspace that was named.
-        workspace: drafts with their history.
         classes: what is looked for; the label, supports and so on of the one that is edited are also the
             session's own, and so are the results of the one that is looked at.
         queries: in the order in which they were added.
-        pictures: every picture of the session by digest.
         failures: name and reason of queries, and of classes, that could not be segmented.
         example: the worked example is still what is shown.
         settings: of the last run.
@@ -70,14 +58,10 @@ class Session:
         trail, undone: the steps that changed drafts, and those that were taken back, in order: digest and
             label of each draft of a step.
         object_counts: how many objects each version of a draft shows, as far as it was counted.
-        zip_encoding: of names in zips that do not tell; see ``zip_names``.
     """
 
-    folder: Path
-    workspace: Workspace
     classes: Classes = field(default_factory=Classes)
     queries: list[Upload] = field(default_factory=list)
-    pictures: dict[str, PictureFile] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
     example: bool = False
     settings: Settings = field(default_factory=Settings)
@@ -96,9 +80,7 @@ class Session:
     trail: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     undone: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     object_counts: dict[str, int] = field(default_factory=dict)
-    zip_encoding: str = ""
     touched: float = field(default_factory=time.monotonic)
-    _shown: OrderedDict[str, Image] = field(default_factory=OrderedDict)
     _result: tuple[str, int, results.Result] | None = None
 
     label = OfClass[str]("chosen")
@@ -144,81 +126,6 @@ class Session:
             else:
                 self.queries.append(item)
         return refused
-
-    def _taken(self, files: Iterable[str | Path]) -> Iterator[Upload | LfssError]:
-        return take(files, self.folder / "pictures", zip_encoding=self.zip_encoding)
-
-    def register(self, upload: Upload, image: Image | None = None) -> PictureFile:
-        """Remember a picture by its digest, with small copies of it; read it unless ``image`` holds it.
-
-        Raises:
-            ImageError: it cannot be read.
-        """
-        if image is None:
-            with opened(upload.path, upload.name) as read:
-                assert read is not None
-                return self.register(upload, read)
-        picture = PictureFile(upload.path, upload.name, image.size, image.digest)
-        self.pictures[picture.digest] = picture
-        self._keep_small(picture.digest, image)
-        return picture
-
-    def _keep_small(self, digest: str, image: Image) -> None:
-        """Copies at the sizes of a thumbnail and a screen, so that looking at it decodes nothing large."""
-        path = self._thumbnails() / f"{digest}.png"
-        if not path.exists():
-            save_png_atomic(path, shrunk(image.pixels, THUMBNAIL_SIDE), sync=False)
-        if max(image.size) > FREE_SIDE and not (path := self._screen_path(digest)).exists():
-            save_png_atomic(path, shrunk(image.pixels, FREE_SIDE), sync=False)
-
-    def keep_picture(self, image: Image) -> Path | None:
-        """Add a picture to the workspace; returns a file of it that lives as long as the workspace.
-
-        What a visitor sent lies in the session's folder, which is removed; a workspace that outlives the
-        session gets a copy.
-        """
-        sent = image.path is not None and image.path.is_relative_to(self.folder)
-        return self.workspace.add_image(image, keep=self.outlived and sent).path
-
-    @property
-    def outlived(self) -> bool:
-        """Whether the workspace outlives the session."""
-        return not self.workspace.folder.is_relative_to(self.folder)
-
-    def picture(self, digest: str) -> PictureFile:
-        """The picture of a digest, also one that only the workspace knows.
-
-        Raises:
-            WorkspaceError: it is not known, or its file is gone.
-        """
-        if digest not in self.pictures:
-            known = self.workspace.image(digest)
-            path = self.workspace.image_path(digest)
-            self.pictures[digest] = PictureFile(path, known.name, known.size, digest)
-        return self.pictures[digest]
-
-    def shown(self, digest: str) -> Image:
-        """The picture at the size of a screen, at most 1024 pixels long; the last few are kept."""
-        if digest in self._shown:
-            self._shown.move_to_end(digest)
-            return self._shown[digest]
-        small = self._at_screen_size(digest)
-        self._shown[digest] = small
-        while len(self._shown) > SHOWN_PICTURES:
-            self._shown.popitem(last=False)
-        return small
-
-    def _at_screen_size(self, digest: str) -> Image:
-        picture = self.picture(digest)
-        if max(picture.size) <= FREE_SIDE:
-            return picture.read()
-        if not self._screen_path(digest).exists():
-            with picture.opened() as image:
-                self._keep_small(digest, image)
-        return read_image(self._screen_path(digest), name=picture.name)
-
-    def _screen_path(self, digest: str) -> Path:
-        return self._thumbnails() / f"{digest}-screen.png"
 
     def shown_supports(self, digests: Sequence[str]) -> list[ScreenPicture]:
         """Supports for the page, by digest; those that are not here any more are left out at the end."""
@@ -299,25 +206,6 @@ class Session:
         item.found[digest] = result.present
         return True
 
-    def small(self, digest: str) -> npt.NDArray[np.uint8]:
-        """The picture at the size of a thumbnail, (h, w, 3); decoded in full the first time only."""
-        path = self._thumbnails() / f"{digest}.png"
-        if not path.exists():
-            with self.picture(digest).opened() as image:
-                self._keep_small(digest, image)
-        return read_image(path).pixels
-
-    def file_of(self, pixels: npt.NDArray[np.uint8]) -> str:
-        """A file of a picture, (h, w, 3), for a component of the page."""
-        return str(jpeg_file(self.folder / "shown", pixels))
-
-    def thumbnail(self, digest: str, mask: npt.NDArray[np.bool_], version: str) -> Path:
-        """A small picture with its (H, W) mask, as a file; written once for each version of the mask."""
-        path = self.thumbnail_path(digest, version)
-        if not path.exists():
-            write_jpeg(path, shown_mask(self.small(digest), mask))
-        return path
-
     def result_thumbnail(self, digest: str) -> Path:
         """A small picture of a result of the class that is looked at."""
         if not self._restored(digest, self.classes.viewed):  # a person has drawn the mask
@@ -326,16 +214,6 @@ class Session:
         path = self.thumbnail_path(digest, stamp)
         result = None if path.exists() else self.result(digest)
         return path if result is None else self.thumbnail(digest, result.prediction.mask, stamp)
-
-    def thumbnail_path(self, digest: str, version: str) -> Path:
-        """Where ``thumbnail`` puts a version; it need not be there yet."""
-        key = hashlib.sha256(version.encode()).hexdigest()[:16]
-        return self._thumbnails() / f"{digest}-{key}.jpg"
-
-    def _thumbnails(self) -> Path:
-        folder = self.folder / "thumbnails"
-        folder.mkdir(exist_ok=True)
-        return folder
 
     def result_path(self, digest: str, item: ClassItem | None = None) -> Path:
         """The npz file of a result of a class, by default the one that is looked at."""
