@@ -1,7 +1,8 @@
 /* The canvas: one picture, one mask that is drawn on it, and nothing else.
  *
  * This part draws and changes the mask; canvas_link.js saves it and shows the next picture, canvas_ask.js asks the
- * model, canvas_input.js has tools, keys and pointers. demo/canvas.py puts the four together into one scope. It runs as `js_on_load` of a gr.HTML component (see demo/canvas.py) with these names in scope:
+ * model, canvas_layers.js shows the other labels, canvas_input.js has tools, keys and pointers. demo/canvas.py puts
+ * them together into one scope. It runs as `js_on_load` of a gr.HTML component (see demo/canvas.py) with these names in scope:
  *   element   the component's root; its template never changes, so nothing here is rendered again
  *   props     props.value is the task that Python sends (see Task in demo/canvas.py)
  *   watch     calls back when Python sends another task
@@ -24,7 +25,8 @@ let width = 0, height = 0;           // of the picture as it is shown
 let paint = new Uint8Array(0);       // the mask
 let overlay = null;                  // canvas with the mask's colours, drawn over the picture
 let rim = 1;                         // thickness of the mask's outline, in pixels of the picture
-let others = null;                   // picture with the masks of other classes
+let others = [];                     // canvases with the masks of other labels that are shown
+let ownShown = true;                    // the mask that is drawn on is shown
 let scale = 1, left = 0, top = 0;    // picture to screen
 let fitted = true;                   // the picture follows the size of the page until somebody zooms
 let tool = 'brush', cutting = false, radius = 12, opacity = 0.45;
@@ -56,9 +58,9 @@ function draw() {
   context.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * left, ratio * top);
   context.imageSmoothingEnabled = scale < 2;
   context.drawImage(photo, 0, 0, width, height);
-  if (others) context.drawImage(others, 0, 0, width, height);
+  for (const other of others) context.drawImage(other, 0, 0);
   context.imageSmoothingEnabled = scale < 1;
-  context.drawImage(overlay, 0, 0);
+  if (ownShown) context.drawImage(overlay, 0, 0);
   if (suggestion) context.drawImage(suggestion, 0, 0);
   context.lineWidth = 1 / scale;
   context.strokeStyle = 'rgba(128, 128, 128, 0.9)';   // the picture's own border
@@ -91,11 +93,17 @@ function drawUnderWay() {
 
 function rgb(hex) { return [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16)); }
 
-/* Colours of a rectangle of the mask, after it has changed. The outline is opaque, so that a thin mask shows. */
+/* Colours of a rectangle of the mask, after it has changed. */
 function colour(x0, y0, x1, y1) {
+  tint(overlay, paint, task.colour, x0, y0, x1, y1);
+  redraw();
+}
+
+/* Colour a rectangle of a mask on a canvas. The outline is opaque, so that a thin mask shows. */
+function tint(canvas, paint, hex, x0, y0, x1, y1) {
   x0 = Math.max(0, x0 - rim); y0 = Math.max(0, y0 - rim); x1 = Math.min(width, x1 + rim); y1 = Math.min(height, y1 + rim);
   if (x1 <= x0 || y1 <= y0) return;
-  const image = new ImageData(x1 - x0, y1 - y0), inside = rgb(task.colour), outside = rgb(task.beside);
+  const image = new ImageData(x1 - x0, y1 - y0), inside = rgb(hex), outside = rgb(task.beside);
   const fill = Math.round(255 * opacity), down = rim * width;
   for (let y = y0, at = 0; y < y1; y++) {
     for (let x = x0, here = y * width + x0; x < x1; x++, here++, at += 4) {
@@ -108,8 +116,7 @@ function colour(x0, y0, x1, y1) {
       image.data[at + 3] = edge ? 255 : fill;
     }
   }
-  overlay.getContext('2d').putImageData(image, x0, y0);
-  redraw();
+  canvas.getContext('2d').putImageData(image, x0, y0);
 }
 
 /* Where things are ---------------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ const ACTIONS = {
 
 element.addEventListener('click', event => {
   const button = event.target.closest('button');
-  if (!button || !task) return;
+  if (!button || !task || button.closest('.lc-layers')) return;
   if (button.dataset.tool) choose(button.dataset.tool);
   else if (ACTIONS[button.dataset.do]) ACTIONS[button.dataset.do]();
   view.focus({ preventScroll: true });
@@ -152,7 +152,7 @@ view.addEventListener('pointerleave', () => { hover = null; redraw(); });
 
 $('.lc-opacity').addEventListener('input', event => {
   opacity = Number(event.target.value);
-  if (task) colour(0, 0, width, height);
+  if (task) { colour(0, 0, width, height); tintLayers(); }
 });
 new ResizeObserver(() => { if (task && fitted) fit(); else redraw(); }).observe(stage);
 

@@ -101,12 +101,12 @@ async function start(sent) {
   const before = revision, clean = saved === revision;
   await save();
   if (mine !== turn) return;
-  if (next && task && task.key === next.key && task.version === next.version) return;
+  if (next && task && task.key === next.key && task.version === next.version) { layersOf(next); return; }
   let loaded = null;
   try {
     const held = next && outbox.get(next.key);          // it could not be saved when it was left
     loaded = next && await Promise.all([
-      load(next.photo), next.others ? load(next.others) : null, readMask(held ? held.mask : next.mask, next.width, next.height),
+      load(next.photo), readMask(held ? held.mask : next.mask, next.width, next.height),
     ]);
   } catch (error) {
     if (mine === turn) show('The picture could not be loaded. Choose it again.', true);
@@ -118,6 +118,7 @@ async function start(sent) {
   save();                                               // what was drawn while the picture was loaded
   if (next && task && task.key === next.key && !(clean && revision === before)) {
     task = { ...next, version: task.version };          // the mask that was sent lacks what is drawn here
+    layersOf(next);
     return;
   }
   present(next, loaded);
@@ -126,12 +127,12 @@ async function start(sent) {
 function present(next, loaded) {
   $('.lc').classList.toggle('lc-empty', !next);
   const same = task && next && task.key === next.key;
-  task = next; photo = others = null;
+  task = next; photo = null; others = [];
   past = []; future = []; corners = []; stroke = null; saved = revision;
   dropMarks();
-  if (!next) { delete view.dataset.key; redraw(); return; }
+  if (!next) { delete view.dataset.key; layersOf(null); redraw(); return; }
   if (outbox.has(next.key)) saved = outbox.get(next.key).revision - 1;
-  [photo, others, paint] = loaded;
+  [photo, paint] = loaded;
   width = next.width; height = next.height;
   overlay = document.createElement('canvas');
   overlay.width = width; overlay.height = height;
@@ -144,6 +145,7 @@ function present(next, loaded) {
   size.textContent = radius;
   show(next.hint || '');
   colour(0, 0, width, height);
+  layersOf(next);
   if (!same && next.marks) choose('box');
   else if (tool === 'point' && !next.asks) choose('brush');
   if (!same) { setCutting(false); fit(); } else redraw();

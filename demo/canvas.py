@@ -31,7 +31,13 @@ from .views import CANVAS_SIDE, OTHER_BRUSH, resized
 ASSETS = Path(__file__).parent.parent / "assets"
 MAX_MASK_BYTES = 4 * CANVAS_SIDE * CANVAS_SIDE  # of a mask that comes back, as text
 MAX_POINTS = 400  # in one question; a stroke is many points. canvas_ask.js sends no more
-SCRIPTS = ("canvas.js", "canvas_link.js", "canvas_ask.js", "canvas_input.js")  # one scope, in this order
+SCRIPTS = (
+    "canvas.js",
+    "canvas_link.js",
+    "canvas_ask.js",
+    "canvas_layers.js",
+    "canvas_input.js",
+)  # one scope, in this order
 _PREFIX = "data:image/png;base64,"
 
 # Icons are lines on a 24 x 24 grid. A name, a key and a sentence for each tool.
@@ -93,7 +99,7 @@ class Task:
         width, height: of that picture, in pixels.
         colour: of the object, as ``#rrggbb``.
         mask: data address of the mask, or empty.
-        others: data address of the other classes' masks as a picture with alpha, or empty.
+        layers: what the picture holds, as ``demo.layers`` lists it; the page shows and hides them.
         beside: colour of "not the object" and of what is cut.
         marks: supports are marked, so "not the object" can be drawn too.
         asks: the model can be asked with points.
@@ -108,7 +114,7 @@ class Task:
     height: int
     colour: str
     mask: str = ""
-    others: str = ""
+    layers: tuple[dict[str, Any], ...] = ()
     beside: str = OTHER_BRUSH
     marks: bool = False
     asks: bool = False
@@ -116,10 +122,13 @@ class Task:
 
 
 SaveMask = Callable[[str, str, npt.NDArray[np.int8]], str]
+Recolour = Callable[[str, str, str], str]
 AskModel = Callable[[str, str, list[tuple[float, float, bool]], npt.NDArray[np.int8]], npt.NDArray[np.bool_]]
 
 
-def build_canvas(*, save: SaveMask, ask: AskModel | None = None, elem_id: str) -> gr.HTML:
+def build_canvas(
+    *, save: SaveMask, ask: AskModel | None = None, recolour: Recolour | None = None, elem_id: str
+) -> gr.HTML:
     """The component; its value is ``asdict(Task)`` or None.
 
     Args:
@@ -127,6 +136,7 @@ def build_canvas(*, save: SaveMask, ask: AskModel | None = None, elem_id: str) -
             returns the version under which the page now holds it. Raises an LfssError with a sentence.
         ask: answers points (x and y as shares of the picture, and whether they lie on the object) and the
             mask so far with another mask; None where no model can be asked.
+        recolour: gives a label, of a session, another colour, and returns it; None where none has one.
         elem_id: of the component.
     """
 
@@ -146,12 +156,20 @@ def build_canvas(*, save: SaveMask, ask: AskModel | None = None, elem_id: str) -
 
         return _answer(answered, "mask")
 
+    def set_colour(sent: Any) -> dict[str, str]:
+        def coloured() -> str:
+            if recolour is None:
+                raise InputError("Labels have no colour of their own here.")
+            return recolour(_text(sent, "session"), _text(sent, "label"), _text(sent, "colour"))
+
+        return _answer(coloured, "colour")
+
     return gr.HTML(
         value=None,
         html_template=_template(),
         css_template=(ASSETS / "canvas.css").read_text(encoding="utf-8"),
         js_on_load="\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS),
-        server_functions=[save_mask, ask_model],
+        server_functions=[save_mask, ask_model, set_colour],
         apply_default_css=False,
         elem_id=elem_id,
         elem_classes="lfss-canvas",
@@ -280,6 +298,7 @@ def _template() -> str:
         f'<div class="lc"><div class="lc-tools" role="toolbar" aria-label="Drawing tools">'
         f'<div class="lc-group">{tools}</div>{bars}</div>'
         f'<div class="lc-stage"><canvas class="lc-view" tabindex="0" aria-label="{label}"></canvas></div>'
+        '<ul class="lc-layers" aria-label="What this picture holds"></ul>'
         '<div class="lc-foot"><span class="lc-note" role="status"></span><span class="lc-offer">'
         '<button type="button" data-do="keep">Keep (Enter)</button>'
         '<button type="button" data-do="drop">Drop (Esc)</button></span><label>Mask '

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import cv2
@@ -13,6 +14,8 @@ from lfss.errors import InputError
 
 from . import review, views
 from .canvas import Task, encode_mask, merge, task_value, version_of
+from .colours import colour_of
+from .layers import layers
 from .session import Session
 from .sessions import Sessions
 
@@ -33,9 +36,23 @@ def draft_task(session: Session, key: str, draft: Draft) -> dict[str, Any] | Non
     name = f"{DRAFT}:{draft.image_digest}:{draft.label}"
     task = Task(
         key, name, version_of(name, small), views.data_url(pixels), pixels.shape[1], pixels.shape[0],
-        views.DRAFT_COLOUR, mask=encode_mask(small), asks=True, hint="Drawn strokes are saved as you go.",
+        colour_of(session, draft.label), mask=encode_mask(small), asks=True,
+        hint="Drawn strokes are saved as you go.", layers=tuple(map(asdict, layers(session, draft))),
     )  # fmt: skip
     return task_value(task)
+
+
+def recolour(sessions: Sessions, key: str, label: str, colour: str) -> str:
+    """Give a label of a session's workspace another colour; returns it.
+
+    Raises:
+        InputError: it is no colour.
+        WorkspaceError: another label has it.
+    """
+    session = sessions.get(key)
+    with session.turn:
+        session.workspace.recolour_label(label, colour)
+    return colour_of(session, label)
 
 
 def support_task(session: Session, key: str, index: int) -> dict[str, Any] | None:

@@ -6,8 +6,8 @@ import html
 
 # Keys press the buttons of the Review tab, never while somebody types, and only while the tab is open.
 KEYS = """() => {
-  const keys = {a: 'accept', x: 'absent', e: 'edit', j: 'next', k: 'previous', ArrowRight: 'next',
-                ArrowLeft: 'previous', z: 'undo', y: 'redo'};
+  const keys = {a: 'accept', x: 'absent', Delete: 'reject', e: 'edit', j: 'next', k: 'previous',
+                ArrowRight: 'next', ArrowLeft: 'previous', z: 'undo', y: 'redo'};
   const sheet = () => document.getElementById('lfss-keys');
   document.addEventListener('keydown', event => {
     const at = event.target;
@@ -28,6 +28,7 @@ SHEET = {
     "Review": {
         "a": "accept the draft, go on",
         "x": "the object is absent, go on",
+        "Delete": "reject it: neither a mask nor an absence is kept, go on",
         "e": "draw on the picture",
         "j, k, arrows": "next, previous draft",
         "z, y": "undo, do again; a change of many drafts is one step",

@@ -148,9 +148,10 @@ def build_objects(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> N
 
     @guarded
     def click(
-        key: str, before: Point | None, how: str, label: str, state: str, order: str, event: gr.SelectData
-    ) -> dict[Any, Any]:
-        session, view = sessions.get(key), View(label, state, order)
+        key: str, before: Point | None, how: str, label: str, state: str, order: str, find: str,
+        event: gr.SelectData,
+    ) -> dict[Any, Any]:  # fmt: skip
+        session, view = sessions.get(key), View(label, state, order, find)
         draft = review.draft_of(session, view)
         height, width = views.shrunk(session.shown(draft.image_digest).pixels, SIDE).shape[:2]
         here = ((event.index[0] + 0.5) / width, (event.index[1] + 0.5) / height)

@@ -19,9 +19,10 @@ from .export_tab import build_export
 from .handlers import LIGHT, MODEL, guarded
 from .keys import KEYS, sheet
 from .mcp import McpServer
+from .panels import LARGE, PANELS
 from .resume import go_on, used
 from .review_tab import build_review
-from .run_bar import build_run_bar
+from .run_bar import build_run_bar, project_name
 from .saved_class import show_saved_classes
 from .segment_tab import build_segment, first_look, follow
 from .server import Page
@@ -76,7 +77,10 @@ def status_line(service: Service) -> str:
         return '<p class="lfss-status" role="status">The model is being loaded …</p>'
     predictor = service.predictor()
     name, device = html.escape(predictor.preset.name), html.escape(str(predictor.device))
-    return f'<p class="lfss-status" role="status">Model <b>{name}</b> on {device} · pictures stay here</p>'
+    return (
+        '<p class="lfss-status" role="status" title="The model; pictures stay on its machine">'
+        f"<b>{name}</b> on {device}</p>"
+    )
 
 
 def launch_options() -> dict[str, Any]:
@@ -84,7 +88,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": CSS,
-        "js": f"() => {{ ({KEYS})(); ({COMPLETE})(); }}",
+        "js": f"() => {{ ({KEYS})(); ({COMPLETE})(); ({PANELS})(); }}",
         "ssr_mode": False,
         # Gradio asks for its own page, and would end the program where that takes more than three seconds:
         # on a busy machine, or one that reaches itself through a proxy.
@@ -102,23 +106,19 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
         sessions: owns what visitors work on.
         mcp: serve the endpoints as tools for AI assistants too.
     """
-    with Page(title="LFSS Studio", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with Page(
+        title="LFSS Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True
+    ) as page:
         session_id = gr.State("")
         sent_id = gr.Textbox(visible=False)
-        gr.HTML(
-            '<header class="lfss-head"><h1>LFSS Studio</h1><p>Type a label, drop in a few photos that show '
-            "it, and get masks for all your pictures: with the reasons, and yours to correct.</p>"
-            '<button type="button" data-keys title="All keys: press ?">Keys</button></header>',
-            padding=False,
-        )
-        gr.HTML(sheet(), padding=False)
-        status = gr.HTML(elem_id="status", padding=False)
+        gr.HTML(sheet() + LARGE, padding=False)
         words = gr.HTML(elem_id="word-list", padding=False)
         bar = build_run_bar()
+        status = bar.status
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Segment", id="segment") as first:
                 segment = build_segment(service, sessions, session_id, bar)
-            build_stages(sessions, session_id)
+            stages = build_stages(sessions, session_id)
             review = build_review(service, sessions, session_id)
             build_export(sessions, session_id)
             build_about(service)
@@ -140,7 +140,8 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
                 found[tabs] = gr.update(selected=session.place.tab)
             if messages:
                 found[segment.progress] = views.notes(messages, kind="warning")
-            return {session_id: key, status: status_line(service), **found}
+            head = {bar.project: project_name(session), status: status_line(service)}
+            return {session_id: key, **head, **found}
 
         @guarded
         def wake(key: str) -> Iterator[dict[Any, Any]]:
@@ -171,11 +172,25 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
         def leave(request: gr.Request) -> None:
             sessions.leave(request.session_hash or "")
 
-        first_outputs = [session_id, status, tabs, *segment.outputs, *segment.chosen, *review.view]
+        first_outputs = [
+            session_id,
+            status,
+            bar.project,
+            tabs,
+            *segment.outputs,
+            *segment.chosen,
+            *review.view,
+        ]
         page.load(enter, sent_id, first_outputs, js=REMEMBER, **LIGHT).then(
             wake, session_id, [status, words, *segment.outputs],
             show_progress="minimal", show_progress_on=segment.progress, **MODEL,
         )  # fmt: skip
+
+        @guarded
+        def explain(key: str) -> dict[Any, Any]:
+            return {tabs: gr.update(selected="stages"), **stages.shown(sessions.get(key))}
+
+        segment.view.why.click(explain, session_id, [tabs, *stages.outputs], **LIGHT)
         looks = [segment.view.threshold, segment.view.opacity]
         first.select(come_back, [session_id, *looks], segment.outputs, **LIGHT)
         page.unload(leave)

@@ -14,10 +14,10 @@ from lfss.labels import find_label
 
 from . import bulk, views
 from .bulk_panel import BulkPanel, build_bulk, wire_bulk
-from .cards import stage_cards
 from .classes_panel import class_choices
+from .colours import colour_of
 from .handlers import LIGHT, guarded
-from .session import ScreenPicture, Session
+from .session import Session
 from .sessions import Sessions
 
 MAX_PICKS = 24  # pictures under the result; all of them are in the review tab
@@ -35,26 +35,24 @@ class ResultView:
     everywhere: gr.Button
     bulk: BulkPanel
     picks: gr.Gallery
-    stages: gr.HTML
+    why: gr.Button
 
     @property
     def outputs(self) -> list[Any]:
         """What ``shown`` fills."""
-        return [self.label, self.result, self.facts, self.picks, self.stages]
+        return [self.label, self.result, self.facts, self.picks, self.why]
 
     def shown(self, session: Session, threshold: float = 0.5, opacity: float = 0.45) -> dict[Any, Any]:
         """The picture that is looked at, and those to choose from."""
         pixels, facts = shown_result(session, threshold, opacity)
-        stages = ""
         result = session.result(session.current)
-        if result is not None and session.current is not None:
-            stages = query_cards(session, session.current, result.prediction.stages)
+        explained = result is not None and bool(result.prediction.stages)
         return {
             self.label: viewed_label(session),
-            self.result: pixels,
+            self.result: gr.update(value=pixels, visible=pixels is not None),
             self.facts: facts,
-            self.picks: picks(session),
-            self.stages: stages,
+            self.picks: gr.update(value=picks(session), visible=bool(session.found)),
+            self.why: gr.update(visible=explained),
         }
 
 
@@ -69,7 +67,7 @@ def shown_result(session: Session, threshold: float, opacity: float) -> tuple[st
     """A file of the current picture with its mask at a threshold, and a line about it."""
     result = session.result(session.current)
     if result is None or session.current is None:
-        return None, views.notes([f"{next_step(session)} The masks will be here."])
+        return None, views.empty("The masks will be here", [next_step(session)])
     image = session.shown(session.current)
     mask = result.mask(threshold, image.size)
     p = result.prediction
@@ -78,7 +76,8 @@ def shown_result(session: Session, threshold: float, opacity: float) -> tuple[st
     took = f" · {p.seconds:.2f} s" if p.stages else ""
     line = f"{image.name} · mask covers {share:.1%} · {there}{took}"
     more = "" if result.present else "The model says the object is not in this picture, so the mask is empty."
-    picture = session.file_of(views.shown_mask(image.pixels, mask, opacity=opacity))
+    colour = colour_of(session, session.classes.viewed.name)
+    picture = session.file_of(views.shown_mask(image.pixels, mask, opacity=opacity, colour=colour))
     told = [line, more, warning(share, p.label.text)]
     return picture, views.notes(told, kind="facts")
 
@@ -94,13 +93,6 @@ def next_step(session: Session) -> str:
     return "Next: press Run."
 
 
-def query_cards(session: Session, digest: str, stages: Any) -> str:
-    """The query side of the stages, as small cards."""
-    image = session.shown(digest)
-    with_query = [s for s in stages if s.query is not None and s.kind != "number"]
-    return stage_cards(with_query, ScreenPicture(image, image.size), max_side=200)
-
-
 def picks(session: Session) -> list[tuple[str, str]]:
     """Small pictures of the latest results: file and name."""
     digests = list(session.found)[-MAX_PICKS:]
@@ -111,24 +103,27 @@ def build_result() -> ResultView:
     """Lay out the result."""
     label = gr.Radio([], label="Result of", visible=False, elem_id="viewed-label")
     result = gr.Image(
-        label="Result", interactive=False, height=460, elem_id="result",
+        label="Result", interactive=False, elem_id="result", show_label=False,
         alt_text="The picture with the mask over it", buttons=["download", "fullscreen"],
     )  # fmt: skip
-    facts = gr.HTML(elem_id="facts", padding=False)
-    with gr.Row():
+    with gr.Row(elem_classes="lfss-line", equal_height=True):
+        facts = gr.HTML(elem_id="facts", padding=False)
+        why = gr.Button("Why this mask?", size="sm", elem_id="why", scale=0, min_width=140, visible=False)
+    picked = gr.Gallery(
+        label="Results", columns=8, height="auto", allow_preview=False, object_fit="cover",
+        interactive=False, elem_id="picks", buttons=[], show_label=False,
+    )  # fmt: skip
+    with gr.Row(elem_classes="lfss-line lfss-settings", equal_height=True):
         threshold = gr.Slider(
             0.05, 0.95, 0.5, step=0.01, label="Threshold", elem_id="threshold",
             info="Lower takes in more, higher less. Nothing is computed anew.",
         )  # fmt: skip
-        opacity = gr.Slider(0, 1, 0.45, step=0.05, label="Opacity of the mask", elem_id="opacity")
-    everywhere = gr.Button("Use this threshold for all drafts", size="sm", elem_id="threshold-all")
+        opacity = gr.Slider(0, 1, 0.45, step=0.05, label="Opacity", info="Of the mask.", elem_id="opacity")
+        everywhere = gr.Button(
+            "Use this threshold for all drafts", size="sm", elem_id="threshold-all", scale=0, min_width=150
+        )
     many = build_bulk("threshold")
-    picked = gr.Gallery(
-        label="Results", columns=6, height="auto", allow_preview=False, object_fit="cover",
-        interactive=False, elem_id="picks", buttons=[],
-    )  # fmt: skip
-    stages = gr.HTML(elem_id="run-stages", padding=False)
-    return ResultView(label, result, facts, threshold, opacity, everywhere, many, picked, stages)
+    return ResultView(label, result, facts, threshold, opacity, everywhere, many, picked, why)
 
 
 def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> None:
@@ -166,7 +161,7 @@ def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> N
         slider.input(
             look_again, [session_id, *looks], [view.result, view.facts], trigger_mode="always_last", **LIGHT
         )
-    chosen = [view.label, view.result, view.facts, view.stages]
+    chosen = [view.label, view.result, view.facts, view.why]
     view.picks.select(choose, [session_id, *looks], chosen, **LIGHT)
     view.label.input(choose_label, [session_id, view.label, *looks], view.outputs, **LIGHT)
     proposing = wire_bulk(view.bulk, sessions, session_id, [], [], lambda session, key: {})

@@ -18,6 +18,9 @@ from lfss.storage.listing import Order, Row
 
 from . import example
 from .classes import ClassItem
+from .colours import colour_of
+from .finding import found
+from .layers import losses
 from .session import MAX_SUPPORTS, Session, SupportItem
 from .uploads import Upload
 
@@ -28,7 +31,8 @@ STATES: dict[str, Status | None] = {
     "To do": "proposed",
     "Edited": "edited",
     "Accepted": "accepted",
-    "Object absent": "absent",
+    "Absent": "absent",
+    "Rejected": "rejected",
 }
 STATUS_NAMES: dict[Status, str] = {
     "proposed": "draft",
@@ -53,11 +57,12 @@ REPAIRS: dict[str, Callable[[Mask, npt.NDArray[np.uint8], int], Mask]] = {
 
 
 class View(NamedTuple):
-    """Which drafts are listed, and in which order."""
+    """Which drafts are listed, and in which order; ``find`` is what ``finding`` reads."""
 
     label: str | None
     state: str = "To do"
     order: str = "Most doubtful first"
+    find: str = ""
 
 
 def labels(session: Session) -> list[str]:
@@ -70,7 +75,7 @@ def listed(session: Session, view: View) -> list[Row]:
     if view.label is None or find_label(view.label, labels(session)) is None:
         return []
     order = ORDERS.get(view.order, "doubt")
-    return session.workspace.overview(view.label, STATES.get(view.state), order=order)
+    return found(session.workspace.overview(view.label, STATES.get(view.state), order=order), view.find)
 
 
 def neighbour(rows: Sequence[Row], digest: str | None, step: int) -> str | None:
@@ -233,20 +238,22 @@ def objects_text(number: int) -> str:
 
 def thumbnail(session: Session, row: Row) -> Path:
     """The picture with its draft, small."""
-    version = _version(row)
+    colour = colour_of(session, row.label)
+    version = f"{_version(row)} {colour}"
     path = session.thumbnail_path(row.digest, version)
     if path.exists():
         return path
     draft = session.workspace.draft(row.digest, row.label)
     assert draft is not None
-    return session.thumbnail(row.digest, draft.mask, version)
+    return session.thumbnail(row.digest, draft.mask, version, colour=colour)
 
 
 def caption(row: Row, objects: int = 1) -> str:
-    """``doubt 0.31 · draft · 3 objects · name``; one object is not told."""
+    """``doubt 0.31 · draft · 3 objects · lost 12 % to cat · name``; one object is not told."""
     doubt = "no score" if row.doubt is None else f"doubt {row.doubt:.2f}"
-    several = f"{objects} objects · " if objects > 1 else ""
-    return f"{doubt} · {STATUS_NAMES[row.status]} · {several}{row.name}"
+    several = f"{objects} objects" if objects > 1 else ""
+    parts = [doubt, STATUS_NAMES[row.status], several, losses(row.lost), row.name]
+    return " · ".join(part for part in parts if part)
 
 
 def changed(session: Session, draft: Draft) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import gradio as gr
 
-from . import review
+from . import review, views
 from .asking import answer
 from .bulk_panel import build_bulk
 from .canvas import build_canvas
-from .drawing import keep_drawing
+from .drawing import keep_drawing, recolour
 from .folder_panel import build_folder_panel, wire_folder_panel
 from .handlers import LIGHT, guarded
 from .objects_panel import build_objects
+from .panels import fold_handle
 from .review import View
 from .review_edit import wire_editing, wire_many, wire_repairs, wire_teaching
 from .review_view import PAGE, ReviewTab
@@ -22,93 +23,128 @@ from .service import Service
 from .session import Session
 from .sessions import Sessions
 
-BUTTONS = {
-    "accept": "Accept",
-    "absent": "Object absent",
-    "edit": "Edit",
-    "previous": "Previous",
-    "next": "Next",
-    "undo": "Undo",
-    "redo": "Redo",
+BUTTONS = {  # the name, its text, what it does
+    "accept": ("Accept", "The mask is right; go on (a)"),
+    "absent": ("Absent", "The picture does not show it; go on (x)"),
+    "reject": ("Reject", "Neither this mask nor this picture is of use; go on (Delete)"),
+    "edit": ("Edit", "Draw on the picture by keys (e)"),
+    "previous": ("Previous", "The draft before this one (k)"),
+    "next": ("Next", "The draft after this one (j)"),
+    "undo": ("Undo", "Take back the latest change (z)"),
+    "redo": ("Redo", "Do again what was taken back (y)"),
 }
-HINT = (
-    "Keys: **a** accept · **x** object absent · **j k** or arrows: next, previous · **z** undo · **y** redo. "
-    "On the picture, after **e** or a click: **b** brush · **d** eraser · **p** polygon · **l** lasso · "
-    "**.** ask the model · **c** cut · **[ ]** size · Ctrl+Z one stroke back · **?** all keys"
-)
 
 
 def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> ReviewTab:
     """Lay out and wire the tab."""
-    with gr.Tab("Review", id="review") as opened, gr.Row(equal_height=False, elem_classes="lfss-review"):
-        with gr.Column(scale=5, min_width=320):
-            with gr.Row():
-                label = gr.Dropdown(label="Label", choices=[], elem_id="review-label", min_width=140)
-                order = gr.Dropdown(
-                    list(review.ORDERS), value="Most doubtful first", label="Order", elem_id="review-order",
-                    min_width=140,
-                )  # fmt: skip
-            state = gr.Radio(list(review.STATES), value="To do", label="Show", elem_id="review-state")
-            tally = gr.HTML(elem_id="review-counts", padding=False)
-            gallery = gr.Gallery(
-                label="Drafts", columns=3, height="auto", allow_preview=False, object_fit="contain",
-                interactive=False, elem_id="review-gallery", buttons=[],
-            )  # fmt: skip
-        with gr.Column(scale=7, min_width=320):
+    with (
+        gr.Tab("Review", id="review") as opened,
+        gr.Row(equal_height=False, elem_classes="lfss-work lfss-review"),
+    ):
+        with gr.Column(scale=0, min_width=260, elem_classes="lfss-side lfss-panel-list"):
+            listing = _build_list()
+        fold_handle("list", "left")
+        with gr.Column(scale=1, min_width=320, elem_classes="lfss-main"):
             canvas = build_canvas(
                 save=lambda key, name, drawn: keep_drawing(sessions, key, name, drawn),
                 ask=lambda *sent: answer(service, sessions, *sent),
+                recolour=lambda *sent: recolour(sessions, *sent),
                 elem_id="review-canvas",
             )
             facts = gr.HTML(elem_id="review-facts", padding=False)
-            with gr.Row(elem_classes="lfss-tools"):
-                buttons = {
-                    name: gr.Button(
-                        text,
-                        elem_id=f"review-{name}",
-                        size="sm",
-                        min_width=100 if " " in text else 76,
-                        variant="primary" if name == "accept" else "secondary",
-                    )
-                    for name, text in BUTTONS.items()
-                }
-            gr.Markdown(HINT, elem_classes="lfss-hint")
-            with gr.Row(elem_classes="lfss-tools"):
-                repairs = [
-                    gr.Button(
-                        name, size="sm", min_width=104, elem_id=f"repair-{name.lower().replace(' ', '-')}"
-                    )
-                    for name in review.REPAIRS
-                ]
-            radius = gr.Slider(1, 50, 4, step=1, label="Grow and shrink by (pixels)", elem_id="radius")
-            with gr.Row():
-                teach = gr.Button("Use as support", size="sm", elem_id="teach")
-                again = gr.Button("Run the unchecked drafts again", size="sm", elem_id="run-again")
-            lesson = gr.HTML(elem_id="lesson", padding=False)
-            with gr.Accordion("All drafts of this list", open=False, elem_id="many"):
-                with gr.Row():
-                    accept = gr.Button("Accept all", size="sm", elem_id="accept-all", min_width=100)
-                    kind = gr.Dropdown(
-                        list(review.REPAIRS), value="Remove specks", label="Repair", show_label=False,
-                        elem_id="repair-kind", min_width=140,
-                    )  # fmt: skip
-                    mend = gr.Button("Repair all", size="sm", elem_id="repair-all", min_width=100)
-                gr.Markdown(
-                    "You see first what would change. Undo takes it back in one step.",
-                    elem_classes="lfss-hint",
-                )
+            buttons = _build_buttons()
+        fold_handle("tools", "right")
+        with gr.Column(scale=0, min_width=260, elem_classes="lfss-side lfss-tail lfss-panel-tools"):
+            tools = _build_tools()
             many = build_bulk("many")
             folder = build_folder_panel()
-            tab = ReviewTab(opened, label, state, order, tally, gallery, canvas, facts)
+            tab = ReviewTab(tab=opened, canvas=canvas, facts=facts, **listing)
             build_objects(tab, sessions, session_id)
     _wire_list(tab, sessions, session_id)
     _wire_buttons(tab, sessions, session_id, buttons)
     wire_editing(tab, sessions, session_id, buttons["edit"])
-    wire_repairs(tab, sessions, session_id, repairs, radius)
-    wire_teaching(tab, service, sessions, session_id, teach, lesson)
-    wire_many(tab, many, service, sessions, session_id, (accept, mend, again), kind, radius)
+    wire_repairs(tab, sessions, session_id, tools.repairs, tools.radius)
+    wire_teaching(tab, service, sessions, session_id, tools.teach, tools.lesson)
+    wire_many(
+        tab, many, service, sessions, session_id, (tools.accept, tools.mend, tools.again), tools.kind,
+        tools.radius,
+    )  # fmt: skip
     wire_folder_panel(folder, tab, service, sessions, session_id)
     return tab
+
+
+def _build_list() -> dict[str, Any]:
+    """What is listed: components by their names in ``ReviewTab``."""
+    with gr.Row(elem_classes="lfss-pair"):
+        label = gr.Dropdown(label="Label", choices=[], elem_id="review-label", min_width=110)
+        order = gr.Dropdown(
+            list(review.ORDERS), value="Most doubtful first", label="Order", elem_id="review-order",
+            min_width=110,
+        )  # fmt: skip
+    state = gr.Radio(list(review.STATES), value="To do", label="Show", elem_id="review-state")
+    find = gr.Textbox(
+        label="Find", placeholder="part of a name, doubt>0.3, presence<0.5", max_lines=1,
+        elem_id="review-find", show_label=False,
+    )  # fmt: skip
+    tally = gr.HTML(elem_id="review-counts", padding=False)
+    gallery = gr.Gallery(
+        label="Drafts", columns=2, height="auto", allow_preview=False, object_fit="contain",
+        interactive=False, elem_id="review-gallery", buttons=[], show_label=False,
+    )  # fmt: skip
+    return {
+        "label": label, "state": state, "order": order, "find": find, "counts": tally, "gallery": gallery,
+    }  # fmt: skip
+
+
+def _build_buttons() -> dict[str, gr.Button]:
+    """Decisions and steps, in one row under the picture."""
+    with gr.Row(elem_classes="lfss-tools lfss-decide"):
+        return {
+            name: gr.Button(
+                text, elem_id=f"review-{name}", size="sm", min_width=64,
+                variant="primary" if name == "accept" else "secondary",
+            )
+            for name, (text, _) in BUTTONS.items()
+        }  # fmt: skip
+
+
+class _Tools(NamedTuple):
+    """What can be done to a draft, or to all of a list."""
+
+    repairs: list[gr.Button]
+    radius: gr.Slider
+    teach: gr.Button
+    again: gr.Button
+    lesson: gr.HTML
+    accept: gr.Button
+    kind: gr.Dropdown
+    mend: gr.Button
+
+
+def _build_tools() -> _Tools:
+    with gr.Accordion("Repair this mask", open=True, elem_id="repairs"):
+        with gr.Row(elem_classes="lfss-tools"):
+            repairs = [
+                gr.Button(name, size="sm", min_width=104, elem_id=f"repair-{name.lower().replace(' ', '-')}")
+                for name in review.REPAIRS
+            ]
+        radius = gr.Slider(1, 50, 4, step=1, label="Grow and shrink by (pixels)", elem_id="radius")
+    with gr.Accordion("Learn from it", open=True, elem_id="learn"):
+        teach = gr.Button("Use as support", size="sm", elem_id="teach")
+        again = gr.Button("Run the unchecked drafts again", size="sm", elem_id="run-again")
+        lesson = gr.HTML(elem_id="lesson", padding=False)
+    with gr.Accordion("All drafts of this list", open=False, elem_id="many"):
+        accept = gr.Button("Accept all", size="sm", elem_id="accept-all", min_width=100)
+        with gr.Row():
+            kind = gr.Dropdown(
+                list(review.REPAIRS), value="Remove specks", label="Repair", show_label=False,
+                elem_id="repair-kind", min_width=120,
+            )  # fmt: skip
+            mend = gr.Button("Repair all", size="sm", elem_id="repair-all", min_width=90)
+        gr.HTML(
+            views.notes(["You see first what would change. Undo takes it back in one step."]), padding=False
+        )
+    return _Tools(repairs, radius, teach, again, lesson, accept, kind, mend)
 
 
 def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None:
@@ -123,8 +159,17 @@ def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None
         return tab.shown(session, key, View(*view))
 
     @guarded
-    def choose(key: str, label: str, state: str, order: str, event: gr.SelectData) -> dict[Any, Any]:
-        session, view = sessions.get(key), View(label, state, order)
+    def search(key: str, *view: str) -> dict[Any, Any]:
+        session = sessions.get(key)
+        if session.reviewed not in {row.digest for row in review.listed(session, View(*view))}:
+            session.reviewed = None
+        return tab.shown(session, key, View(*view))
+
+    @guarded
+    def choose(
+        key: str, label: str, state: str, order: str, find: str, event: gr.SelectData
+    ) -> dict[Any, Any]:
+        session, view = sessions.get(key), View(label, state, order, find)
         rows = review.listed(session, view)
         places = {row.digest: i for i, row in enumerate(rows)}
         start = places.get(session.reviewed or "", 0) // PAGE * PAGE
@@ -135,10 +180,25 @@ def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None
         session.reviewed = rows[place].digest
         return tab.current(session, key, view)
 
+    @guarded
+    def choose_label(
+        key: str, _: str, state: str, order: str, find: str, event: gr.SelectData
+    ) -> dict[Any, Any]:
+        """Draw on another label of the same picture, in the list that has it."""
+        session = sessions.get(key)
+        view = View(str(event.value), state, order, find)
+        if session.reviewed not in {row.digest for row in review.listed(session, view)}:
+            view = view._replace(state="All", find="")
+        shown = tab.shown(session, key, view)
+        return {**shown, tab.state: view.state, tab.find: view.find}
+
     inputs = [session_id, *tab.view]
     tab.tab.select(refresh, inputs, tab.outputs, **LIGHT)
-    for choice in tab.view:
+    for choice in (tab.label, tab.state, tab.order):
         choice.input(relist, inputs, tab.outputs, **LIGHT)
+    for event in (tab.find.submit, tab.find.blur):  # not while it is typed: a bound takes several keys
+        event(search, inputs, tab.outputs, **LIGHT)
+    tab.canvas.select(choose_label, inputs, [*tab.outputs, tab.state, tab.find], **LIGHT)
     tab.gallery.select(choose, inputs, [tab.canvas, tab.facts], **LIGHT)
 
 
@@ -171,6 +231,7 @@ def _wire_buttons(
     acts: dict[str, Callable[[Session, View], Any]] = {
         "accept": lambda session, view: review.decide(session, view, "accepted"),
         "absent": lambda session, view: review.decide(session, view, "absent"),
+        "reject": lambda session, view: review.decide(session, view, "rejected"),
         "previous": go(-1),
         "next": go(1),
         "undo": history(True),
@@ -178,5 +239,5 @@ def _wire_buttons(
     }
     for name, act in acts.items():
         # Quick presses all count, but for decisions: nobody decides on a draft that is not shown yet.
-        mode: Literal["once", "multiple"] = "once" if name in ("accept", "absent") else "multiple"
+        mode: Literal["once", "multiple"] = "once" if name in ("accept", "absent", "reject") else "multiple"
         buttons[name].click(acting(act), [session_id, *tab.view], tab.outputs, trigger_mode=mode, **LIGHT)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from lfss.doubt import warning
-from lfss.objects import count
+from lfss.labels import label_key
 
 from . import place, review, views
+from .colours import colour_of
 from .drawing import draft_task
-from .review import View, objects_text
+from .layers import note
+from .review import View
 from .session import Session
 
 PAGE = 36  # thumbnails at a time
@@ -26,6 +29,7 @@ class ReviewTab:
     label: gr.Dropdown
     state: gr.Radio
     order: gr.Dropdown
+    find: gr.Textbox
     counts: gr.HTML
     gallery: gr.Gallery
     canvas: gr.HTML
@@ -34,7 +38,7 @@ class ReviewTab:
     @property
     def view(self) -> list[Any]:
         """Inputs that say which drafts are listed."""
-        return [self.label, self.state, self.order]
+        return [self.label, self.state, self.order, self.find]
 
     @property
     def outputs(self) -> list[Any]:
@@ -48,11 +52,18 @@ class ReviewTab:
 
     def beside(self, session: Session, view: View) -> dict[Any, Any]:
         """The list and the line under the canvas, after something was drawn on it."""
-        shown = self.shown(session, "", view)
+        shown = self.shown(session, "", view, canvas=False)
         return {part: shown[part] for part in self.around}
 
-    def shown(self, session: Session, key: str, view: View) -> dict[Any, Any]:
-        """List and current draft as the workspace has them; ``key`` is the session's."""
+    def shown(self, session: Session, key: str, view: View, *, canvas: bool = True) -> dict[Any, Any]:
+        """List and current draft as the workspace has them.
+
+        Args:
+            session: of the visitor.
+            key: of the session.
+            view: the list.
+            canvas: also what the canvas is sent, which takes longer than all the rest.
+        """
         names = review.labels(session)
         if view.label not in names:
             view = view._replace(label=names[0] if names else None)
@@ -71,28 +82,24 @@ class ReviewTab:
                 value=review.thumbnails(session, page),
                 selected_index=None if place is None else place - start,
             ),
-            **self.current(session, key, view),
+            **self.current(session, key, view, canvas=canvas),
         }
 
-    def current(self, session: Session, key: str, view: View) -> dict[Any, Any]:
-        """The draft under review alone."""
+    def current(self, session: Session, key: str, view: View, *, canvas: bool = True) -> dict[Any, Any]:
+        """The draft under review alone; arguments as in ``shown``."""
         if not self.exists(session, view):
-            return {self.canvas: None, self.facts: views.notes([nothing(session, view)])}
+            return {self.canvas: None, self.facts: views.empty(*nothing(session, view))}
         draft = review.draft_of(session, view)
         here = place.Place("review", draft.label, view.state, view.order, draft.image_digest)
         place.keep(session, here)
         share = float(draft.mask.mean())
         line = (
             f"{draft.image_name} · {review.STATUS_NAMES[draft.status]} · mask covers {share:.1%}"
-            f" · {objects_text(0 if draft.empty else count(draft))[:-1]}"
-            f" · {draft.size[1]} × {draft.size[0]} pixels"
+            f" · {note(draft)} · {draft.size[1]} × {draft.size[0]} pixels"
         )
-        sure = "" if draft.presence is None else f"The model was {draft.presence:.0%} sure that it is there."
         apart = warning(share, draft.label) if draft.status == "proposed" else ""
-        return {
-            self.canvas: draft_task(session, key, draft),
-            self.facts: views.notes([line, sure, apart], kind="facts"),
-        }
+        told = {self.facts: views.notes([line, apart], kind="facts")}
+        return {self.canvas: draft_task(session, key, draft), **told} if canvas else told
 
     def resumed(self, session: Session) -> dict[Any, Any]:
         """The menus where the visitor left them."""
@@ -101,6 +108,7 @@ class ReviewTab:
             self.label: gr.update(choices=names, value=left.label if left.label in names else None),
             self.state: left.state if left.state in review.STATES else "To do",
             self.order: left.order if left.order in review.ORDERS else "Most doubtful first",
+            self.find: "",
         }
 
     @staticmethod
@@ -110,18 +118,20 @@ class ReviewTab:
         return bool(view.label and digest and session.workspace.has_draft(digest, view.label))
 
 
-def nothing(session: Session, view: View) -> str:
+def nothing(session: Session, view: View) -> tuple[str, list[str]]:
     """Why no draft is shown, and what to do next."""
     drafts = session.workspace.stats().drafts.get(view.label or "", {})
     if not sum(drafts.values()):
-        return "There are no drafts yet. Press Run; they will be here, the most doubtful first."
+        return "There are no drafts yet", ["Press Run; they will be here, the most doubtful first."]
+    if view.find.strip():
+        return "Nothing is found", [f"No draft of this list fits '{view.find.strip()}'. Clear the field."]
     if view.state == "To do":
-        return f"Every draft of '{view.label}' is checked. Go on to Export, or show all of them."
-    return "No draft is in this list. Show another one."
+        return f"Every draft of '{view.label}' is checked", ["Go on to Export, or show all of them."]
+    return "No draft is in this list", ["Show another one."]
 
 
 def counts(session: Session, view: View, start: int, total: int) -> str:
-    """How many drafts are in which state, and which part of the list is shown.
+    """How far each label is, as bars, and which part of the list is shown, as HTML.
 
     Args:
         session: of the visitor.
@@ -131,9 +141,17 @@ def counts(session: Session, view: View, start: int, total: int) -> str:
     """
     if view.label is None:
         return ""
-    found = session.workspace.stats().drafts.get(view.label, {})
-    checked = sum(n for status, n in found.items() if status != "proposed")
-    lines = [f"{checked} of {sum(found.values())} checked."]
+    bars = []
+    for name, found in session.workspace.stats().drafts.items():
+        checked, every = sum(n for state, n in found.items() if state != "proposed"), sum(found.values())
+        if every:
+            chosen = " lfss-chosen" if label_key(name) == label_key(view.label) else ""
+            bars.append(
+                f'<div class="lfss-label{chosen}"><p><b>{html.escape(name)}</b> {checked} of {every} checked'
+                f'</p><div class="lfss-bar"><span style="width:{100 * checked / every:.0f}%;'
+                f'background:{colour_of(session, name)}"></span></div></div>'
+            )
+    more = ""
     if total > PAGE:
-        lines.append(f"Shown: {start + 1} to {min(start + PAGE, total)} of {total}; next and previous go on.")
-    return views.notes(lines)
+        more = f"Shown: {start + 1} to {min(start + PAGE, total)} of {total}; next and previous go on."
+    return "".join(bars) + views.notes([more])

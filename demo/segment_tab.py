@@ -14,6 +14,7 @@ from lfss.images import SUFFIXES
 from . import example, views
 from .handlers import LIGHT, MODEL, PRIVATE, guarded
 from .job import Job
+from .panels import fold_handle
 from .result_view import ResultView, build_result, shown_result, wire_result
 from .run import Update, run
 from .run_bar import RunBar, build_run_bar
@@ -116,13 +117,13 @@ def build_segment(
     service: Service, sessions: Sessions, session_id: gr.State, bar: RunBar | None = None
 ) -> SegmentTab:
     """Lay out and wire the tab; without a bar to run it with, it gets its own."""
-    start, stop, progress = bar or build_run_bar()
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
+    start, stop, progress, *_ = bar or build_run_bar()
+    with gr.Row(equal_height=False, elem_classes="lfss-work"):
+        with gr.Column(scale=0, min_width=320, elem_classes="lfss-side lfss-panel-setup"):
             supports = build_supports(service, sessions, session_id)
-            gr.Markdown("### 3 · Choose where to look")
+            gr.HTML(views.step(3, "Choose where to look"), padding=False)
             drop = gr.File(
-                label="Drop pictures, or a zip of them", file_count="multiple", height=140,
+                label="Drop pictures, or a zip of them", file_count="multiple", height=104,
                 file_types=[*sorted(SUFFIXES), ".zip"], elem_id="queries",
             )  # fmt: skip
             with gr.Row():
@@ -139,7 +140,8 @@ def build_segment(
                     "Load class", file_types=[".safetensors"], size="sm", elem_id="load-class"
                 )
             fresh = gr.Button("Start afresh", size="sm", elem_id="start-afresh")
-        with gr.Column(scale=7, min_width=320):
+        fold_handle("setup", "left")
+        with gr.Column(scale=1, min_width=320, elem_classes="lfss-main"):
             view = build_result()
     tab = SegmentTab(supports, queries, assume, progress, view)
     _wire_queries(tab, service, sessions, session_id, drop, folder, clear, fresh)

@@ -18,6 +18,7 @@ from lfss.errors import InputError, LfssError
 
 from . import results
 from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
+from .colours import colour_of
 from .items import PictureFile, ScreenPicture, SupportItem
 from .job import Job
 from .place import Place
@@ -210,10 +211,12 @@ class Session(SessionPictures):
         """A small picture of a result of the class that is looked at."""
         if not self._restored(digest, self.classes.viewed):  # a person has drawn the mask
             return self._thumbnails() / f"{digest}.png"
-        stamp = f"{self.classes.viewed.number} {self.result_path(digest).stat().st_mtime_ns}"
+        colour = colour_of(self, self.classes.viewed.name)
+        stamp = f"{self.classes.viewed.number} {self.result_path(digest).stat().st_mtime_ns} {colour}"
         path = self.thumbnail_path(digest, stamp)
         result = None if path.exists() else self.result(digest)
-        return path if result is None else self.thumbnail(digest, result.prediction.mask, stamp)
+        mask = None if result is None else result.prediction.mask
+        return path if mask is None else self.thumbnail(digest, mask, stamp, colour=colour)
 
     def result_path(self, digest: str, item: ClassItem | None = None) -> Path:
         """The npz file of a result of a class, by default the one that is looked at."""

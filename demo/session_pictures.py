@@ -19,7 +19,7 @@ from lfss.workspace import Workspace
 from .items import PictureFile
 from .memory import FREE_SIDE, opened
 from .uploads import Upload, take
-from .views import jpeg_file, shown_mask, shrunk, write_jpeg
+from .views import DRAFT_COLOUR, jpeg_file, shown_mask, shrunk, write_jpeg
 
 SHOWN_PICTURES = 8  # decoded pictures that a session keeps at the size of a screen
 THUMBNAIL_SIDE = 256
@@ -129,11 +129,13 @@ class SessionPictures:
         """A file of a picture, (h, w, 3), for a component of the page."""
         return str(jpeg_file(self.folder / "shown", pixels))
 
-    def thumbnail(self, digest: str, mask: npt.NDArray[np.bool_], version: str) -> Path:
+    def thumbnail(
+        self, digest: str, mask: npt.NDArray[np.bool_], version: str, *, colour: str = DRAFT_COLOUR
+    ) -> Path:
         """A small picture with its (H, W) mask, as a file; written once for each version of the mask."""
         path = self.thumbnail_path(digest, version)
         if not path.exists():
-            write_jpeg(path, shown_mask(self.small(digest), mask))
+            write_jpeg(path, shown_mask(self.small(digest), mask, colour=colour))
         return path
 
     def thumbnail_path(self, digest: str, version: str) -> Path:

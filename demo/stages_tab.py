@@ -45,15 +45,15 @@ class StagesTab:
         choices = [(session.pictures[d].name, d) for d in session.found]
         found = session.result(session.current)
         if found is None or session.current is None or not found.prediction.stages:
-            empty = "There is nothing to explain yet. Run on the Segment tab; the reasons will be here."
+            empty = "There is nothing to explain yet. Press Run."
             if found is not None:
                 empty = "The reasons of this draft went with its session. Add its picture again and run."
             return {
                 self.label: viewed_label(session),
                 self.picture: gr.update(choices=choices, value=session.current if found else None),
-                self.before: None,
+                self.before: gr.update(value=None, visible=False),
                 self.presence: "",
-                self.cards: views.notes([empty]),
+                self.cards: views.empty("The reasons will be here", [empty]),
             }
         image = session.shown(session.current)
         shown = ScreenPicture(image, session.pictures[session.current].size)
@@ -66,7 +66,7 @@ class StagesTab:
         return {
             self.label: viewed_label(session),
             self.picture: gr.update(choices=choices, value=session.current),
-            self.before: gr.update(value=tuple(map(session.file_of, pair)), label=label),
+            self.before: gr.update(value=tuple(map(session.file_of, pair)), label=label, visible=True),
             self.presence: views.notes([line, *more], kind="facts"),
             self.cards: stage_cards(p.stages, shown, supports),
         }
@@ -130,10 +130,12 @@ def _file(session: Session, name: str, ending: str) -> Path:
 def build_stages(sessions: Sessions, session_id: gr.State) -> StagesTab:
     """Lay out and wire the tab."""
     with gr.Tab("Reasoning", id="stages") as tab:
-        label = gr.Radio([], label="Label", visible=False, elem_id="stages-label")
-        with gr.Row():
+        with gr.Row(elem_classes="lfss-line", equal_height=True):
+            label = gr.Radio([], label="Label", visible=False, elem_id="stages-label", scale=1)
             picture = gr.Dropdown(label="Picture", choices=[], elem_id="stages-picture", scale=3)
-            save = gr.Button("Save strip and arrays", elem_id="save-stages", scale=1, min_width=160)
+            save = gr.Button(
+                "Save strip and arrays", elem_id="save-stages", scale=0, min_width=170, size="sm"
+            )
         files = gr.File(label="Strip (PNG) and arrays (npz)", visible=False, elem_id="stages-files")
         presence = gr.HTML(padding=False, elem_id="presence")
         with gr.Row():

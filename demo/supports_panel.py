@@ -16,6 +16,7 @@ from lfss.labels import parse_label
 from . import example, views
 from .classes import ClassItem
 from .classes_panel import ClassesPanel, wire_classes
+from .colours import colour_of
 from .handlers import LIGHT, MODEL, guarded
 from .marking import build_marking, wire_marking
 from .run import prepare
@@ -69,8 +70,9 @@ class SupportsPanel:
         name = f"Supports of '{session.classes.chosen.name or 'the new label'}'" if several else "Supports"
         if session.example:
             name = "Supports of the worked example"
+        pictures = support_pictures(session)
         return {
-            self.gallery: gr.update(value=support_pictures(session), label=name),
+            self.gallery: gr.update(value=pictures, label=name, visible=bool(pictures)),
             self.notes: views.notes([*extra, *support_notes(session)]),
         }
 
@@ -91,18 +93,19 @@ def word_notes(service: Service, label: str, not_words: str) -> str:
 
 
 def support_pictures(session: Session) -> list[tuple[str, str]]:
-    """A file and a caption for each support, with its marks and, in pink, what the model takes from it."""
+    """A file and a caption for each support, with its marks and what the model takes from it."""
     pictures = [
         (session.file_of(shown.image.pixels), f"{shown.image.name} · saved")
         for shown in session.class_pictures.values()
     ]
+    colour = colour_of(session, session.classes.chosen.name)
     for i, item in enumerate(session.supports):
         pixels = views.shrunk(session.shown(item.picture.digest).pixels, 400)
         known = item.marks()
         if known is not None:
             pixels = views.shown_marks(pixels, known)
         if i < len(session.readings):
-            pixels = views.shown_mask(pixels, session.readings[i], opacity=0.3)
+            pixels = views.shown_mask(pixels, session.readings[i], opacity=0.3, colour=colour)
         agrees = f"agrees {session.agreements[i]:.2f} · " if i < len(session.agreements) else ""
         pictures.append((session.file_of(pixels), f"{agrees}{item.note} · {item.picture.name}"))
     return pictures
@@ -114,7 +117,7 @@ def support_notes(session: Session) -> list[str]:
         return [f"The saved class '{session.label}' is in use; adding a support begins a new one."]
     if not session.supports:
         return []
-    lines = ["Pink is what the model takes from each support. Click one to mark the object in it."]
+    lines = ["Coloured is what the model takes from each support. Click one to mark the object in it."]
     if session.agreements:
         middle = float(np.median(session.agreements))
         names = [
@@ -150,7 +153,7 @@ def look(service: Service, session: Session, item: ClassItem | None = None) -> l
 
 def build_supports(service: Service, sessions: Sessions, session_id: gr.State) -> SupportsPanel:
     """Lay out and wire steps 1 and 2."""
-    gr.Markdown("### 1 · Name it")
+    gr.HTML(views.step(1, "Name it"), padding=False)
     choice = gr.Radio([], label="Labels", info="Choose one to change it.", visible=False, elem_id="labels")
     label = gr.Textbox(
         label="Label", placeholder="dog, puppy", info="One name; synonyms after commas.", max_lines=1,
@@ -165,10 +168,10 @@ def build_supports(service: Service, sessions: Sessions, session_id: gr.State) -
             label="Words that are something else", placeholder="wolf, fox", max_lines=1,
             info="What is easily mistaken for it. Optional.", elem_id="not-words",
         )  # fmt: skip
-    gr.Markdown("### 2 · Show it")
+    gr.HTML(views.step(2, "Show it"), padding=False)
     drop = gr.File(
         label="Drop one to five photos that show it", file_count="multiple", file_types=sorted(SUFFIXES),
-        height=140, elem_id="supports",
+        height=104, elem_id="supports",
     )  # fmt: skip
     share = gr.Button("Use the photos of the other labels too", size="sm", visible=False, elem_id="share")
     with gr.Accordion("Paste a picture or use the webcam", open=False):

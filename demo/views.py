@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lfss.atomic import write_atomic
-from lfss.figures import OBJECT_COLOR, Pixels, overlay
+from lfss.figures import Pixels, overlay
+from lfss.palette import LABEL_COLOURS, rgb
 
 CANVAS_SIDE = 1024  # pixels; the longer side of a picture that is drawn on
 OBJECT_BRUSH, OTHER_BRUSH = "#0072B2", "#E69F00"  # blue and orange: apart in every kind of colour vision
-DRAFT_COLOUR = "#{:02x}{:02x}{:02x}".format(*OBJECT_COLOR)  # the same wherever a mask is shown
+DRAFT_COLOUR = LABEL_COLOURS[0]  # of a mask that has no label with another one
 MAX_FILES, COPIED_AFTER = (
     100,
     60.0,
@@ -47,20 +48,20 @@ def resized(mask: Mask, size: tuple[int, int]) -> Mask:
     return np.asarray(grey >= 128)
 
 
-def shown_mask(pixels: Pixels, mask: Mask, *, opacity: float = 0.45) -> Pixels:
+def shown_mask(pixels: Pixels, mask: Mask, *, opacity: float = 0.45, colour: str = DRAFT_COLOUR) -> Pixels:
     """The picture (h, w, 3) with a (H, W) mask over it; with no opacity, its outline alone."""
-    return overlay(pixels, resized(mask, (pixels.shape[0], pixels.shape[1])), OBJECT_COLOR, opacity)
+    return overlay(pixels, resized(mask, (pixels.shape[0], pixels.shape[1])), rgb(colour), opacity)
 
 
 def shown_marks(pixels: Pixels, known: npt.NDArray[np.int8]) -> Pixels:
     """A support (h, w, 3) with its (H, W) marks: blue is object, orange is not, the rest is the model's."""
     size = (pixels.shape[0], pixels.shape[1])
-    drawn = overlay(pixels, resized(known == 1, size), _rgb(OBJECT_BRUSH), 0.35)
+    drawn = overlay(pixels, resized(known == 1, size), rgb(OBJECT_BRUSH), 0.35)
     beside = resized(known == 0, size)
     # A box leaves most of the picture known as background: dimmed, not painted over.
     if beside.mean() > 0.3:
         return np.where(beside[..., None], (drawn * 0.45).astype(np.uint8), drawn)
-    return overlay(drawn, beside, _rgb(OTHER_BRUSH), 0.35)
+    return overlay(drawn, beside, rgb(OTHER_BRUSH), 0.35)
 
 
 def data_url(pixels: Pixels) -> str:
@@ -122,6 +123,17 @@ def notes(lines: Sequence[str], *, kind: str = "note") -> str:
     return f'<div class="lfss-{kind}">{"".join(shown)}</div>' if shown else ""
 
 
+def step(number: int, title: str) -> str:
+    """The heading of a step, as HTML."""
+    return f'<h3 class="lfss-step"><span>{number}</span>{html.escape(title)}</h3>'
+
+
+def empty(title: str, lines: Sequence[str]) -> str:
+    """What stands where something will be, and what to do to get it, as HTML."""
+    told = "".join(f"<p>{html.escape(line)}</p>" for line in lines if line)
+    return f'<div class="lfss-empty"><h3>{html.escape(title)}</h3>{told}</div>'
+
+
 def duration(seconds: float) -> str:
     """``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
     whole = max(0, round(seconds))
@@ -130,7 +142,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _rgb(text: str) -> tuple[int, int, int]:
-    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

@@ -19,12 +19,13 @@ from PIL import ImageDraw, ImageFont
 
 from .atomic import write_atomic
 from .images import Image
+from .palette import LABEL_COLOURS, rgb
 from .stages import Prediction, Stage
 
 Pixels = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
 
-OBJECT_COLOR: Color = (255, 45, 150)  # pink: rare in photos, apart from their greens, blues and browns
+OBJECT_COLOR: Color = rgb(LABEL_COLOURS[0])
 POINT_COLOR: Color = (255, 214, 0)
 MAP_OPACITY = 0.65
 _PAPER, _INK, _FAINT, _RULE = (255, 255, 255), (28, 32, 38), (104, 112, 122), (222, 226, 230)

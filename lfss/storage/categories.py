@@ -8,7 +8,6 @@ The functions work inside a transaction that the caller holds.
 
 from __future__ import annotations
 
-import colorsys
 import json
 import re
 import sqlite3
@@ -17,10 +16,9 @@ from dataclasses import dataclass, field
 
 from ..errors import InputError, UnknownName, WorkspaceError
 from ..labels import Label, checked_label, checked_name, label_key
+from ..palette import free_colour
 
 CLASSES = "classes"  # the folder of saved classes
-
-_GOLDEN = 0.61803398875  # a step around the colour circle that never comes back near a used hue
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def add(
                 f"The label '{label.text}' collides with '{name}', which is there already: exports could "
                 "not tell them apart. Use that one, or choose another name; nothing was added."
             )
-    colour = _free_colour(taken) if colour is None else _checked_colour(colour, taken, label.text)
+    colour = free_colour(taken.values()) if colour is None else _checked_colour(colour, taken, label.text)
     if priority is None:
         priority = connection.execute("SELECT coalesce(max(priority), 0) + 1 FROM labels").fetchone()[0]
     connection.execute(
@@ -221,14 +219,3 @@ def _checked_colour(colour: str, taken: dict[str, str], name: str) -> str:
                 "not tell them apart. Choose another colour."
             )
     return colour
-
-
-def _free_colour(taken: dict[str, str]) -> str:
-    used = set(taken.values())
-    step = len(used)
-    while True:
-        red, green, blue = colorsys.hsv_to_rgb((0.95 + step * _GOLDEN) % 1, 0.75, (0.9, 0.7)[step % 2])
-        colour = "#" + "".join(f"{round(255 * c):02x}" for c in (red, green, blue))
-        if colour not in used:
-            return colour
-        step += 1

@@ -49,6 +49,17 @@ class Labels(Pictures):
             label = found.get(label_key(old), Label(old))
             categories.change(connection, old, label=replace(label, text=new))
 
+    def recolour_label(self, name: str, colour: str) -> None:
+        """Give a label another colour, ``#rrggbb``.
+
+        Raises:
+            InputError: it is no colour.
+            WorkspaceError: another label has it.
+            UnknownName: there is no label of that name.
+        """
+        with self._database.writing() as connection:
+            categories.change(connection, name, colour=colour)
+
     def put_class(
         self,
         label: Label,
