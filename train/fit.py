@@ -38,13 +38,14 @@ from lfss.predictor import Predictor
 
 from . import cli
 from .data.benchmark import spellings
+from .data.datasets import DataSet
 from .data.remember import remember
 from .decoders.learning import L, Recipe
 from .decoders.loop import check_out, finish, recipe_json, run
 from .decoders.paper import Examples, PaperLearner
 from .decoders.portable import PortableLearner, all_folders, read_about
-from .decoders.tlg import TlgLearner
-from .maps import draw_tasks, mark_unknown_words, open_sources, read_choices, shown_in
+from .decoders.tlg import PseudoFiles, TlgLearner, own_pseudo_masks
+from .maps import Task, draw_tasks, mark_unknown_words, open_sources, read_choices, shown_in
 
 TLG_CONFIG = Path(__file__).parent / "configs" / "tlg.json"
 
@@ -119,23 +120,32 @@ def fit_portable(folders: Sequence[Path], out: Path, recipe: Recipe, **trainer: 
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """What a network is trained on that reads the features of one preset.
+class Drawn:
+    """The episodes of a configuration, divided, for a network that reads the features of one preset.
 
     Attributes:
         predictor: its encoders remember what they made, and stay as they are.
+        sources: the data sets.
         names: of all classes.
-        loaders: of training and validation, batches of encoded episodes.
+        train, validate: the episodes.
     """
 
     predictor: Predictor
+    sources: list[DataSet]
     names: list[str]
-    loaders: tuple[DataLoader[Any], DataLoader[Any]]
+    train: list[Task]
+    validate: list[Task]
+
+    def loaders(self, batch: int, **more: Any) -> tuple[DataLoader[Any], DataLoader[Any]]:
+        """Batches of encoded episodes of training and validation; see ``Examples`` for the arguments."""
+        train, validate = (
+            Examples(tasks, self.sources, self.predictor, self.names, batch=batch, **more)
+            for tasks in (self.train, self.validate)
+        )
+        return DataLoader(train, batch_size=None, shuffle=True), DataLoader(validate, batch_size=None)
 
 
-def open_encoded(
-    config: dict[str, Any], recipe: Recipe, *, data: Path, preset: str, cache: Path, side: int | None = None
-) -> Encoded:
+def draw(config: dict[str, Any], recipe: Recipe, *, data: Path, preset: str, cache: Path) -> Drawn:
     """Draw the episodes of a configuration, and divide them as the recipe says.
 
     Args:
@@ -144,7 +154,6 @@ def open_encoded(
         data: folder of the data sets.
         preset: whose encoders.
         cache: of encoder outputs.
-        side: of the truth in pixels; the preset's size if None.
 
     Raises:
         InputError, WeightsError: no episodes are left; the preset cannot be loaded.
@@ -164,11 +173,7 @@ def open_encoded(
         f"{pictures} pictures: up to {pictures * item_bytes / 1e6:.0f} MB in '{cache / 'encoded'}'",
         file=sys.stderr,
     )
-    first, second = (
-        Examples(part, sources, predictor, names, batch=recipe.batch, side=side) for part in (train, validate)
-    )
-    loaders = DataLoader(first, batch_size=None, shuffle=True), DataLoader(second, batch_size=None)
-    return Encoded(predictor, names, loaders)
+    return Drawn(predictor, sources, names, train, validate)
 
 
 def fit_paper(
@@ -177,44 +182,47 @@ def fit_paper(
     """Train the paper's decoder for one preset, and write OUT/decoder. Returns that folder.
 
     Args:
-        config, data, preset, cache: see ``open_encoded``.
+        config, data, preset, cache: see ``draw``.
         out, recipe, trainer: as in ``fit_portable``.
 
     Raises:
-        InputError, WeightsError: see ``fit_portable`` and ``open_encoded``.
+        InputError, WeightsError: see ``fit_portable`` and ``draw``.
     """
     about = {"recipe": recipe_json(recipe), "trained_on": [preset]}
     check_out(out, about, resume=trainer.get("resume", False))
     L.seed_everything(recipe.seed, verbose=False)
-    given = open_encoded(config, recipe, data=data, preset=preset, cache=cache)
-    backbone = given.predictor.encoders.backbone
-    learner = PaperLearner(recipe, given.names, backbone.channels)
-    best = run(learner, given.loaders, out, **trainer)
+    drawn = draw(config, recipe, data=data, preset=preset, cache=cache)
+    backbone = drawn.predictor.encoders.backbone
+    learner = PaperLearner(recipe, drawn.names, backbone.channels)
+    best = run(learner, drawn.loaders(recipe.batch), out, **trainer)
     what = {"decoder": "paper", "backbone": backbone.name, "channels": backbone.channels}
     return finish(out, best, learner, "method.decoder.", {**what, "circle": recipe.circle, **about})
 
 
 def fit_tlg(
-    config: dict[str, Any], out: Path, recipe: Recipe, *, data: Path, preset: str, cache: Path, **trainer: Any
-) -> Path:
+    config: dict[str, Any], out: Path, recipe: Recipe, *, data: Path, preset: str, cache: Path,
+    pseudo: Path | None = None, **trainer: Any,
+) -> Path:  # fmt: skip
     """Train TLG for one preset, and write OUT/tlg. Returns that folder.
 
     Args:
-        config: see ``open_encoded``; its ``method`` holds choices of ``TlgConfig``.
+        config: see ``draw``; its ``method`` holds choices of ``TlgConfig``.
         out, recipe, trainer: as in ``fit_portable``.
-        data, preset, cache: see ``open_encoded``.
+        data, preset, cache: see ``draw``.
+        pseudo: folder of pseudo masks (``PseudoFiles``); None makes them by the steps of LFSS.
 
     Raises:
-        InputError, WeightsError: see ``fit_portable`` and ``open_encoded``.
+        InputError, WeightsError: see ``fit_portable`` and ``draw``; a pseudo mask is missing.
     """
     choices = TlgConfig(**config.get("method", {}))
     about = {"recipe": recipe_json(recipe), "trained_on": [preset], "choices": config.get("method", {})}
     check_out(out, about, resume=trainer.get("resume", False))
     L.seed_everything(recipe.seed, verbose=False)
-    given = open_encoded(config, recipe, data=data, preset=preset, cache=cache, side=THUMBNAIL_SIDE)
-    backbone = given.predictor.encoders.backbone
-    learner = TlgLearner(recipe, given.names, backbone.channels, choices=choices)
-    best = run(learner, given.loaders, out, **trainer)
+    drawn = draw(config, recipe, data=data, preset=preset, cache=cache)
+    backbone = drawn.predictor.encoders.backbone
+    learner = TlgLearner(recipe, drawn.names, backbone.channels, choices=choices)
+    masks = PseudoFiles(pseudo, drawn.sources) if pseudo else own_pseudo_masks(learner.network)
+    best = run(learner, drawn.loaders(recipe.batch, side=THUMBNAIL_SIDE, pseudo=masks), out, **trainer)
     what = description(choices, backbone=backbone.name, channels=backbone.channels)
     return finish(out, best, learner, "averaged.module.", {**what, **about}, name="tlg")
 
@@ -279,10 +287,11 @@ def _run(args: argparse.Namespace) -> None:
             raise InputError("A network on features needs --data FOLDER and --config with its sources.")
         if args.episodes:
             episodes["episodes"] = args.episodes
-        fit = fit_tlg if recipe.decoder == "tlg" else fit_paper
-        folder = fit(
-            episodes, args.out, recipe, data=args.data, preset=args.preset, cache=args.cache, **trainer
-        )
+        where = {"data": args.data, "preset": args.preset, "cache": args.cache}
+        if recipe.decoder == "tlg":
+            folder = fit_tlg(episodes, args.out, recipe, pseudo=args.pseudo, **where, **trainer)
+        else:
+            folder = fit_paper(episodes, args.out, recipe, **where, **trainer)
     print(folder)
 
 
@@ -294,6 +303,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", nargs="+", metavar="NAME=VALUE", default=[], help="choices of TLG, such as text=false"
     )
+    parser.add_argument(
+        "--pseudo", type=Path, metavar="FOLDER",
+        help="pseudo masks to train TLG on, FOLDER/CLASS/PICTURE.png; its own if not given",
+    )  # fmt: skip
     parser.add_argument("--config", type=Path, help="a recipe; flags override it")
     parser.add_argument("--maps", type=Path, nargs="+", help="folders made by train.maps (portable)")
     parser.add_argument("--data", type=Path, help="folder of the data sets (paper, TLG)")

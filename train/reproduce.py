@@ -17,7 +17,8 @@ one training over several GPUs; ``--part 1/3`` does a third of the folds, so tha
 folder share the work, and each of them prints the table of all that is finished. ``--quick`` makes
 everything small, to see that it runs.
 
-``python -m train.reproduce paia --table 5`` makes the tables of the other paper; see ``train.paper.paia``.
+``python -m train.reproduce paia --table 5`` and ``tlg --table 1`` make the tables of the other papers; see
+``train.paper.paia`` and ``train.paper.tlg``.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from .paper.paia import main as paia
 
         return paia(given[1:])
+    if given[:1] == ["tlg"]:
+        from .paper.tlg import main as tlg
+
+        return tlg(given[1:])
     options = _parser().parse_args(given)
     options.given = given
     return cli.run(_run, options, stopped=cli.GOES_ON)
@@ -200,7 +205,7 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command("reproduce", __doc__)
-    parser.add_argument("paper", choices=("lfss", "paia"), help="whose tables")
+    parser.add_argument("paper", choices=("lfss", "paia", "tlg"), help="whose tables")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", type=int, choices=range(1, 6), help="1 to 5")
     what.add_argument("--figure", type=int, choices=(5,), help="5: with RCM alone, and with CCM")

@@ -6,17 +6,22 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny_sets import write_animals
 
 from lfss.methods.tlg import TlgConfig
 from lfss.weights import load_model
-from tests.train.test_learn_paper import CHANNELS, cross_entropy, example
+from tests.train.test_learn_paper import CHANNELS, H, W, cross_entropy, example
+from train.data.datasets import open_data
+from train.data.episodes import EpisodeSpec
 from train.decoders.learning import Recipe
-from train.decoders.tlg import TlgLearner, two_branch_loss
+from train.decoders.tlg import PseudoFiles, TlgLearner, two_branch_loss
 from train.evaluate import main as evaluate
 from train.fit import main as fit
+from train.maps import Task
 
 SMALL = TlgConfig(width=32, cells=4, tokens=2, heads=2, sinkhorn_steps=3)
 
@@ -133,3 +138,28 @@ def test_what_does_not_fit_is_told_in_a_sentence(trained: Path, capsys: pytest.C
     assert "give it with --method tlg" in capsys.readouterr().err
     assert fit(["--method", "tlg", "--out", str(trained / "other")]) == 2
     assert "needs --data FOLDER" in capsys.readouterr().err
+
+
+def test_pseudo_masks_from_files_take_the_place_of_its_own(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data = open_data(trained / "data" / "voc", "voc", split="train", cache=tmp_path)
+    cat = next(number for number, name in data.classes.items() if name == "cat")
+    first, second = data.ids_of(cat)[:2]
+    (tmp_path / "masks" / "cat").mkdir(parents=True)
+    for picture, columns in ((first, 48), (second, 96)):
+        mask = np.zeros((96, 96), np.uint8)
+        mask[:, :columns] = 255
+        Image.fromarray(mask).save(tmp_path / "masks" / "cat" / f"{picture}.png")
+    task = Task(0, EpisodeSpec("cat", cat, first, (second,)), "label", True)
+    made = PseudoFiles(tmp_path / "masks", [data])(example().episode, task)
+    assert made.query is not None
+    assert made.query.shape == (1, H, W)
+    assert made.query[..., : W // 2].all()
+    assert not made.query[..., W // 2 + 1 :].any()
+    assert made.support.shape == (1, 1, H, W)
+    assert made.support.all()
+    given = arguments(trained, "--pseudo", str(tmp_path / "masks"))
+    given[given.index("--out") + 1] = str(tmp_path / "run")
+    assert fit(given) == 2
+    assert "Put one there for every picture" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 
 from lfss.methods import Episode, collate, map_tensors
 from lfss.methods.lfss import Lfss, LfssConfig
+from lfss.methods.tlg import PseudoMasks
 from lfss.predictor import Predictor
 from lfss.similarity import resize_map
 
@@ -29,6 +30,8 @@ from ..data.datasets import DataSet
 from ..data.encode import prepare_episode
 from ..maps import Task
 from .learning import Learner, Recipe, loss_of
+
+KEPT = 1 << 30  # bytes of features that stay in memory, of trainings that go over few episodes many times
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Example:
         query, query_valid: (B, S, S) in [0, 1].
         supports, supports_valid: (B*K, S, S).
         class_index: (B,).
+        pseudo: masks of the pictures that were made before, for a network that starts from them.
     """
 
     episode: Episode
@@ -48,13 +52,14 @@ class Example:
     supports: Tensor
     supports_valid: Tensor
     class_index: Tensor
+    pseudo: PseudoMasks | None = None
 
 
 class Examples(Dataset[Example]):
     """Tasks of ``train.maps`` in batches, encoded when asked for.
 
-    With a remembering predictor they are read from disk. The episodes of a batch have the same number of
-    supports.
+    With a remembering predictor they are read from disk, and the first gigabyte of them stays in memory. The
+    episodes of a batch have the same number of supports.
 
     Args:
         tasks: the episodes.
@@ -63,14 +68,18 @@ class Examples(Dataset[Example]):
         names: of all classes.
         batch: episodes of a batch, at most.
         side: of the truth in pixels; the preset's size if None.
+        pseudo: makes an episode's pseudo masks; None makes none.
     """
 
     def __init__(
         self, tasks: Sequence[Task], sources: Sequence[DataSet], predictor: Predictor, names: Sequence[str],
         *, batch: int = 1, side: int | None = None,
+        pseudo: Callable[[Episode, Task], PseudoMasks] | None = None,
     ):  # fmt: skip
         self.sources, self.predictor, self.names = sources, predictor, list(names)
-        self.side = side or predictor.preset.size
+        self.side, self.pseudo = side or predictor.preset.size, pseudo
+        self.kept: dict[Task, Example] = {}
+        self.room = KEPT
         self.batches: list[list[Task]] = []
         for shots in sorted({len(t.episode.supports) for t in tasks}):
             same = [t for t in tasks if len(t.episode.supports) == shots]
@@ -80,7 +89,15 @@ class Examples(Dataset[Example]):
         return len(self.batches)
 
     def __getitem__(self, item: int) -> Example:
-        return join([self.encode(task) for task in self.batches[item]])
+        return join([self.kept.get(task) or self._keep(task) for task in self.batches[item]])
+
+    def _keep(self, task: Task) -> Example:
+        example = self.encode(task)
+        levels = (*example.episode.query_features, *example.episode.classes[0].supports.features)
+        self.room -= sum(level.numel() * level.element_size() for level in levels)
+        if self.room > 0:
+            self.kept[task] = example
+        return example
 
     def encode(self, task: Task) -> Example:
         """One episode with its truth."""
@@ -90,13 +107,15 @@ class Examples(Dataset[Example]):
         )
         truths = [truth_of(p.mask, p.ignore, size) for p in given.supports]
         target = truth_of(given.query.mask, given.query.ignore, size)
+        episode = given.encode(self.predictor)
         return Example(
-            episode=given.encode(self.predictor),
+            episode=episode,
             query=target[0][None],
             query_valid=target[1][None],
             supports=torch.stack([t[0] for t in truths]),
             supports_valid=torch.stack([t[1] for t in truths]),
             class_index=torch.tensor([self.names.index(spec.class_name)]),
+            pseudo=None if self.pseudo is None else self.pseudo(episode, task),
         )
 
 
@@ -107,8 +126,24 @@ def join(examples: Sequence[Example]) -> Example:
         return torch.cat([getattr(example, name) for example in examples])
 
     return Example(
-        collate([example.episode for example in examples]),
-        *(together(name) for name in ("query", "query_valid", "supports", "supports_valid", "class_index")),
+        episode=collate([example.episode for example in examples]),
+        query=together("query"),
+        query_valid=together("query_valid"),
+        supports=together("supports"),
+        supports_valid=together("supports_valid"),
+        class_index=together("class_index"),
+        pseudo=_join_masks([example.pseudo for example in examples]),
+    )
+
+
+def _join_masks(given: Sequence[PseudoMasks | None]) -> PseudoMasks | None:
+    """Those of a batch; None if one is missing."""
+    there = [masks for masks in given if masks is not None]
+    if len(there) < len(given):
+        return None
+    query, support, presence = zip(*there)
+    return PseudoMasks(
+        None if query[0] is None else torch.cat(query), torch.cat(support), torch.cat(presence)
     )
 
 

@@ -202,11 +202,17 @@ class EncodeOnDevice:
         return self.encoder(batch)
 
 
-def episodes_of(fold: FoldData, plan: Plan) -> EpisodeList:
-    """The test's list: the field's protocol, one support."""
+def episodes_of(fold: FoldData, plan: Plan, *, shots: int = 1) -> EpisodeList:
+    """The test's list, by the field's protocol."""
     protocol = "hsnet" if fold.test.layout == "voc" else "hsnet-coco"
     return sample_episodes(
-        fold.test, fold.novel, shots=1, count=plan.episodes, seed=plan.seed, protocol=protocol, rule=fold.rule
+        fold.test,
+        fold.novel,
+        shots=shots,
+        count=plan.episodes,
+        seed=plan.seed,
+        protocol=protocol,
+        rule=fold.rule,
     )
 
 

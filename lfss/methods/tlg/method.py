@@ -40,6 +40,20 @@ from .text import TextPlanes, class_map, surroundings_map
 from .transport import Transport
 
 
+class PseudoMasks(NamedTuple):
+    """The masks that the network starts from.
+
+    Attributes:
+        query: (B, h, w) bool; None where it is not used.
+        support: (B, K, h, w) bool.
+        presence: (B,) in [0, 1], how sure it is that the query shows the class.
+    """
+
+    query: Tensor | None
+    support: Tensor
+    presence: Tensor
+
+
 class Branches(NamedTuple):
     """What the network makes of one class; N = B * K pairs of a query and a support.
 
@@ -153,16 +167,17 @@ class Tlg(Method):
         yield Step("text", {"query": over_shots("query_plane"), "support": of_supports("support_plane")})
         yield Step("prediction", {"logits": over_shots("query"), "presence": presence})
 
-    def branches(self, one: EpisodeClass, episode: Episode) -> Branches:
+    def branches(self, one: EpisodeClass, episode: Episode, pseudo: PseudoMasks | None = None) -> Branches:
         """Both branches for one class, each of its K supports paired with the query.
 
         Args:
             one: a class of the episode.
             episode: gives the query.
+            pseudo: made earlier, or elsewhere; None makes them.
         """
         c = self.config
         k = one.known.shape[1]
-        query_mask, support_mask, presence = self._pseudo_masks(one, episode)
+        query_mask, support_mask, presence = pseudo or self.pseudo_masks(one, episode)
         query = [level.repeat_interleave(k, 0) for level in episode.query_features]  # (N, C_i, h_i, w_i)
         support = [level.flatten(0, 1) for level in one.supports.features]  # (N, C_i, h_i, w_i)
         cells = (query[0].shape[-2], query[0].shape[-1])
@@ -206,13 +221,13 @@ class Tlg(Method):
             residual_q.mean(1), residual_s.mean(1), plane_q, plane_s, presence,
         )  # fmt: skip
 
-    def _pseudo_masks(self, one: EpisodeClass, episode: Episode) -> tuple[Tensor | None, Tensor, Tensor]:
-        """Query (B, h, w) or None, supports (B, K, h, w), presence (B,), without gradient."""
+    def pseudo_masks(self, one: EpisodeClass, episode: Episode) -> PseudoMasks:
+        """The masks of LFSS's first two steps for one class of an episode, without gradient."""
         with torch.no_grad():
             steps = self.pseudo.steps(replace(episode, classes=(one,)))
             initial, refined = next(steps), next(steps)
         query = refined.query("query")[:, 0] if self.config.use_query_mask else None
-        return query, refined.supports("support")[0], initial.query("presence")[:, 0]
+        return PseudoMasks(query, refined.supports("support")[0], initial.query("presence")[:, 0])
 
     def _transported(
         self, merged_q: Tensor, merged_s: Tensor, residual_q: Tensor, residual_s: Tensor
