@@ -24,6 +24,7 @@ class LfssConfig:
         cells: products of cells with cells pool one side to at most ``cells x cells``.
         decoder: ``"paper"``, ``"portable"`` (for words that the text tower knows, ``text_trust`` above 0),
             or ``"none"`` (the training-free rule).
+        decoder_width: channels of the paper's decoder; a narrow one learns on a processor in minutes.
         circle: segment the supports first and let the result replace their masks (Eq. 20).
         sharpness, text_limit, roi: the training-free rule.
         keep_maps: put the portable decoder's maps into the last step, to train it on.
@@ -44,6 +45,7 @@ class LfssConfig:
     geometry: Literal["query", "literal"] = "query"
     cells: int = 16
     decoder: Literal["none", "paper", "portable"] = "none"
+    decoder_width: int = 256
     circle: bool = False
     sharpness: float = 16.0
     text_limit: float = 6.0

@@ -74,7 +74,8 @@ class Lfss(Method):
         super().__init__()
         self.config = config or LfssConfig()
         kind = self.config.decoder
-        self.decoder = Decoder(sum(channels)) if kind == "paper" else None
+        width = self.config.decoder_width
+        self.decoder = Decoder(sum(channels), width=width) if kind == "paper" else None
         self.portable = PortableDecoder(maps=len(MAP_NAMES)) if kind == "portable" else None
 
     @classmethod

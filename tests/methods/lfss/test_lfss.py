@@ -24,8 +24,10 @@ from lfss.methods.lfss import (
     shift_seeds,
     training_free_logits,
 )
+from lfss.methods.lfss.decoder_weights import load_decoder
 from lfss.methods.lfss.method import decoder_features
 from lfss.similarity import concat_levels, cosine_map, masked_average
+from lfss.weights import save_model
 from tests.masks import coin, noise
 from tests.methods.made import a_class, all_tensors, item, of_class, with_supports
 
@@ -438,3 +440,14 @@ def test_two_classes_of_an_episode_are_two_episodes_of_a_class():
             torch.testing.assert_close(made.query(name)[:, number], alone.query(name)[:, 0])
     masks = next(s for s in method.steps(both) if s.key == "refined_mask").supports("support")
     assert [tuple(m.shape) for m in masks] == [(1, 3, H, W), (1, K, H, W)]
+
+
+def test_a_narrow_decoder_is_saved_and_read_with_its_width(tmp_path):
+    config = LfssConfig(decoder="paper", decoder_width=8)
+    narrow = Lfss(CHANNELS, config)
+    assert narrow.decoder is not None
+    assert narrow.decoder.reduce.out_channels == 8
+    about = {"decoder": "paper", "backbone": "x", "channels": CHANNELS, "circle": False}
+    save_model(tmp_path, narrow.decoder.state_dict(), {**about, "method": {"decoder_width": 8}})
+    read = load_decoder(Lfss, tmp_path, backbone="x", channels=CHANNELS)
+    assert torch.equal(read.decoder.head.weight, narrow.decoder.head.weight)
