@@ -4,8 +4,10 @@
         --classes cat,cow,dog,horse,sheep,person --ways 1 --shots 1 --aux 0 2 6 12 --annotation mask \
         --episodes 100 --seed 0 1 2 --preset mini --out docs/results/paia-mini-mask.json
 
-The rows are those of ``train.measure.ways``, the episodes those of ``train.data.ways``. Writes for each
-number of auxiliary pictures and each way of counting the mean over the seeds, and their spread.
+The rows are those of ``train.measure.ways``, the episodes those of ``train.data.ways``. ``--threshold``
+names a folder that ``train.fit_paia`` made and adds rows with its threshold; an encoder that was trained with
+it then serves all rows. Writes for each number of auxiliary pictures and each way of counting the mean over
+the seeds, and their spread.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 
 from lfss.errors import InputError
 from lfss.methods.paia import Paia, PaiaConfig
+from lfss.methods.paia.weights import load_threshold
 from lfss.predictor import Predictor
 
 from . import cli
@@ -29,6 +32,7 @@ from .data.remember import remember
 from .data.ways import digest_of, sample_ways
 from .measure import report
 from .measure.ways import COUNTED, WaysSet, score_ways, variants_of
+from .paper.threshold import load_encoder
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Setting:
         episodes: for each seed.
         seeds: of the draws.
         foreign: share of the auxiliary pictures that do not show the class.
+        threshold: folder of a trained one, for more rows.
     """
 
     classes: Sequence[str]
@@ -53,6 +58,7 @@ class Setting:
     episodes: int = 1000
     seeds: tuple[int, ...] = (1234, 1235, 1236, 1237, 1238)
     foreign: float = 0.0
+    threshold: Path | None = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,12 +75,10 @@ def _run(options: argparse.Namespace, command: str) -> None:
     if options.auxiliary_split:
         others = open_data(options.data, options.layout, split=options.auxiliary_split, cache=options.cache)
     names = [name.strip() for name in options.classes.split(",")]
-    predictor, _ = remember(
-        Predictor.load(options.preset, method=Paia.name, device=options.device), options.cache
-    )
+    predictor = open_predictor(options.preset, options.device, options.cache, options.threshold)
     setting = Setting(
         names, options.ways, options.shots, tuple(options.aux), options.annotation, options.episodes,
-        tuple(options.seed), options.foreign,
+        tuple(options.seed), options.foreign, options.threshold,
     )  # fmt: skip
     mean, lists = measure(predictor, data, others, setting)
     about = {
@@ -86,6 +90,14 @@ def _run(options: argparse.Namespace, command: str) -> None:
     write_text(options.out, json.dumps({**about, "mean": mean}, indent=1))
     for u, rows in mean.items():
         print(f"\nauxiliary pictures: {u}\n{report.text_table(rows['native'])}")
+
+
+def open_predictor(preset: str, device: str, cache: Path, threshold: Path | None) -> Predictor:
+    """PAIA with encoders that remember, unless the encoder was trained together with the threshold."""
+    predictor = Predictor.load(preset, method=Paia.name, device=device)
+    if threshold is not None and load_encoder(predictor, threshold):
+        return remember(predictor, None)[0]  # what is kept on the disk is of the encoder as it was
+    return remember(predictor, cache)[0]
 
 
 def measure(
@@ -110,6 +122,12 @@ def measure(
         for seed in setting.seeds
     }  # fmt: skip
     methods = {name: _method(config, predictor) for name, config in variants_of(PaiaConfig()).items()}
+    if setting.threshold is not None:
+        methods |= {
+            f"{name}, trained": _method(config, predictor, setting.threshold)
+            for name, config in variants_of(PaiaConfig()).items()
+            if config.threshold and config.iterations
+        }
     pictures = WaysSet(data, others or data, setting.annotation)
     runs = [
         score_ways(predictor, methods, pictures, lists[s], seed=s, auxiliary=setting.auxiliary, progress=True)
@@ -122,8 +140,11 @@ def measure(
     return mean, {seed: digest_of(episodes) for seed, episodes in lists.items()}
 
 
-def _method(config: PaiaConfig, predictor: Predictor) -> Paia:
-    return Paia(config).eval().requires_grad_(False).to(predictor.device)
+def _method(config: PaiaConfig, predictor: Predictor, threshold: Path | None = None) -> Paia:
+    method = Paia(config)
+    if threshold is not None:
+        load_threshold(method.threshold, threshold)
+    return method.eval().requires_grad_(False).to(predictor.device)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--aux", type=int, nargs="+", default=[2], help="pictures without masks of a class")
     parser.add_argument("--foreign", type=float, default=0.0, help="share of them that show something else")
     parser.add_argument("--annotation", choices=KINDS, default="mask", help="how supports are marked")
+    parser.add_argument("--threshold", type=Path, help="folder of a trained one, for more rows")
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--seed", type=int, nargs="+", default=[1234, 1235, 1236, 1237, 1238])
     parser.add_argument("--out", type=Path, required=True, help="a .json")

@@ -90,6 +90,7 @@ class TimmBackbone:
     """Some intermediate features of a timm network.
 
     Attributes:
+        network: the network itself.
         name: of the network, with its tag.
         channels: of each level, read from a trial run.
         strides: pixels per cell of each level, likewise.
@@ -113,7 +114,7 @@ class TimmBackbone:
         std: Sequence[float],
     ):
         self.name = name
-        self._network, self._levels, self._multiple = network, list(levels), multiple
+        self.network, self._levels, self._multiple = network, list(levels), multiple
         self._mean, self._std = tuple(mean), tuple(std)
         size = 4 * multiple
         trial = self(torch.zeros(1, 3, size, size))
@@ -123,10 +124,14 @@ class TimmBackbone:
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) in [0, 1] -> one (B, C_i, h_i, w_i) for each level, not normalised."""
-        device = next(self._network.parameters()).device
+        return self.levels_of(pixels)
+
+    def levels_of(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """What a call gives, with a gradient for whoever trains the network."""
+        device = next(self.network.parameters()).device
         x = to_tower(pixels, multiple=self._multiple, mean=self._mean, std=self._std, device=device)
         # The final norm of a transformer tames a few huge channels; the others have none and ignore it.
-        levels = self._network.forward_intermediates(
+        levels = self.network.forward_intermediates(
             x, indices=self._levels, norm=True, stop_early=True, intermediates_only=True
         )
         return tuple(level.contiguous() for level in levels)

@@ -10,6 +10,8 @@ All variants are computed from one encoding of each picture, and on the same epi
 - ``unmarked as supports``: the auxiliary pictures' first masks, cut hard and used like a person's masks,
   which is the plain alternative that soft pooling must beat.
 
+With a trained threshold, all that have one stand there twice, the second time as ``..., trained``.
+
 Every episode is scored by two protocols of ``train.measure.metrics``: ``panet`` counts a class only in
 pictures that show it, so false alarms on other pictures of an episode are free; ``native`` counts all.
 """
