@@ -42,6 +42,18 @@ def models_folder(models_dir: Path | str | None = None) -> Path:
     return Path(given).expanduser() if given else SHIPPED
 
 
+def model_folders(name: Path | str, models_dir: Path | str | None = None) -> tuple[Path, ...]:
+    """Where a model of that name may lie, in the order in which it is looked for: the models folder, the folder
+    of that name, and those that ship with the project, which another models folder does not hide."""
+    return tuple(dict.fromkeys((models_folder(models_dir) / name, Path(name), SHIPPED / name)))
+
+
+def find_folder(name: Path | str, models_dir: Path | str | None = None) -> Path:
+    """The first of ``model_folders`` that is there, else the last of them; never asks the hub."""
+    folders = model_folders(name, models_dir)
+    return next((f for f in folders if f.is_dir()), folders[-1]).absolute()
+
+
 def find_file(
     repo_id: str,
     filename: str,
@@ -171,16 +183,15 @@ def load_model(
     """Config and tensors, in the shapes that were saved, of a model saved by ``save_model``.
 
     Args:
-        folder_or_repo: the name of a folder in the models folder, any other folder, or ``owner/name``
-            on the hub; tried in this order.
+        folder_or_repo: the name of a folder in the models folder, any other folder, the name of one that ships
+            with the project, or ``owner/name`` on the hub; tried in this order.
         revision: as in ``find_file``.
         models_dir: as in ``find_file``.
 
     Raises:
         WeightsUnavailable: the model cannot be found or read.
     """
-    name = str(folder_or_repo)
-    folders = (models_folder(models_dir) / name, Path(folder_or_repo))
+    name, folders = str(folder_or_repo), model_folders(folder_or_repo, models_dir)
     folder = next((f for f in folders if (f / CONFIG).is_file()), None)
     if folder is not None:
         config_path, weights_path = folder / CONFIG, folder / WEIGHTS
@@ -189,7 +200,7 @@ def load_model(
         weights_path = find_file(name, WEIGHTS, revision=revision, models_dir=models_dir)
     else:
         raise WeightsUnavailable(
-            f"There is no model '{name}'. Places tried: {folders[0]}; {folders[1]}. Give a folder with "
+            f"There is no model '{name}'. Places tried: {'; '.join(map(str, folders))}. Give a folder with "
             f"{CONFIG} and {WEIGHTS}, or a hub repository as owner/name."
         )
     try:

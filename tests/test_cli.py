@@ -649,7 +649,7 @@ def test_json_is_plain_ascii_and_holds_odd_names(place, model, capsys):
 def test_models_lists_the_presets_and_whether_their_weights_are_here(tmp_path, monkeypatch, capsys):
     common = {"size": 400, "licence": "Apache-2.0", "summary": "Small and quick."}
     presets = [
-        types.SimpleNamespace(name="mini", local="mini", weights="assets/models/mini", **common),
+        types.SimpleNamespace(name="own", local="own", weights="assets/models/own", **common),
         types.SimpleNamespace(name="big", local=None, weights="Hugging Face hub, on first use", **common),
     ]
     module = types.ModuleType("lfss.presets")
@@ -662,8 +662,8 @@ def test_models_lists_the_presets_and_whether_their_weights_are_here(tmp_path, m
         return [model["weights_here"] for model in json.loads(capsys.readouterr().out)["models"]]
 
     assert told() == [False, None]
-    (tmp_path / "mini").mkdir()
-    (tmp_path / "mini" / "model.safetensors").touch()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "model.safetensors").touch()
     assert told() == [True, None]
     assert main(["models"]) == 0
     text = capsys.readouterr().out

@@ -66,6 +66,14 @@ def test_the_models_folder_is_in_the_project_by_default(monkeypatch):
     assert weights.models_folder() == Path(__file__).resolve().parents[1] / "assets" / "models"
 
 
+def test_another_models_folder_does_not_hide_what_ships_with_the_project(tmp_path):
+    about, _ = weights.load_model("edges")
+    assert about
+    put(tmp_path / "models" / "edges" / "config.json", "{")
+    with pytest.raises(WeightsUnavailable, match="models"):  # one that was put there by hand comes first
+        weights.load_model("edges")
+
+
 def test_offline_the_error_names_repository_file_places_and_remedy_at_once(tmp_path):
     start = time.monotonic()
     with pytest.raises(WeightsUnavailable) as caught:

@@ -17,11 +17,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List the presets and where their weights are."""
     from ..presets import PRESETS
-    from ..weights import WEIGHTS, models_folder
+    from ..weights import WEIGHTS, model_folders
 
     rows = []
     for preset in PRESETS.values():
-        place = models_folder() / preset.local / WEIGHTS if preset.local else None
+        places = [folder / WEIGHTS for folder in model_folders(preset.local)] if preset.local else [None]
+        place = next((p for p in places if p and p.is_file()), places[0])
         here = None if place is None else place.is_file()
         row: dict[str, Any] = {
             "name": preset.name,

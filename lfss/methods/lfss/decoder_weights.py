@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import WeightsMismatch
-from ...weights import SHIPPED, load_into, load_model, models_folder
+from ...weights import find_folder, load_into, load_model
 from .config import LfssConfig
 from .method import Lfss
 from .portable import MAP_NAMES
@@ -38,9 +38,7 @@ def load_decoder(
         WeightsUnavailable: the folder is missing or damaged.
         WeightsMismatch: the decoder was made for another backbone, or for other maps.
     """
-    by_hand = models_folder(models_dir) / folder
-    places = (by_hand, Path(folder), SHIPPED / folder)
-    about, state = load_model(next((p.absolute() for p in places if p.is_dir()), places[-1]))
+    about, state = load_model(find_folder(folder, models_dir))
     state = {k: v.float() for k, v in state.items()}
     kind, config = about.get("decoder"), replace(config or LfssConfig(), **about.get("method", {}))
     if kind == "portable":

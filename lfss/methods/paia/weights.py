@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import WeightsMismatch
-from ...weights import SHIPPED, load_into, load_model, models_folder
+from ...weights import find_folder, load_into, load_model
 from .step3_threshold import Threshold
 
 
@@ -25,9 +25,7 @@ def load_threshold(network: Threshold | None, folder: Path | str, *, models_dir:
     """
     if network is None:
         raise WeightsMismatch(f"The threshold in '{folder}' is not used: PaiaConfig.threshold is off.")
-    by_hand = models_folder(models_dir) / folder
-    places = (by_hand, Path(folder), SHIPPED / folder)
-    about, state = load_model(next((p.absolute() for p in places if p.is_dir()), places[-1]))
+    about, state = load_model(find_folder(folder, models_dir))
     if about.get("method") != "paia":
         raise WeightsMismatch(f"The weights in '{folder}' are not a threshold of PAIA.")
     load_into(network, {k: v.float() for k, v in state.items()}, source=f"The weights in '{folder}'")
