@@ -7,14 +7,15 @@ Table 1 is one way with one and five supports, 2 two ways, 4 the kinds of marks,
 (the paper's 3 is COCO: ``--layout coco --table 1``). Encoders are frozen, so folds do not matter, and what is
 measured stands beside the paper's figures without being comparable: the paper trains its encoder. A threshold
 that ``train.fit_paia`` trained on other classes gives more rows (``--threshold``). Each column is kept in a
-file of its own, so the same command goes on where it was stopped.
+file of its own, which tables share, so the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
     if options.auxiliary_split:
         others = open_data(options.data, options.layout, split=options.auxiliary_split, cache=options.cache)
     names = tuple(name.strip() for name in options.classes.split(","))
+    title = f"{len(names)} classes of {len(data.samples)} pictures in '{data.name}', split {data.split}"
     made: dict[str, Any] = {}
     for preset in options.presets:
         predictor = open_predictor(preset, options.device, options.cache, options.threshold)
@@ -72,25 +74,21 @@ def _run(options: argparse.Namespace, command: str) -> None:
                 names, ways, shots, (options.aux,), kind, options.episodes, tuple(options.seed),
                 threshold=options.threshold,
             )  # fmt: skip
-            part = (
-                options.out
-                / f"{preset.replace(':', '-')}-table{options.table}-{column.replace(' ', '-')}.json"
-            )
-            columns[column] = _column(part, setting, lambda s: measure(predictor, data, others, s))  # noqa: B023
-    title = f"{len(names)} classes of {len(data.samples)} pictures in '{data.name}', split {data.split}"
+            part = options.out / f"{preset.replace(':', '-')}-{ways}-way-{shots}-shot-{kind}.json"
+            key = f"{title}, auxiliary {options.auxiliary_split}: {setting}"
+            columns[column] = _column(part, key, partial(measure, predictor, data, others, setting))
     table = {"command": command, "table": options.table, "title": title, "mean": made}
     write_text(options.out / f"paia-table{options.table}.json", json.dumps(table, indent=1))
     print(as_text(options.table, made, title))
 
 
-def _column(part: Path, setting: Setting, work: Any) -> dict[str, Any]:
+def _column(part: Path, key: str, work: Callable[[], tuple[dict[str, Any], Any]]) -> dict[str, Any]:
     """The variants' scores of one column, as kept if the same episodes were asked for before."""
-    key = repr(setting)
     if part.exists():
         kept = json.loads(part.read_text(encoding="utf-8"))
         if kept["setting"] == key:
             return kept["mean"]
-    mean, _ = work(setting)
+    mean, _ = work()
     ((_, rows),) = mean.items()
     write_text(part, json.dumps({"setting": key, "mean": rows}, indent=1))
     return rows

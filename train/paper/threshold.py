@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -103,10 +104,10 @@ def read_pictures(data: DataSet, episode: WaysEpisode, *, size: int, mirrored: b
     """
     marked = [i for way in episode.ways for i in way.supports] + [episode.query]
     unmarked = [i for way in episode.ways for i in way.auxiliary]
-    numbers = {way.class_id: number for number, way in enumerate(episode.ways, start=1)}
+    classes = tuple(way.class_id for way in episode.ways)
     order = [*marked[:-1], *unmarked, marked[-1]]
-    pixels = torch.stack([torch.from_numpy(_pixels(data, i, size)) for i in order])
-    truths = torch.stack([_truth(data, i, numbers, size) for i in marked])
+    pixels = torch.stack([_pixels(data, i, size) for i in order])
+    truths = torch.stack([_truth(data, i, classes, size) for i in marked])
     if mirrored:
         pixels, truths = pixels.flip(-1), truths.flip(-1)
     return Pictures(pixels, truths)
@@ -232,16 +233,19 @@ def _shares(mask: Tensor, cells: tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(mask[:, None].float(), cells)[:, 0]
 
 
-def _pixels(data: DataSet, sample_id: str, size: int) -> Any:
+@lru_cache(maxsize=128)  # about two megabytes each; every picture serves in many episodes
+def _pixels(data: DataSet, sample_id: str, size: int) -> Tensor:
+    """(3, S, S) in [0, 1]."""
     sample = data.sample(sample_id)
-    return resize_to(Image(sample.read_image(), sample.image.name, sample.image), size)
+    return torch.from_numpy(resize_to(Image(sample.read_image(), sample.image.name, sample.image), size))
 
 
-def _truth(data: DataSet, sample_id: str, numbers: dict[int, int], size: int) -> Tensor:
+@lru_cache(maxsize=128)
+def _truth(data: DataSet, sample_id: str, classes_of: tuple[int, ...], size: int) -> Tensor:
     """(S, S) int64; the nearest pixel of the class map stands for each."""
     classes, ignore = data.sample(sample_id).read_classes()
     truth = np.zeros(classes.shape, np.int64)
-    for class_id, number in numbers.items():
+    for number, class_id in enumerate(classes_of, start=1):
         truth[classes == class_id] = number
     truth[ignore] = IGNORE
     whole = torch.from_numpy(truth)[None, None].double()
