@@ -43,8 +43,11 @@ def models_folder(models_dir: Path | str | None = None) -> Path:
 
 
 def model_folders(name: Path | str, models_dir: Path | str | None = None) -> tuple[Path, ...]:
-    """Where a model of that name may lie, in the order in which it is looked for: the models folder, the folder
-    of that name, and those that ship with the project, which another models folder does not hide."""
+    """Where a model of that name may lie, in the order in which it is looked for.
+
+    The models folder, the folder of that name, and those that ship with the project, which another models
+    folder does not hide.
+    """
     return tuple(dict.fromkeys((models_folder(models_dir) / name, Path(name), SHIPPED / name)))
 
 
@@ -183,8 +186,8 @@ def load_model(
     """Config and tensors, in the shapes that were saved, of a model saved by ``save_model``.
 
     Args:
-        folder_or_repo: the name of a folder in the models folder, any other folder, the name of one that ships
-            with the project, or ``owner/name`` on the hub; tried in this order.
+        folder_or_repo: the name of a folder in the models folder, any other folder, the name of one that
+            ships with the project, or ``owner/name`` on the hub; tried in this order.
         revision: as in ``find_file``.
         models_dir: as in ``find_file``.
 
