@@ -100,10 +100,10 @@ def cut(numbers: Numbers, line: npt.NDArray[np.floating]) -> Numbers:
     corners = np.rint(line).astype(np.int32)[None]
     cv2.polylines(blade, corners, isClosed=False, color=1, lineType=cv2.LINE_4)  # parts 8 neighbours
     result, highest = numbers.copy(), int(numbers.max())
-    for number in used(np.where(blade > 0, numbers, 0).astype(np.uint16)):
+    for number in used(numbers[blade > 0]):
         whole = numbers == number
         _, connected = cv2.connectedComponents(whole.view(np.uint8), connectivity=8)
-        for part in used(np.where(blade > 0, connected, 0).astype(np.uint16)):
+        for part in used(connected[blade > 0]):
             inside = connected == part
             pieces = parts(inside & (blade == 0))  # chips along the line are crumbs
             if len(used(pieces)) < 2:

@@ -23,6 +23,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
 import random
 import resource
@@ -218,7 +219,8 @@ def tests_of(key: str) -> list[str]:
         key: the module's path below the root, as ``lfss/edges.py``.
     """
     module = Path(key)
-    own = Path("tests", *module.parts[1:-1], f"test_{module.stem}.py")
+    folders = module.parts[1:-1] if module.parts[0] == "lfss" else module.parts[:-1]
+    own = Path("tests", *folders, f"test_{module.stem}.py")
     if key not in TESTS and (ROOT / own).is_file():
         return [str(own)]
     names = [key, *(folder.as_posix() for folder in module.parents)]
@@ -295,9 +297,24 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         numbers = [found["places"], tried, found["killed"], survived, found["equivalent"]]
         rows.append(f"| `{key}` | " + " | ".join(map(str, numbers)) + " |")
         total = [a + b for a, b in zip(total, numbers)]
-    share = 100 * total[3] / max(total[1] - total[4], 1)
+    noticeable = total[1] - total[4]
+    low, high = (100 * share for share in interval(total[3], noticeable))
     rows.append("| **all** | " + " | ".join(map(str, total)) + " |")
-    return "\n".join([*rows, "", f"{share:.1f} % of the mutants that a test can notice survived.", ""])
+    told = (
+        f"{100 * total[3] / max(noticeable, 1):.1f} % of the {noticeable} mutants that a test can notice "
+        f"survived (95 % interval: {low:.1f} to {high:.1f} %)."
+    )
+    return "\n".join([*rows, "", told, ""])
+
+
+def interval(count: int, of: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share, of which a sample shows ``count`` in ``of``."""
+    if not of:
+        return 0.0, 1.0
+    z = 1.96
+    share, spread = count / of, z * math.sqrt(count * (of - count) / of + z * z / 4) / of
+    middle, width = share + z * z / (2 * of), 1 + z * z / of
+    return max(0.0, (middle - spread) / width), min(1.0, (middle + spread) / width)
 
 
 def main() -> int:

@@ -44,6 +44,28 @@ def test_a_support_is_read_as_its_refined_mask(predictor):
         assert np.array_equal(reading, refined.bool().numpy())
 
 
+@pytest.mark.parametrize("role", ["first_mask", "refined_mask"])
+def test_of_an_unmarked_support_the_mask_of_the_right_step_is_read(predictor, monkeypatch, role):
+    prepared = predictor.prepare(parse_label("red"), [Support(read_image(scene("red", seed=0)))])
+    stages = {known: predictor.method.stage_of(known) for known in ("first_mask", "refined_mask")}
+    steps = {step.key: step for step in predictor.method.steps(_episode(prepared, [0], 0))}
+    masks = {known: steps[s.step].supports(s.supports)[0][0, 0].bool().numpy() for known, s in stages.items()}
+    assert not np.array_equal(masks["first_mask"], masks["refined_mask"]), "else this test shows nothing"
+    only = {role: stages[role]}
+    monkeypatch.setattr(type(predictor.method), "stage_of", classmethod(lambda cls, asked: only.get(asked)))
+    (reading,) = readings(predictor, prepared)
+    assert np.array_equal(reading, masks[role])
+
+
+def test_scores_are_compared_at_the_size_of_the_readings(predictor, monkeypatch):
+    """Cells of another number of rows than columns: each row twice, which changes no share."""
+    prepared = predictor.prepare(parse_label("red"), supports("red", "red", "blue"))
+    expected = agreement(predictor, prepared)
+    twice = tuple(np.repeat(reading, 2, axis=0) for reading in readings(predictor, prepared))
+    monkeypatch.setattr("lfss.agreement.readings", lambda *_: twice)
+    assert agreement(predictor, prepared) == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize("role", ["first_mask", None])
 def test_where_a_method_refines_nothing_the_first_mask_or_the_marks_are_read(predictor, monkeypatch, role):
     """Without a refined mask the first one is read; without any, cells that are known by more than half."""

@@ -47,8 +47,8 @@ def test_utf_16_without_a_mark_is_known_by_its_zeros(tmp_path, encoding):
 def test_quotes_and_comments_are_taken_for_what_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("#1.jpg").touch()
-    content = b'# my photos\n"C:\\my photos\\a.jpg"\n  \'b c.jpg\' \n#1.jpg\n#2.jpg\n"\n'
-    assert listed(tmp_path, content) == ["C:\\my photos\\a.jpg", "b c.jpg", "#1.jpg", '"']
+    content = b'# my photos\n"C:\\my photos\\a.jpg"\n  \'b c.jpg\' \n#1.jpg\n#2.jpg\n"\n"a"\n""\n'
+    assert listed(tmp_path, content) == ["C:\\my photos\\a.jpg", "b c.jpg", "#1.jpg", '"', "a", '""']
 
 
 def test_spaces_around_a_path_and_back_slashes_count_where_there_is_such_a_file(tmp_path, monkeypatch):
@@ -113,6 +113,15 @@ def _large(tmp_path: Path) -> Path:
 def test_what_is_no_list_is_a_sentence(tmp_path, content, told):
     with pytest.raises(InputError, match=told):
         listed(tmp_path, content)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_a_letter_that_the_first_look_cuts_does_not_make_a_list_no_text(tmp_path, cut):
+    """A NUL makes the beginning suspicious; it is text all the same, though its last letter is cut."""
+    begin = b"a\0.jpg\n"
+    fill = b"x" * (lists._HEAD - len(begin) - cut)
+    paths = listed(tmp_path, begin + fill + "𝄞.jpg\n".encode())
+    assert paths == ["a\0.jpg", f"{fill.decode()}𝄞.jpg"]
 
 
 def test_random_bytes_never_raise_anything_else(tmp_path):

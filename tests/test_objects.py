@@ -56,6 +56,26 @@ def test_a_crumb_on_the_last_row_of_a_long_picture_has_a_nearest_part(turned: bo
     assert (numbers.T if turned else numbers)[2399, 5] == 2
 
 
+def test_a_crumb_in_a_large_picture_belongs_to_the_part_that_is_nearest_there() -> None:
+    """Large pictures are gone through in coarse steps."""
+    mask = np.zeros((2400, 30), bool)
+    mask[100:130], mask[2000:2030], mask[800, 5] = True, True, True
+    numbers = parts(mask)
+    assert (numbers[800, 5], numbers[110, 5], numbers[2010, 5]) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_crumb_on_the_border_belongs_to_the_part_that_is_nearest_there(turned: bool) -> None:
+    """One pixel further in, another part would be nearer."""
+    mask = np.zeros((40, 60), bool)
+    mask[39, 30] = True
+    mask[20:36, 30:50] = True  # 4 pixels above the crumb
+    mask[39, 10:28] = True  # 3 pixels to its left
+    numbers = parts(mask.T if turned else mask)
+    numbers = numbers.T if turned else numbers
+    assert numbers[39, 30] == numbers[39, 20] != numbers[30, 40]
+
+
 def test_of_more_parts_than_can_be_counted_the_largest_are_objects() -> None:
     mask = np.zeros((520, 520), bool)
     mask[::2, ::2] = True  # 67,600 parts of one pixel
@@ -106,8 +126,15 @@ def test_numbers_follow_an_edited_mask() -> None:
     assert after is not None
     np.testing.assert_array_equal(after > 0, grown)
     assert after[60, 125] == after[60, 110]
-    assert len(used(after)) == 3, "what was drawn apart is an object of its own"
+    assert used(after) == [1, 2, 3], "what was drawn apart is an object of its own"
     assert carry(numbers, discs((150, 110, 5))) is None
+
+
+def test_objects_that_grow_keep_their_numbers() -> None:
+    after = carry(parts(TWO), TWO | discs((40, 60, 28), (120, 60, 27)))
+    assert after is not None
+    assert used(after) == [1, 2]
+    assert after[60, 40] == parts(TWO)[60, 40]
 
 
 def test_maps_that_differ_in_numbers_alone_are_the_same() -> None:

@@ -101,12 +101,12 @@ def _cut_open(
     while walk:
         ring, place = walk.pop()
         loop = loops[ring]
-        stop, child = children[ring].pop() if children[ring] else (len(loop) - 1, -1)
+        stop, child = children[ring].pop() if children[ring] else (len(loop) - 1, 0)
         if stop - place == len(loop) - 1:
             lines += _halves(loop)
         elif stop > place:
             lines.append(loop[place : stop + 1])
-        if child >= 0:
+        if child:  # numbers of holes begin with 1
             lines.append(np.stack((loop[stop], loops[child][0])))
             walk += [(ring, stop), (child, 0)]
         elif walk:
@@ -191,7 +191,13 @@ def simplify(part: Part, detail: float) -> Points:
     if len(part.lines) == 1:
         points = np.asarray(cv2.approxPolyDP(part.lines[0], detail, True), np.float32)[:, 0]
     else:
-        kept = [cv2.approxPolyDP(p, detail, False)[:-1, 0] if len(p) > 2 else p[:-1] for p in part.lines]
-        points = np.concatenate(kept).astype(np.float32)
+        points = np.concatenate([_begun(line, detail) for line in part.lines]).astype(np.float32)
         points = points[(points != _from(points, 1)).any(axis=1)]
     return np.concatenate((points, points[[-1] * (3 - len(points))])) if len(points) < 3 else points
+
+
+def _begun(line: Points, detail: float) -> Points:
+    """A line with fewer points, without its last one, with which the next line begins."""
+    if len(line) > 2:
+        line = np.asarray(cv2.approxPolyDP(line, detail, False), np.float32)[:, 0]
+    return line[:-1]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lfss.annotations import raster
 from lfss.annotations.outlines import trace
-from lfss.annotations.rings import bridged
+from lfss.annotations.rings import Part, bridged, simplify
 from lfss.errors import InputError
 
 TARGETS: tuple[raster.Target, ...] = ("coco", "opencv", "pillow")
@@ -186,6 +186,19 @@ def test_points_turn_clockwise_about_one_of_them_or_their_middle() -> None:
     points = np.array([(1, 1), (3, 1), (3, 5), (1, 5)], float)
     np.testing.assert_allclose(raster.rotated(points, 90, about=0), [(1, 1), (1, 3), (-3, 3), (-3, 1)])
     np.testing.assert_allclose(raster.rotated(points, 90), [(4, 2), (4, 4), (0, 4), (0, 2)])
+
+
+def test_a_line_of_three_points_becomes_simpler_and_its_ends_stay() -> None:
+    """The walk along several rings is made of lines whose ends are kept, however near they lie."""
+    lines = (
+        [(0, 0), (2, 0.2), (4, 0)],
+        [(4, 0), (4, 4)],
+        [(4, 4), (2, 7), (0, 4)],
+        [(0, 4), (0.1, 4)],
+        [(0.1, 4), (0, 0)],
+    )
+    kept = simplify(Part(1, [np.array(line, np.float32) for line in lines]), 0.5)
+    np.testing.assert_allclose(kept, [(0, 0), (4, 0), (4, 4), (2, 7), (0, 4), (0.1, 4)])
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -24,13 +24,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does for the modules of tests
 
 from demo.memory import DEFAULT_GB
-from tests.reliability import hostile, kills, visitors
+from tests.reliability import endings, hostile, kills, visitors
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
     "kills": kills.measure,
     "hostile": hostile.measure,
     "memory": visitors.memory,
     "clients": visitors.clients,
+    "endings": endings.measure,
 }
 
 

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import PIL.Image
 
-from demo.memory import DEFAULT_GB
 from lfss.errors import InputError
 from tests.fakes import COLOURS, scene
 
@@ -41,19 +40,26 @@ class App(NamedTuple):
 
 def memory(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Peak memory where visitors send the largest picture at the same moment, a fresh app for each number."""
-    bomb = folder / "bomb.png"
-    PIL.Image.new("1", (SIDE, SIDE)).save(bomb, optimize=True)
+    bomb = largest_picture(folder)
     support = folder / "support.png"
     PIL.Image.fromarray(scene(seed=0)).save(support)
     found: dict[str, Any] = {}
     for allowed in options.memory:
         for visitors in VISITORS:
-            with started("mini", memory=allowed) as app:
-                found[f"{visitors} with {allowed:g} GB"] = _visited(app, visitors, support, bomb)
+            with started("mini", "--memory", f"{allowed:g}") as app:
+                found[f"{visitors} with {allowed:g} GB"] = visited(app, visitors, support, bomb)
     return {"megapixels": SIDE * SIDE / 1e6, "bytes": bomb.stat().st_size, "visitors": found}
 
 
-def _visited(app: App, visitors: int, support: Path, bomb: Path) -> dict[str, Any]:
+def largest_picture(folder: Path) -> Path:
+    """A PNG of a few kilobytes that unpacks to the largest picture that is allowed."""
+    bomb = folder / "bomb.png"
+    PIL.Image.new("1", (SIDE, SIDE)).save(bomb, optimize=True)
+    return bomb
+
+
+def visited(app: App, visitors: int, support: Path, bomb: Path) -> dict[str, Any]:
+    """What became of visitors who send the largest picture at the same moment, and its memory at the peak."""
     before, start = app.peak(), time.monotonic()
     results = _at_once([lambda: _segment(app.url, "dog", support, bomb)] * visitors)
     return {
@@ -145,8 +151,8 @@ def _at_once(work: list[Any]) -> list[Any]:
 
 
 @contextmanager
-def started(preset: str, *, memory: float = DEFAULT_GB) -> Iterator[App]:
-    """The app in a process of its own, once it serves its page."""
+def started(preset: str, *options: str) -> Iterator[App]:
+    """The app in a process of its own, with further options, once it serves its page."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -160,8 +166,7 @@ def started(preset: str, *, memory: float = DEFAULT_GB) -> Iterator[App]:
             "cpu",
             "--port",
             str(port),
-            "--memory",
-            str(memory),
+            *options,
         ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
