@@ -94,6 +94,13 @@ def test_less_detail_means_fewer_points() -> None:
     assert counts[0] > 3 * counts[1]
 
 
+def test_before_a_part_keeps_every_corner_a_quarter_of_a_pixel_is_tried() -> None:
+    """Speckles allow no pixel to be wrong at any coarse detail; full detail alone would take 4,800 points."""
+    speckles = [blob((64, 64), seed, smooth=1.5) for seed in range(8)]
+    assert sum(trace(mask, detail=1.0).vertices for mask in speckles) < 4600
+    assert sum(trace(mask, detail=0).vertices for mask in speckles) > 5800
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_single_pixels_and_lines_survive_any_detail(target: raster.Target) -> None:
     drawn = mask("#.........", "...####...", "..........", ".#........", ".#.......#")
