@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tests.train.test_learn_paper import CHANNELS, H, W, cross_entropy, example
 from train.data.datasets import open_data
 from train.data.episodes import EpisodeSpec
 from train.decoders.learning import Recipe
+from train.decoders.paper import Examples
 from train.decoders.tlg import PseudoFiles, TlgLearner, two_branch_loss
 from train.evaluate import main as evaluate
 from train.fit import main as fit
@@ -61,6 +63,27 @@ def test_only_the_network_learns_and_its_average_follows() -> None:
     now, followed = module.network.get_parameter(name), module.averaged.module.get_parameter(name)
     assert not torch.equal(now, before)
     assert not torch.equal(now, followed)
+
+
+def test_episodes_stay_in_memory_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Task] = []
+
+    def encode(_: Examples, task: Task) -> object:
+        made.append(task)
+        return example()
+
+    monkeypatch.setattr(Examples, "encode", encode)
+    tasks = [Task(0, EpisodeSpec("cat", 1, str(i), ("a", "b")), "label", True) for i in range(2)]
+    predictor = SimpleNamespace(preset=SimpleNamespace(size=16))
+    examples = Examples(tasks, [], predictor, ["cat"])  # type: ignore[arg-type]
+    for item in (0, 1, 0, 1):
+        assert len(examples[item].query) == 1
+    assert made == tasks
+    examples.kept.clear()
+    examples.room = 1  # byte
+    for _ in range(2):
+        examples[0]
+    assert made == [*tasks, tasks[0], tasks[0]]
 
 
 @pytest.fixture(scope="module")
