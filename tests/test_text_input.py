@@ -28,6 +28,12 @@ def test_text_files_of_every_system_are_decoded(data):
     assert decode(data, "The list") == "é\n"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_told_by_its_first_256_bytes(encoding):
+    text = "a" * 128 + "犬" * 128  # further on, no byte need be zero
+    assert decode(text.encode(encoding), "The list") == text
+
+
 @pytest.mark.parametrize("data", [b"\xff\xfe\x00", b"\xe9", b"a\0b", b"\xff\xfea\0\0\xd8"])
 def test_what_is_no_text_is_a_sentence(data):
     with pytest.raises(InputError, match=r"The list .* Save it again as UTF-8"):

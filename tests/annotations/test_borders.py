@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 from drawn import MACHINE
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfss.__main__ import main
@@ -144,6 +144,7 @@ def corners() -> st.SearchStrategy[np.ndarray]:
     return st.lists(point, min_size=3, max_size=7).map(lambda points: np.array(points, np.float32))
 
 
+@settings(deadline=None)
 @given(
     polygons=st.lists(corners(), min_size=1, max_size=3), target=st.sampled_from(["coco", "opencv", "pillow"])
 )

@@ -186,4 +186,4 @@ def started(preset: str, *options: str) -> Iterator[App]:
         yield App(url, process)
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(600)  # a busy machine
