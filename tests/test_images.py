@@ -93,6 +93,16 @@ def test_exif_orientation_is_applied(orientation):
     assert image.pixels.flags.c_contiguous
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_array_is_turned_as_pillow_turns_its_picture(orientation, shape):
+    array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    picture = PIL.Image.fromarray(array)
+    picture.getexif()[0x0112] = orientation
+    upright = np.asarray(PIL.ImageOps.exif_transpose(picture))
+    assert np.array_equal(decode.turned(array, orientation), upright)
+
+
 def test_tiff_orientation_is_applied_once():
     image = read_image(encoded(photo(), "TIFF", tiffinfo={274: 6}))
     np.testing.assert_array_equal(image.pixels, np.rot90(photo(), -1))

@@ -152,7 +152,7 @@ def _decide(
 ) -> bool:
     """Make a person's change; keeps what is known of the origin. Without a draft, it begins one."""
     now = history.state(connection, history.find(connection, image_id, label_id))
-    content = now.content if now else Content(mask or b"", status)
+    content = now.content if now else Content(b"", status)
     after = replace(content, status=status, mask=mask or content.mask)
     if content.objects and after.mask != content.mask:
         kept = carry(unpack_objects(content.objects), unpack_mask(after.mask))
