@@ -69,6 +69,11 @@ def test_names_are_made_safe_for_every_file_system(original: str, safe: str) -> 
     assert safe_name(original) == safe
 
 
+def test_an_ending_has_at_most_eight_letters() -> None:
+    assert safe_name("a .abcdefgh") == "a.abcdefgh"
+    assert safe_name("a .abcdefghi") == "a .abcdefghi", "this is no ending but part of the name"
+
+
 def test_long_names_are_cut_between_letters_and_keep_their_extension() -> None:
     name = safe_name("京" * 300 + ".jpg")
     assert len(name.encode()) <= 130
