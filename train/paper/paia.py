@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from lfss.errors import InputError
 
 from .. import cli
 from ..data.datasets import open_data, write_text
@@ -54,7 +57,7 @@ PUBLISHED: dict[int, dict[str, tuple[float, ...]]] = {  # VGG-16, mean of the fo
 def main(arguments: Sequence[str]) -> int:
     """Make one table; returns the exit code."""
     options = _parser().parse_args(arguments)
-    command = " ".join(["python -m train.reproduce paia", *arguments])
+    command = f"python -m train.reproduce paia {shlex.join(arguments)}"
     return cli.run(lambda o: _run(o, command), options, stopped=cli.GOES_ON)
 
 
@@ -69,7 +72,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
     for preset in options.presets:
         predictor = open_predictor(preset, options.device, options.cache, options.threshold)
         columns = made[preset] = {}
-        for column, (ways, shots, kind) in TABLES[options.table].items():
+        for column, (ways, shots, kind) in columns_of(options.table, options.columns).items():
             setting = Setting(
                 names, ways, shots, (options.aux,), kind, options.episodes, tuple(options.seed),
                 threshold=options.threshold,
@@ -80,6 +83,19 @@ def _run(options: argparse.Namespace, command: str) -> None:
     table = {"command": command, "table": options.table, "title": title, "mean": made}
     write_text(options.out / f"paia-table{options.table}.json", json.dumps(table, indent=1))
     print(as_text(options.table, made, title))
+
+
+def columns_of(table: int, wanted: Sequence[str] | None) -> Columns:
+    """The columns of a table by name, or those of them that are wanted.
+
+    Raises:
+        InputError: it has no such column.
+    """
+    columns = TABLES[table]
+    for name in wanted or ():
+        if name not in columns:
+            raise InputError(f"Table {table} has no column '{name}'; it has {', '.join(columns)}.")
+    return {name: columns[name] for name in wanted or columns}
 
 
 def _column(part: Path, key: str, work: Callable[[], tuple[dict[str, Any], Any]]) -> dict[str, Any]:
@@ -96,7 +112,7 @@ def _column(part: Path, key: str, work: Callable[[], tuple[dict[str, Any], Any]]
 
 def as_text(number: int, made: Mapping[str, Any], title: str) -> str:
     """The table as Markdown, the paper's figures below."""
-    columns = list(TABLES[number])
+    columns = list(next(iter(made.values())))
     lines = [
         f"PAIA, Table {number}, on {title}: no official result. mIoU in percent, mean and spread over seeds.",
         "",
@@ -106,11 +122,13 @@ def as_text(number: int, made: Mapping[str, Any], title: str) -> str:
     for preset, table in made.items():
         measured = table[columns[0]]["native"]
         for row, name in ((row, name) for row, name in ROWS.items() if row in measured):
-            cells = (table[c]["native"][row] for c in columns)
-            figures = " | ".join(f"{100 * c['miou']:.1f} ± {100 * c['miou_std']:.1f}" for c in cells)
+            found = (table[c]["native"][row] for c in columns)
+            figures = " | ".join(f"{100 * c['miou']:.1f} ± {100 * c['miou_std']:.1f}" for c in found)
             lines.append(f"| {preset}: {name} | {figures} |")
     for name, values in PUBLISHED[number].items():
-        lines.append(f"| *paper, VGG-16 trained: {name}* | {' | '.join(f'{v:.1f}' for v in values)} |")
+        published = dict(zip(TABLES[number], values))
+        cells = (f"{published[c]:.1f}" if c in published else "-" for c in columns)
+        lines.append(f"| *paper, VGG-16 trained: {name}* | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -118,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command("reproduce paia", __doc__)
     cli.add_data(parser)
     parser.add_argument("--table", type=int, choices=sorted(TABLES), required=True)
+    parser.add_argument("--columns", nargs="+", metavar="NAME", help="only these of the table's columns")
     parser.add_argument("--auxiliary-split", help="list of the pictures without masks (default: a third)")
     parser.add_argument("--classes", required=True, help="names, separated by commas")
     parser.add_argument("--presets", nargs="+", default=["mini"], help="networks, frozen")
