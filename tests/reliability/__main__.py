@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does for the mod
 from demo.memory import DEFAULT_GB
 from tests.reliability import endings, hostile, kills, visitors
 
-PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
+# Each yields what it has found so far, again and again: a part that is stopped has lost nothing of that.
+PARTS: dict[str, Callable[[Path, argparse.Namespace], Iterator[dict[str, Any]]]] = {
     "kills": kills.measure,
     "hostile": hostile.measure,
     "memory": visitors.memory,
@@ -60,13 +61,13 @@ def main() -> int:
     for name in options.part or PARTS:
         if name not in PARTS:
             parser.error(f"there is no part '{name}'. Known: {', '.join(PARTS)}.")
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="lfss-reliability-") as folder:
-            found = PARTS[name](Path(folder), options)
+        started, text = time.monotonic(), ""
         command = " ".join(["python -m tests.reliability", *sys.argv[1:]])
-        document = {"command": command, "seconds": round(time.monotonic() - started), **found}
-        text = json.dumps(document, indent=1) + "\n"
-        (options.out / f"reliability-{name}.json").write_text(text, encoding="utf-8")
+        with tempfile.TemporaryDirectory(prefix="lfss-reliability-") as folder:
+            for found in PARTS[name](Path(folder), options):
+                document = {"command": command, "seconds": round(time.monotonic() - started), **found}
+                text = json.dumps(document, indent=1) + "\n"
+                (options.out / f"reliability-{name}.json").write_text(text, encoding="utf-8")
         print(text)
     return 0
 

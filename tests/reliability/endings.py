@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,17 @@ LINE = ["segment", "--label", "red", "--support", "a.png", *PRESET]
 PLANTED = "from pathlib import Path\n\n\ndef run():\n    Path('ran').touch()\n"
 
 
-def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def measure(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What was tried in each situation, how much of it ended as it should, and what was said."""
     for seed, name in enumerate(("a.png", "b.png", "ä c.png")):
         PIL.Image.fromarray(scene(seed=seed)).save(folder / name)
-    found = {
-        "class file": _class_files(folder),
-        "PowerShell list": _list(folder, "\r\n".join(("b.png", "ä c.png", "")).encode("utf-16")),
-        "pipe": _pipe(folder),
-        "largest picture": _largest(folder),
-        "MCP client": _assistant(folder),
-    }
-    return {"endings": found}
+    found: dict[str, Any] = {"class file": _class_files(folder)}
+    found["PowerShell list"] = _list(folder, "\r\n".join(("b.png", "ä c.png", "")).encode("utf-16"))
+    found["pipe"] = _pipe(folder)
+    yield {"endings": found}
+    found["largest picture"] = _largest(folder)
+    found["MCP client"] = _assistant(folder)
+    yield {"endings": found}
 
 
 def _lfss(folder: Path, *line: str) -> tuple[int, str]:

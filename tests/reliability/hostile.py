@@ -34,7 +34,7 @@ Case = tuple[str, list[str]]
 """Kind and command line, in the folder of the parts."""
 
 
-def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def measure(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Cases and failures of every kind; failures are also told one by one."""
     rng = np.random.default_rng(options.seed)
     cases, failures, told = Counter[str](), Counter[str](), list[str]()
@@ -53,7 +53,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             told.append(f"{name}: {why}")
     kinds = {kind: {"cases": count, "failures": failures[kind]} for kind, count in cases.items()}
     total = {"cases": cases.total(), "failures": failures.total()}
-    return {"kinds": {**kinds, "all": total}, "told": told}
+    yield {"kinds": {**kinds, "all": total}, "told": told}
 
 
 def _wrong(ended: Ended) -> str:

@@ -40,7 +40,7 @@ class Operation:
     again: Callable[[Path], bool]
 
 
-def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def measure(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Kills, losses, failed next runs and leftovers of every operation."""
     photos = folder / "photos"
     photos.mkdir()
@@ -50,7 +50,10 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         )
     (photos / "0.png").rename(folder / "support.png")
     rng = np.random.default_rng(options.seed)
-    return {"operations": {name: _kill(folder, one, options.kills, rng) for name, one in _operations(folder)}}
+    found: dict[str, Any] = {}
+    for name, operation in _operations(folder):
+        found[name] = _kill(folder, operation, options.kills, rng)
+        yield {"operations": found}
 
 
 def _operations(folder: Path) -> Iterator[tuple[str, Operation]]:

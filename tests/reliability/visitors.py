@@ -38,7 +38,7 @@ class App(NamedTuple):
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1000
 
 
-def memory(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def memory(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Peak memory where visitors send the largest picture at the same moment, a fresh app for each number."""
     bomb = largest_picture(folder)
     support = folder / "support.png"
@@ -48,7 +48,7 @@ def memory(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         for visitors in VISITORS:
             with started("mini", "--memory", f"{allowed:g}") as app:
                 found[f"{visitors} with {allowed:g} GB"] = visited(app, visitors, support, bomb)
-    return {"megapixels": SIDE * SIDE / 1e6, "bytes": bomb.stat().st_size, "visitors": found}
+            yield {"megapixels": SIDE * SIDE / 1e6, "bytes": bomb.stat().st_size, "visitors": found}
 
 
 def largest_picture(folder: Path) -> Path:
@@ -73,7 +73,7 @@ def visited(app: App, visitors: int, support: Path, bomb: Path) -> dict[str, Any
     }
 
 
-def clients(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def clients(folder: Path, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Clients that each look for their own colour at their own place, all at once."""
     colours = [name for name in COLOURS if name != "gray"]
     tasks = []
@@ -98,7 +98,7 @@ def clients(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     with started("tests.fakes:preset") as app:
         start = time.monotonic()
         ends = [e for found in _at_once([lambda c=c: work(c) for c in range(options.clients)]) for e in found]
-    return {
+    yield {
         "clients": options.clients,
         "calls": len(ends),
         "crossed": ends.count("crossed"),
