@@ -87,6 +87,7 @@ HOSTILE: dict[str, Change] = {
     "a label of 100,000 letters": put("label", ["x" * 100_000, [], []]),
     "a million phrases": put("phrases", ["x"] * 1_000_000),
     "a role of 1e9": put("roles", [1_000_000_000]),
+    "a role too many": lambda about, tensors: about["roles"].append(1),
     "trust of 1e9": put("text_trust", 1e9),
     "trust is nan": put("text_trust", float("nan")),
     "an offset of 1e30": put("presence_offset", 1e30),

@@ -202,3 +202,17 @@ def test_a_picture_that_has_gone_or_changed_is_named(tmp_path: Path) -> None:
 def test_json_lists_are_written_entry_by_entry(tmp_path: Path) -> None:
     output.write_json(tmp_path / "a.json", {"x": "ü"}, {"one": iter([1, 2]), "none": iter([])})
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == '{"x":"ü",\n\n"one":[\n1,\n2],\n"none":[]}\n'
+
+
+PLACES = {
+    "coco": "images/default", "coco-panoptic": "images/default", "cvat": "images", "labelme": ".",
+    "labelstudio": "images", "voc": "JPEGImages", "yolo": "images/train", "png": "images",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "place"), PLACES.items())
+def test_pictures_lie_where_the_page_on_formats_says(form: str, place: str, tmp_path: Path) -> None:
+    path = tmp_path / "dog.png"
+    PIL.Image.fromarray(np.zeros((10, 12, 3), np.uint8)).save(path)
+    FORMATS[form].write([draft_of(path)], tmp_path / "out", images=True)
+    assert (tmp_path / "out" / place / "dog.png").is_file()
