@@ -143,7 +143,8 @@ class Vocabulary:
         """
         text = _normal(phrase)
         names = dict.fromkeys(self.near[form] for form in _forms(text) if form in self.near)
-        alike = difflib.get_close_matches(text, list(self._entries), 3 * count, SIMILAR)
+        # All that are alike: many words may stand for one concept, or for one that is not trusted.
+        alike = difflib.get_close_matches(text, list(self._entries), len(self._entries), SIMILAR)
         names |= dict.fromkeys(self.concepts[self._entries[word][0]].name for word in alike)
         trusted = {concept.name for concept in self.concepts if concept.trust > 0}
         return tuple(name for name in names if name in trusted)[:count]

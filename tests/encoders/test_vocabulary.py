@@ -78,6 +78,13 @@ def test_a_word_of_near_meaning_is_suggested_but_not_known():
     assert words.closest("kayaks") == ("boat",)
 
 
+def test_many_words_of_one_concept_hide_no_other():
+    rows = Concept("row", tuple(f"row{letter}" for letter in "abcdefghijklm"))
+    words = Vocabulary((Concept("background"), rows, Concept("crowd")))
+    assert words.closest("crow") == ("crowd", "row")
+    assert words.closest("rowx") == ("row", "crowd")
+
+
 def test_a_concept_without_trust_is_not_suggested():
     words = Vocabulary((Concept("cow", trust=0.0), Concept("crow")))
     assert words.closest("cow") == ("crow",)
