@@ -110,6 +110,13 @@ def test_single_pixels_and_lines_survive_any_detail(target: raster.Target) -> No
     assert all(len(p) >= 3 for p in outline.polygons), "readers refuse polygons of fewer points"
 
 
+@pytest.mark.parametrize("drawn", [mask("#"), mask("##"), mask("#", "#", "#")])
+def test_a_polygon_of_one_or_two_places_has_three_points_and_no_more(drawn: np.ndarray) -> None:
+    (polygon,) = trace(drawn, target="opencv").polygons
+    assert len(polygon) == 3
+    assert len({tuple(point) for point in polygon.tolist()}) == min(drawn.size, 2)
+
+
 def test_a_hole_is_cut_open_and_each_part_has_one_polygon() -> None:
     outline = trace(RING)
     assert len(outline.polygons) == 2
