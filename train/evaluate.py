@@ -47,6 +47,7 @@ from .mini.photos import held_out, never_trained
 
 # How episodes are drawn under each protocol, by layout.
 _SAMPLING = {"native": "balanced", "hsnet": "hsnet", "panet": "panet"}
+LIMITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)  # of presence, to choose by
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +100,7 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
         "mean": report.clean(table),
         "runs": [report.as_json(run) for run in runs],
         "presence_auc": presence_auc(records),
-        "presence": presence_at(records, predictor.preset.presence_threshold),
+        "presence": presence_at(records, (predictor.preset.presence_threshold, *LIMITS)),
         "seconds_per_episode": float(np.median([r.seconds for r in records])),
         "torch": torch.__version__,
         "device": predictor.device,
@@ -169,11 +170,9 @@ def _print(result: dict[str, Any]) -> None:
     print(report.text_table(result["mean"]))
     if result["presence_auc"] is not None:
         print(f"presence, ROC AUC: {result['presence_auc']:.3f}")
-    if result.get("presence"):
-        limit = (
-            "the limit {limit:g} keeps {kept:.1%} of the pictures with the class and empties {emptied:.1%}"
-        )
-        print(limit.format(**result["presence"]), "of those without it")
+    for number, row in enumerate(result.get("presence") or ()):
+        said = "limit {limit:g} keeps {kept:.1%} of the pictures with the class, empties {emptied:.1%}"
+        print(said.format(**row), "of those without it" + (" (as it ships)" if number == 0 else ""))
     print(f"{result['seconds_per_episode']:.2f} s an episode (median)")
 
 

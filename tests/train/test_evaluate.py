@@ -68,7 +68,7 @@ def test_every_readout_is_scored_drawn_and_stored(
     assert result["mean"]["all foreground"]["miou"] == pytest.approx(120 * 140 / (240 * 320), abs=0.01)
     assert sum(result["mean"]["final"]["episodes"].values()) == 6
     assert result["presence_auc"] == 1
-    assert result["presence"] == {"limit": 0.5, "kept": 1, "emptied": 1}
+    assert result["presence"][0] == {"limit": 0.5, "kept": 1, "emptied": 1}
     assert result["command"].startswith("python -m train.evaluate --data")
     said = capsys.readouterr().out
     assert "final, edges" in said
@@ -224,5 +224,8 @@ def test_another_method_is_measured_by_its_name(
 
 def test_a_limit_of_presence_keeps_and_empties() -> None:
     records = [Record(0, i, {}, (0.1 * i, 0.05 * i), 0.0) for i in range(10)]
-    assert presence_at(records, 0.3) == {"limit": 0.3, "kept": 0.7, "emptied": 0.6}
-    assert presence_at([Record(0, 0, {}, (0.5, None), 0.0)], 0.3) is None
+    assert presence_at(records, (0.3, 0.41)) == [
+        {"limit": 0.3, "kept": 0.7, "emptied": 0.6},
+        {"limit": 0.41, "kept": 0.5, "emptied": 0.9},
+    ]
+    assert presence_at([Record(0, 0, {}, (0.5, None), 0.0)], (0.3,)) is None

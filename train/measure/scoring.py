@@ -150,19 +150,21 @@ def presence_auc(records: Sequence[Record]) -> float | None:
     return roc_auc([*with_it, *without], [True] * len(with_it) + [False] * len(without))
 
 
-def presence_at(records: Sequence[Record], limit: float) -> dict[str, float] | None:
-    """What a limit of presence does; None if pictures without the class were not scored.
+def presence_at(records: Sequence[Record], limits: Sequence[float]) -> list[dict[str, float]] | None:
+    """What limits of presence do; None if pictures without the class were not scored.
 
     Returns:
-        ``limit``; ``kept``: share of the pictures with the class that reach it; ``emptied``: share of those
-        without it that do not.
+        for each ``limit``: ``kept``, the share of the pictures with the class that reach it, and ``emptied``,
+        the share of those without it that do not.
     """
     pairs = [(shown, absent) for shown, absent in (r.presence for r in records) if absent is not None]
     if not pairs:
         return None
     shown, absent = np.array(pairs).T
-    kept, emptied = float((shown >= limit).mean()), float((absent < limit).mean())
-    return {"limit": limit, "kept": kept, "emptied": emptied}
+    return [
+        {"limit": t, "kept": float((shown >= t).mean()), "emptied": float((absent < t).mean())}
+        for t in limits
+    ]
 
 
 def growth(records: Sequence[Record], episodes: EpisodeList, protocol: str) -> dict[str, list[float]]:
