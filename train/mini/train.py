@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -324,9 +324,17 @@ def _log(path: Path, step: int, seconds: float, parts: Mapping[str, Tensor]) -> 
 
 
 def trained_photos(data: Path, truth: Truth, exclude: Sequence[str]) -> list[Known]:
-    """What is known of the photos that are trained on, without those that show an excluded concept."""
+    """What is known of the photos that are trained on, without those that show an excluded concept.
+
+    What is left does not say that an excluded concept is absent either: it is as unknown as a word without
+    masks.
+    """
+    hidden = {truth.table.names.index(name) for name in exclude}
     found = (truth.of(photo) for photo in list_photos(data) if photo.part == "train")
-    return without(found, {truth.table.names.index(name) for name in exclude})
+    return [
+        replace(known, complete=tuple(c for c in known.complete if c not in hidden))
+        for known in without(found, hidden)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -136,6 +136,7 @@ def test_photos_that_show_an_excluded_concept_are_left_out(data: Path, truth: Tr
     assert all(known.mask is None or not (known.mask == 2).any() for known in left)
     assert {known.label for known in left} == {-1, 15}  # the labelled photo of a dog is gone as well
     assert any((known.mask == 1).any() for known in left if known.mask is not None)
+    assert not any(truth.table.names.index("dog") in known.complete for known in left)
 
 
 def test_a_class_of_imagenet_that_no_concept_covers_becomes_one(tmp_path: Path) -> None:
