@@ -39,6 +39,7 @@ from ..prepare import prepare
 from .batches import FoldLoader
 from .jobs import Job, Set
 from .run import EncodeOnDevice, Plan, Ready, episodes_of, open_job
+from .tables import miou_of
 
 CONFIG = Path(__file__).parents[1] / "configs" / "reproduce_tlg.json"
 QUICK: dict[str, Any] = {
@@ -238,9 +239,9 @@ def as_text(number: int, made: Mapping[str, Any], shots: Sequence[int]) -> str:
 def _rows(results: Mapping[str, Any], shots: int) -> Iterator[tuple[str, list[float]]]:
     """Names and figures of the folds, of the rows that are there."""
     for key, name in ROWS.items():
-        found = [result["shots"][str(shots)].get(key) for result in results.values()]
-        if all(found):
-            yield name, [100 * (row["miou"] or 0.0) for row in found]
+        found = [(result["shots"][str(shots)].get(key), result["official"]) for result in results.values()]
+        if all(row for row, _ in found):
+            yield name, [miou_of(row, official=official) or 0.0 for row, official in found]
 
 
 def _plan(options: argparse.Namespace, command: str) -> TlgPlan:
