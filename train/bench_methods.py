@@ -90,7 +90,7 @@ def measure(name: str, *, repeat: int, shots: int, against: str, clock: str) -> 
             "parameters": (count := sum(p.numel() for p in predictor.method.parameters())),
             "millions of parameters": count / 1e6,
             "query": median(times[title] for times in counted),
-            f"query / {against}": median(times[title] / times[against] for times in counted),
+            f"query, in passes of {against}": median(times[title] / times[against] for times in counted),
             "beyond encoders": median(times[title] - times["encoders"] for times in counted),
         }
         for title, (predictor, _) in ready.items()
@@ -111,7 +111,7 @@ def as_text(report: dict[str, Any], against: str) -> str:
     for title, row in report["rows"].items():
         lines.append(
             f"  {title:<28}{row['parameters']:>12,} parameters{1000 * row['query']:>8.0f} ms a query"
-            f"{row[f'query / {against}']:>7.2f} x"
+            f"{row[f'query, in passes of {against}']:>7.2f} x"
         )
     return "\n".join(lines)
 

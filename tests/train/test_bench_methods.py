@@ -23,6 +23,6 @@ def test_every_method_is_counted_and_timed(
     assert rows["tlg, as described"]["parameters"] > 10 * rows["tlg, as trained here"]["parameters"] > 0
     for row in rows.values():
         assert row["query"] > 0
-        assert row["query / resnet50"] > 0
+        assert row["query, in passes of resnet50"] > 0
     assert report["command"].startswith("python -m train.bench_methods --preset tests.fakes:preset")
     assert "tlg, as described" in capsys.readouterr().out
