@@ -204,7 +204,7 @@ def as_one_step(session: Session, labels: Sequence[str], store: Callable[[], obj
     before = _rows(session, labels)
     store()
     changed = [pair for pair, row in _rows(session, labels).items() if before.get(pair, row) != row]
-    review.note(session, changed)
+    review.note(session, changed, f"{drafts_of(len(changed))} of {', '.join(labels)} changed together")
     return len(changed)
 
 

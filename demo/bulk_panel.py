@@ -12,6 +12,7 @@ from lfss.errors import InputError
 
 from . import views
 from .bulk import Proposal, carry_out, drafts_of
+from .errand import Errand
 from .handlers import LIGHT, MODEL, guarded
 from .session import Session
 from .sessions import Sessions
@@ -19,8 +20,9 @@ from .sessions import Sessions
 
 @dataclass(frozen=True)
 class BulkPanel:
-    """Components of the panel."""
+    """Components of the panel; ``name`` tells it from the others."""
 
+    name: str
     told: gr.HTML
     apply: gr.Button
     leave: gr.Button
@@ -34,6 +36,18 @@ class BulkPanel:
         """Show or hide the two buttons."""
         return {self.apply: gr.update(visible=shown), self.leave: gr.update(visible=shown)}
 
+    def follow(self, session: Session) -> Iterator[dict[Any, Any]]:
+        """What this panel has asked for, as far as it is, until it can be applied; also on a new page."""
+        errand = session.errand
+        if errand is None or errand.name != self.name:
+            return
+        for step in errand.follow():
+            if isinstance(step, str):
+                yield {self.told: step}
+            elif session.errand is errand:
+                session.proposal = step if step.count else None
+                yield {self.told: step.html, **self.asking(shown=step.count > 0)}
+
 
 def build_bulk(name: str) -> BulkPanel:
     """Lay out the panel; ``name`` begins the ids of its parts."""
@@ -43,7 +57,7 @@ def build_bulk(name: str) -> BulkPanel:
             "Apply", size="sm", elem_id=f"{name}-apply", variant="primary", visible=False, min_width=90
         )
         leave = gr.Button("Leave", size="sm", elem_id=f"{name}-leave", visible=False, min_width=90)
-    return BulkPanel(told, apply, leave)
+    return BulkPanel(name, told, apply, leave)
 
 
 def wire_bulk(
@@ -67,7 +81,7 @@ def wire_bulk(
     @guarded
     def apply(key: str, *more: Any) -> dict[Any, Any]:
         session = sessions.get(key)
-        proposal, session.proposal = session.proposal, None
+        proposal, session.proposal, session.errand = session.proposal, None, None
         if proposal is None:
             raise InputError("There is nothing to apply any more. Press the button before it again.")
         told = [f"{drafts_of(carry_out(session, proposal))} changed. Undo on the Review tab takes it back."]
@@ -90,12 +104,8 @@ def wire_bulk(
             session = sessions.get(key)
             forget(session)
             yield panel.asking(shown=False)
-            for step in propose(session, *more):
-                if isinstance(step, str):
-                    yield {panel.told: step}
-                else:
-                    session.proposal = step if step.count else None
-                    yield {panel.told: step.html, **panel.asking(shown=step.count > 0)}
+            session.errand = Errand(panel.name, propose(session, *more))
+            yield from panel.follow(session)
 
         button.click(look, [session_id, *given], panel.outputs, **{**MODEL, **LIGHT})
 
@@ -104,6 +114,8 @@ def wire_bulk(
 
 def forget(session: Session) -> None:
     """Leave what was proposed."""
+    if session.errand is not None and session.errand.running:
+        raise InputError("Another change of many drafts is being worked out. Wait until it is shown.")
     if session.proposal is not None:
         session.proposal.drop()
-    session.proposal = None
+    session.proposal = session.errand = None

@@ -66,7 +66,7 @@ def carry_out(service: Service, session: Session) -> Iterator[str | int]:
                 stored = [change.draft for change in step if keep(session.workspace, change)]
             pairs += [(draft.image_digest, draft.label) for draft in stored]
     finally:  # also of a pass that ended early
-        review.note(session, pairs)
+        review.note(session, pairs, f"improved with the whole folder: {len(pairs)} drafts")
         session.passed = tuple(pairs)
     yield len(pairs)
 

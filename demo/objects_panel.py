@@ -81,7 +81,7 @@ def forget(session: Session, view: View) -> None:
 
 def _keep(session: Session, draft: Draft, objects: Numbers | None) -> None:
     session.workspace.set_objects(draft.image_digest, draft.label, objects)
-    review.changed(session, draft)
+    review.changed(session, draft, "objects changed")
 
 
 def coloured(session: Session, draft: Draft, numbers: Numbers) -> npt.NDArray[np.uint8]:

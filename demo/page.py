@@ -156,7 +156,9 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
             }
             if session.job is not None and session.job.running:  # it went on while no page was open
                 yield from follow(segment, session, session.job, session.settings.threshold, 0.45)
-            elif session.example and not session.found and not service.problem:
+            for panel in (segment.view.bulk, review.many):  # so did this
+                yield from panel.follow(session)
+            if session.example and not session.found and not service.problem:
                 yield from first_look(segment, service, session)
 
         @guarded
@@ -182,7 +184,8 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
             *review.view,
         ]
         page.load(enter, sent_id, first_outputs, js=REMEMBER, **LIGHT).then(
-            wake, session_id, [status, words, *segment.outputs],
+            wake, session_id,
+            [status, words, *segment.outputs, *segment.view.bulk.outputs, *review.many.outputs],
             show_progress="minimal", show_progress_on=segment.progress, **MODEL,
         )  # fmt: skip
 

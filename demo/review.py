@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +44,7 @@ STATUS_NAMES: dict[Status, str] = {
 }
 ORDERS: dict[str, Order] = {"Most doubtful first": "doubt", "Name": "name", "As added": "added"}
 MAX_TRAIL = 500
+MAX_TOLD = 30  # lines of what has been done
 MAX_COUNTS = 5_000  # drafts whose objects are remembered as counted
 SAME = 0.98  # IoU from which a mask that was made again counts as unchanged
 
@@ -108,7 +110,7 @@ def decide(session: Session, view: View, status: Status) -> None:
     rows = listed(session, view)
     onward = neighbour(rows, draft.image_digest, 1)
     session.workspace.set_status(draft.image_digest, draft.label, status)
-    changed(session, draft)
+    changed(session, draft, STATUS_NAMES[status])
     session.reviewed = onward
 
 
@@ -117,12 +119,18 @@ def change(session: Session, view: View, mask: Mask) -> None:
     redraw(session, draft_of(session, view), mask)
 
 
+def tell(session: Session, what: str) -> None:
+    """Add a line to the list of what has been done."""
+    session.activity.append(f"{time.strftime('%H:%M')} {what}")
+    del session.activity[:-MAX_TOLD]
+
+
 def redraw(session: Session, draft: Draft, mask: Mask) -> None:
     """Give a draft another mask, (H, W) bool; nothing happens where it is the same."""
     if np.array_equal(draft.mask, mask):
         return
     session.workspace.edit_mask(draft.image_digest, draft.label, mask)
-    changed(session, draft)
+    changed(session, draft, "mask changed")
 
 
 def repair(session: Session, view: View, name: str, radius: int) -> None:
@@ -159,9 +167,16 @@ def undo(session: Session, view: View, *, back: bool) -> bool:
     if not done:
         return False
     there.append(done)
+    tell(session, f"{'undone' if back else 'done again'}: {_named(session, done)}")
     if len(done) == 1:
         session.reviewed = done[0][0]
     return True
+
+
+def _named(session: Session, pairs: Sequence[tuple[str, str]]) -> str:
+    if len(pairs) > 1:
+        return f"{len(pairs)} drafts"
+    return session.workspace.image(pairs[0][0]).name
 
 
 def teach(session: Session, view: View) -> SupportItem:
@@ -256,15 +271,16 @@ def caption(row: Row, objects: int = 1) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def changed(session: Session, draft: Draft) -> None:
-    """Note that a person changed a draft, so that it can be undone from the tab."""
-    note(session, [(draft.image_digest, draft.label)])
+def changed(session: Session, draft: Draft, what: str) -> None:
+    """Note that a person changed a draft, and how, so that it can be undone from the tab."""
+    note(session, [(draft.image_digest, draft.label)], f"{draft.image_name}: {what}")
 
 
-def note(session: Session, pairs: Sequence[tuple[str, str]]) -> None:
-    """Make changes of drafts, given by digest and label, one step of undo."""
+def note(session: Session, pairs: Sequence[tuple[str, str]], what: str) -> None:
+    """Make changes of drafts, given by digest and label, one step of undo; ``what`` names it for people."""
     if not pairs:
         return
+    tell(session, what)
     session.trail.append(tuple(pairs))
     del session.trail[:-MAX_TRAIL]
     session.undone.clear()

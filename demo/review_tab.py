@@ -58,7 +58,9 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
             tools = _build_tools()
             many = build_bulk("many")
             folder = build_folder_panel()
-            tab = ReviewTab(tab=opened, canvas=canvas, facts=facts, **listing)
+            with gr.Accordion("What has been done", open=False, elem_id="activity"):
+                done = gr.HTML(padding=False, elem_id="activity-list")
+            tab = ReviewTab(tab=opened, canvas=canvas, facts=facts, many=many, activity=done, **listing)
             build_objects(tab, sessions, session_id)
     _wire_list(tab, sessions, session_id)
     _wire_buttons(tab, sessions, session_id, buttons)

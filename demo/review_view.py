@@ -12,6 +12,7 @@ from lfss.doubt import warning
 from lfss.labels import label_key
 
 from . import place, review, views
+from .bulk_panel import BulkPanel
 from .colours import colour_of
 from .drawing import draft_task
 from .layers import note
@@ -34,6 +35,8 @@ class ReviewTab:
     gallery: gr.Gallery
     canvas: gr.HTML
     facts: gr.HTML
+    many: BulkPanel
+    activity: gr.HTML
 
     @property
     def view(self) -> list[Any]:
@@ -43,12 +46,12 @@ class ReviewTab:
     @property
     def outputs(self) -> list[Any]:
         """What ``shown`` fills."""
-        return [self.label, self.counts, self.gallery, self.canvas, self.facts]
+        return [self.label, self.counts, self.gallery, self.canvas, self.facts, self.activity]
 
     @property
     def around(self) -> list[Any]:
         """What ``beside`` fills: everything but the canvas."""
-        return [self.counts, self.gallery, self.facts]
+        return [self.counts, self.gallery, self.facts, self.activity]
 
     def beside(self, session: Session, view: View) -> dict[Any, Any]:
         """The list and the line under the canvas, after something was drawn on it."""
@@ -82,6 +85,7 @@ class ReviewTab:
                 value=review.thumbnails(session, page),
                 selected_index=None if place is None else place - start,
             ),
+            self.activity: activity(session),
             **self.current(session, key, view, canvas=canvas),
         }
 
@@ -128,6 +132,13 @@ def nothing(session: Session, view: View) -> tuple[str, list[str]]:
     if view.state == "To do":
         return f"Every draft of '{view.label}' is checked", ["Go on to Export, or show all of them."]
     return "No draft is in this list", ["Show another one."]
+
+
+def activity(session: Session) -> str:
+    """What has been done, the latest first, as HTML."""
+    if not session.activity:
+        return views.notes(["Nothing yet. What you do is listed here; Undo (z) takes back the latest."])
+    return views.notes(list(reversed(session.activity)))
 
 
 def counts(session: Session, view: View, start: int, total: int) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from lfss.refine_folder import Lesson
 
     from .bulk import Proposal
+    from .errand import Errand
 
 __all__ = ["MAX_SUPPORTS", "PictureFile", "ScreenPicture", "Session", "Settings", "SupportItem"]
 
@@ -56,8 +57,10 @@ class Session(SessionPictures):
         lesson: what the folder has taught, until it is applied or left.
         passed: the step of the latest folder pass, as in ``trail``.
         proposal: a change of many drafts that waits for the visitor's word.
+        errand: works such a change out, or did so last.
         trail, undone: the steps that changed drafts, and those that were taken back, in order: digest and
             label of each draft of a step.
+        activity: what has been done to drafts, for people, the latest last.
         object_counts: how many objects each version of a draft shows, as far as it was counted.
     """
 
@@ -77,9 +80,11 @@ class Session(SessionPictures):
     resumed: tuple[str, dict[Path, str]] = ("", {})
     lesson: Lesson | None = None
     proposal: Proposal | None = None
+    errand: Errand | None = None
     passed: tuple[tuple[str, str], ...] = ()
     trail: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     undone: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    activity: list[str] = field(default_factory=list)
     object_counts: dict[str, int] = field(default_factory=dict)
     touched: float = field(default_factory=time.monotonic)
     _result: tuple[str, int, results.Result] | None = None

@@ -14,7 +14,7 @@ from typing import Any
 
 KIND = 0.8  # trust in a kind of a concept: "beagle" is a dog, and not every dog is one
 COMPOUND = 0.6  # of "brown dog", where only the last word is known
-SIMILAR = 0.6  # names with a lower similarity of letters are not offered as "closest"
+SIMILAR = 0.8  # of letters: slips of the pen are offered, other words that look alike are not
 
 TABLE = "vocabulary.csv"  # beside the weights
 TABLE_COLUMNS = ("concept", "synonyms", "masks", "photos", "iou", "auc", "accuracy", "false_alarms")

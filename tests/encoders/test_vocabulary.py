@@ -65,6 +65,7 @@ def test_closest_names_are_concepts_that_look_alike():
     assert WORDS.closest("bears") == ("bear", "teddy bear")[: len(WORDS.closest("bears"))]
     assert WORDS.closest("mousse")[0] == "mouse"
     assert WORDS.closest("xyzzy") == ()
+    assert WORDS.closest("mustache") == ()  # not "mouse": it only looks a little like it
 
 
 def test_a_concept_is_known_as_well_as_it_was_measured():
