@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from lfss.drafts import Draft, Status
 from lfss.errors import InputError
 from lfss.labels import find_label
 
-from . import views
+from . import last_export, review, views
 from .handlers import LIGHT, PRIVATE, guarded
 from .session import Session
 from .sessions import Sessions
@@ -33,6 +34,7 @@ OBJECTS = {
     "Each object, those that touch cut apart": "each",
     "All of a label in a picture together": "together",
 }
+COUNTED = 500  # drafts whose objects are counted before an export
 CHECKED = ["Accepted", "Edited", "Object absent"]
 
 
@@ -54,8 +56,27 @@ def counted(session: Session, labels: Sequence[str], states: Sequence[str]) -> s
     if left and "proposed" not in status:
         lines.append(f"{left} drafts nobody has checked stay out.")
     if not found:
-        lines = ["There is nothing to export yet. Run and review first."]
-    return views.notes(lines)
+        return views.empty("There is nothing to export yet", ["Run and review first."])
+    return views.notes(lines) + _table(session, [name for name in labels if name in found], status)
+
+
+def _table(session: Session, labels: Sequence[str], status: set[Status]) -> str:
+    """What an export would hold of each label, as HTML."""
+    rows = []
+    for name in labels:
+        listed = [row for row in session.workspace.overview(name) if row.status in status]
+        shown = [row for row in listed if row.status not in ("absent", "rejected")]
+        objects = str(sum(review.objects_in(session, row) for row in shown)) if len(shown) <= COUNTED else "…"
+        pictures = len({row.digest for row in listed})
+        cells = "".join(f"<td>{cell}</td>" for cell in (pictures, objects, len(listed) - len(shown)))
+        rows.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
+    if not rows:
+        return ""
+    head = "<th>Label</th><th>Pictures</th><th>Objects</th><th>Without any</th>"
+    return (
+        '<div class="lfss-table"><table class="lfss-tally"><thead><tr>'
+        f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def export(
@@ -121,10 +142,17 @@ def build_export(sessions: Sessions, session_id: gr.State) -> None:
             hints = gr.HTML(elem_id="export-hints", padding=False)
 
     @guarded
-    def refresh(key: str, chosen: list[str]) -> tuple[Any, str]:
+    def refresh(key: str, chosen: list[str]) -> dict[Any, Any]:
         session = sessions.get(key)
         names = [category.name for category in session.workspace.labels()]
-        return gr.update(choices=names, value=names), counted(session, names, chosen)
+        last, begin = last_export.read(session), dict[Any, Any]()
+        if last is not None:
+            chosen = [state for state in STATES if state in last.states]
+            kinds = [name for _, name in choices if name in last.formats]
+            begin = {states: chosen, formats: kinds, images: last.images}
+            begin |= {objects: last.objects} if last.objects in OBJECTS else {}
+        listed = {labels: gr.update(choices=names, value=names), counts: counted(session, names, chosen)}
+        return {**begin, **listed}
 
     @guarded
     def recount(key: str, names: list[str], chosen: list[str]) -> str:
@@ -136,12 +164,13 @@ def build_export(sessions: Sessions, session_id: gr.State) -> None:
     ) -> tuple[Any, str]:
         session = sessions.get(key)
         how = OBJECTS.get(shapes, "")
+        last_export.keep(session, last_export.Choice(tuple(chosen), tuple(kinds), shapes, with_images))
         path = export(session, names, chosen, kinds, images=with_images, objects=how)
         lines = [shown_objects(session, names, chosen, how)]
         lines += [f"{FORMATS[kind].title}: {FORMATS[kind].hint}" for kind in kinds]
         return gr.update(value=str(path), visible=True), views.notes(lines)
 
-    tab.select(refresh, [session_id, states], [labels, counts], **LIGHT)
+    tab.select(refresh, [session_id, states], [labels, states, counts, formats, objects, images], **LIGHT)
     for choice in (labels, states):
         choice.input(recount, [session_id, labels, states], counts, **LIGHT)
     write.click(make, [session_id, labels, states, formats, objects, images], [out, hints], **PRIVATE)

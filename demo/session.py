@@ -21,6 +21,7 @@ from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass
 from .colours import colour_of
 from .items import PictureFile, ScreenPicture, SupportItem
 from .job import Job
+from .last_export import Choice
 from .place import Place
 from .session_pictures import SessionPictures
 from .uploads import Upload
@@ -60,6 +61,7 @@ class Session(SessionPictures):
         errand: works such a change out, or did so last.
         trail, undone: the steps that changed drafts, and those that were taken back, in order: digest and
             label of each draft of a step.
+        exported: what was exported last.
         activity: what has been done to drafts, for people, the latest last.
         object_counts: how many objects each version of a draft shows, as far as it was counted.
     """
@@ -84,6 +86,7 @@ class Session(SessionPictures):
     passed: tuple[tuple[str, str], ...] = ()
     trail: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     undone: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    exported: Choice | None = None
     activity: list[str] = field(default_factory=list)
     object_counts: dict[str, int] = field(default_factory=dict)
     touched: float = field(default_factory=time.monotonic)

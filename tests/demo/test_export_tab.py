@@ -5,10 +5,12 @@ import zipfile
 
 import pytest
 
+from demo import last_export
 from demo.export_tab import CHECKED, STATES, chosen_drafts, counted, export
 from demo.run import run
-from demo.session import Settings
+from demo.session import Session, Settings
 from lfss.errors import InputError
+from lfss.workspace import Workspace
 
 
 @pytest.fixture
@@ -55,3 +57,21 @@ def test_the_count_says_what_stays_out(drafted):
     text = counted(drafted, ["red"], CHECKED)
     assert "2 drafts" in text
     assert "1 drafts nobody has checked" in text
+
+
+def test_what_an_export_will_hold_is_counted_for_each_label(drafted):
+    text = counted(drafted, ["red"], CHECKED)
+    assert "<th>red</th><td>2</td><td>1</td><td>1</td>" in text  # pictures, objects, without any
+    assert "<th>red</th><td>0</td>" in counted(drafted, ["red"], ["Edited"])
+
+
+def test_the_last_choice_comes_back_after_a_restart(tmp_path, drafted):
+    choice = last_export.Choice(("Accepted",), ("png", "coco"), "", True)
+    last_export.keep(drafted, choice)
+    assert last_export.read(drafted) == choice
+    with Workspace.open(tmp_path / "kept") as workspace:
+        last_export.keep(Session(tmp_path / "one", workspace), choice)
+        other = Session(tmp_path / "two", workspace)
+        assert last_export.read(other) == choice
+        (workspace.folder / last_export.FILE).write_text('{"states": 3}')
+        assert last_export.read(other) is None
