@@ -17,7 +17,7 @@ const $ = selector => element.querySelector(selector);
 const view = $('.lc-view'), stage = $('.lc-stage'), note = $('.lc-note'), size = $('.lc-size');
 const context = view.getContext('2d');
 const INSIDE = 1, OUTSIDE = 2;
-const MAX_HISTORY = 60, SAVE_AFTER = 120, RETRY_AFTER = 2000, ZOOM_MAX = 16;   // the middle two in milliseconds
+const MAX_HISTORY = 60, SAVE_AFTER = 40, RETRY_AFTER = 2000, ZOOM_MAX = 16;   // the middle two in milliseconds
 
 let task = null;                     // what Python sent
 let photo = null;                    // the picture, decoded

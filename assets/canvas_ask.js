@@ -68,6 +68,12 @@ function keepProposal() {
   commit(patch);
 }
 
+/* Keep what is proposed and accept the draft with one key; it is accepted once its mask is kept. */
+function keepAndAccept() {
+  keepProposal();
+  save().then(() => document.getElementById('review-accept')?.click());
+}
+
 /* A mark with the tool that asks: a click is one point, a drag is a stroke. */
 function mark(points, inside) {
   const far = Math.max(width, height) / 100, thinned = points.slice(0, 1);

@@ -52,6 +52,7 @@ view.addEventListener('keydown', event => {
   else if (key === '-') zoom(0.8, stage.clientWidth / 2, stage.clientHeight / 2);
   else if (key === '0') fit();
   else if (key === 'c') setCutting(!cutting);
+  else if (key === 'a' && proposal) keepAndAccept();
   else if (key === 'enter') { if (proposal) keepProposal(); else closePolygon(); }
   else if (key === 'escape') { corners = []; cancelStroke(); if (marks.length) ACTIONS.drop(); redraw(); }
   else if (key === 'backspace' && corners.length) { corners.pop(); redraw(); }

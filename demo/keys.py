@@ -40,6 +40,7 @@ SHEET = {
         "[ ]": "smaller, larger brush",
         ".": "ask the model with points and strokes",
         "Enter, Esc": "keep what the model answers or close the polygon; drop it",
+        "a": "keep what the model answers and accept the draft",
         "Ctrl+Z, Ctrl+Y": "one stroke back, forward",
         "wheel, + - 0, space": "zoom, fit, move",
     },

@@ -228,7 +228,8 @@ def unchecked(session: Session, label: str) -> list[Upload]:
 
 def thumbnails(session: Session, rows: Sequence[Row]) -> list[tuple[str, str]]:
     """Files and captions for a gallery."""
-    return [(str(thumbnail(session, row)), caption(row, objects_in(session, row))) for row in rows]
+    colour = colour_of(session, rows[0].label) if rows else ""
+    return [(str(thumbnail(session, row, colour)), caption(row, objects_in(session, row))) for row in rows]
 
 
 def _version(row: Row) -> str:
@@ -251,9 +252,9 @@ def objects_text(number: int) -> str:
     return f"{number} object{'' if number == 1 else 's'}."
 
 
-def thumbnail(session: Session, row: Row) -> Path:
-    """The picture with its draft, small."""
-    colour = colour_of(session, row.label)
+def thumbnail(session: Session, row: Row, colour: str = "") -> Path:
+    """The picture with its draft, small, in the colour of its label unless another one is given."""
+    colour = colour or colour_of(session, row.label)
     version = f"{_version(row)} {colour}"
     path = session.thumbnail_path(row.digest, version)
     if path.exists():

@@ -217,9 +217,12 @@ def _wire_buttons(
 
         return handle
 
-    def go(step: int) -> Callable[[Session, View], None]:
-        def move(session: Session, view: View) -> None:
-            session.reviewed = review.neighbour(review.listed(session, view), session.reviewed, step)
+    def going(step: int) -> Callable:
+        @guarded
+        def move(key: str, *view: str) -> dict[Any, Any]:
+            session = sessions.get(key)
+            with session.turn:
+                return tab.moved(session, key, View(*view), step)
 
         return move
 
@@ -234,8 +237,6 @@ def _wire_buttons(
         "accept": lambda session, view: review.decide(session, view, "accepted"),
         "absent": lambda session, view: review.decide(session, view, "absent"),
         "reject": lambda session, view: review.decide(session, view, "rejected"),
-        "previous": go(-1),
-        "next": go(1),
         "undo": history(True),
         "redo": history(False),
     }
@@ -243,3 +244,7 @@ def _wire_buttons(
         # Quick presses all count, but for decisions: nobody decides on a draft that is not shown yet.
         mode: Literal["once", "multiple"] = "once" if name in ("accept", "absent", "reject") else "multiple"
         buttons[name].click(acting(act), [session_id, *tab.view], tab.outputs, trigger_mode=mode, **LIGHT)
+    for name, step in (("previous", -1), ("next", 1)):
+        buttons[name].click(
+            going(step), [session_id, *tab.view], tab.outputs, trigger_mode="multiple", **LIGHT
+        )

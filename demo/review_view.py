@@ -58,6 +58,17 @@ class ReviewTab:
         shown = self.shown(session, "", view, canvas=False)
         return {part: shown[part] for part in self.around}
 
+    def moved(self, session: Session, key: str, view: View, step: int) -> dict[Any, Any]:
+        """Another draft of the list, so many places on; its pictures are sent again on another page only."""
+        rows = review.listed(session, view)
+        places = {row.digest: i for i, row in enumerate(rows)}
+        before = places.get(session.reviewed or "")
+        session.reviewed = review.neighbour(rows, session.reviewed, step)
+        after = places.get(session.reviewed or "")
+        if before is None or after is None or before // PAGE != after // PAGE:
+            return self.shown(session, key, view)
+        return {self.gallery: gr.update(selected_index=after % PAGE), **self.current(session, key, view)}
+
     def shown(self, session: Session, key: str, view: View, *, canvas: bool = True) -> dict[Any, Any]:
         """List and current draft as the workspace has them.
 

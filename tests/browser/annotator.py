@@ -104,6 +104,9 @@ class Annotator:
         if truth.any():
             mask = self._correct(work, mask, truth, ignore)
             self._decide(work, "a", "accepted", digest)
+            kept = self.session.workspace.draft(digest, self.label)
+            assert kept is not None
+            mask = kept.mask
         else:
             self._decide(work, "x", "absent", digest)
             mask = np.zeros_like(truth)
@@ -117,7 +120,13 @@ class Annotator:
             if region is None:
                 break
             better = None if by_hand else self._ask(work, region, mask, truth, ignore)
-            if better is None:
+            if better is not None and iou(better, truth, ignore) >= GOOD:
+                return better  # the key that accepts keeps it too
+            if better is not None:
+                self.page.keyboard.press("Enter")
+                work.actions += 1
+                better = self._saved(mask)
+            else:  # drawing drops what was proposed
                 by_hand = True
                 better = self._draw(work, region, mask, truth)
             mask, quality = better, iou(better, truth, ignore)
@@ -142,9 +151,7 @@ class Annotator:
         assert found is not None
         answer = cv2.resize(found.astype(np.uint8), mask.shape[::-1], interpolation=cv2.INTER_NEAREST) > 0
         better = bool(offered) and iou(answer, truth, ignore) > before + 0.01
-        self.page.keyboard.press("Enter" if better else "Escape")
-        work.actions += 1
-        return self._saved(mask) if better else None
+        return answer if better else None
 
     def _draw(self, work: Work, region: Mask, mask: Mask, truth: Mask) -> Mask:
         """Draw around a wrong region with the lasso; the right button takes away."""

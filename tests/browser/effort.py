@@ -210,21 +210,27 @@ def main() -> None:
         with app(Path(folder, "job"), chosen.preset) as (url, sessions), browser_page(url) as page:
             page.wait_for_selector("#progress .lfss-done")
             result = job(page, sessions, chosen, photos)
+            store(result, chosen)
             result["waits, ms"] = waits(page, session_of(page, sessions))
+            store(result, chosen)
         many(Path(folder, "many"))
         with app(Path(folder, "many"), chosen.preset) as (url, _), browser_page(url) as page:
-            page.wait_for_selector("#support-gallery, #facts")
+            page.wait_for_selector("#picks img")
             result[f"{MANY} drafts"] = scroll(page)
-    result = {"command": " ".join(["python -m tests.browser.effort", *sys.argv[1:]])} | result
-    result["machine"] = {
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "python": platform.python_version(),
+    store(result, chosen)
+
+
+def store(result: dict[str, Any], chosen: argparse.Namespace) -> None:
+    """Print what is known so far, without the single drafts, and write all of it."""
+    load = os.getloadavg()[0]
+    about = {
+        "command": " ".join(["python -m tests.browser.effort", *sys.argv[1:]]),
+        "machine": {"cores": os.cpu_count(), "load": load, "python": platform.python_version()},
     }
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    print(json.dumps({k: v for k, v in result.items() if k != "drafts"}, indent=1, ensure_ascii=False))
+    print(json.dumps({k: v for k, v in result.items() if k != "drafts"}, indent=1), flush=True)
     if chosen.out:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(about | result, indent=1, ensure_ascii=False)
         chosen.out.write_text(text + "\n", encoding="utf-8")
 
 
