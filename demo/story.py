@@ -63,9 +63,12 @@ def play(page: Any) -> list[Frame]:
     page.evaluate("scrollTo(0, 0)")
     text = "1  Type what you look for"
     film.take(text)
-    for part in ("chee", "tah"):
-        page.locator("#label input").press_sequentially(part)
-        film.take(text, 350, rest=150)
+    page.locator("#label input").press_sequentially("chee")
+    film.take(text, 700, rest=150)
+    page.locator("#label input").press_sequentially("tah")
+    page.wait_for_function("() => !document.querySelector('#words')?.innerText.trim()")
+    film.take(text, 500, rest=150)
+    page.locator("#label input").press("Tab")
     page.locator("#supports input[type=file]").first.set_input_files([str(SUPPORT)])
     page.locator("#support-gallery", has_text=SUPPORT.name).wait_for()
     film.take("2  Show it in a photo; no mask is needed", 1500)

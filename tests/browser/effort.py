@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -224,7 +223,15 @@ def store(result: dict[str, Any], chosen: argparse.Namespace) -> None:
     """Print what is known so far, without the single drafts, and write all of it."""
     load = os.getloadavg()[0]
     about = {
-        "command": " ".join(["python -m tests.browser.effort", *sys.argv[1:]]),
+        "command": "python -m tests.browser.effort",
+        "settings": {
+            "data": chosen.data.name,
+            "split": chosen.split,
+            "label": chosen.label,
+            "photos": chosen.photos,
+            "seed": chosen.seed,
+            "preset": chosen.preset,
+        },
         "machine": {"cores": os.cpu_count(), "load": load, "python": platform.python_version()},
     }
     print(json.dumps({k: v for k, v in result.items() if k != "drafts"}, indent=1), flush=True)
