@@ -82,6 +82,7 @@ def test_two_labels_in_one_run_keep_their_words_photos_and_results(page, session
     page.wait_for_function("() => document.querySelector('#label input').value === 'red'")
     assert [len(item.supports) for item in session.classes] == [1, 2]
     shoot(page, "labels")
+    look_at_both_in_review(page, session)
     open_tab(page, "Reasoning")
     wait_text(page, "#presence", "'red' is there")
     page.locator("#stages-label").get_by_text("blue").click()
@@ -93,6 +94,25 @@ def test_two_labels_in_one_run_keep_their_words_photos_and_results(page, session
     page.wait_for_selector("#labels", state="hidden")
     page.wait_for_function("() => document.querySelector('#label input').value === 'blue'")
     assert {row.label for row in session.workspace.overview()} == {"red", "blue"}
+
+
+def look_at_both_in_review(page, session) -> None:
+    """Review lists both labels of the picture in their colours, hides and shows them, and draws on either."""
+    open_tab(page, "Review")
+    listed = page.locator("#review-canvas .lc-layers li")
+    listed.nth(1).wait_for()
+    assert listed.locator(".lc-name").all_inner_texts() == ["red", "blue"]
+    colours = listed.locator(".lc-colour").evaluate_all("all => all.map(one => one.value)")
+    assert colours == [category.colour for category in session.workspace.labels()]
+    assert "1 object" in listed.nth(1).inner_text()
+    listed.nth(1).locator(".lc-eye").click()
+    assert listed.nth(1).locator(".lc-eye").get_attribute("aria-pressed") == "false"
+    listed.nth(1).locator(".lc-name").click()
+    page.locator('#review-canvas .lc-view[data-key$=":blue"]').wait_for()
+    assert page.locator("#review-label input").input_value() == "blue"
+    assert page.locator("#review-canvas .lc-drawn .lc-name").inner_text() == "blue"
+    assert listed.nth(1).locator(".lc-eye").get_attribute("aria-pressed") == "true"
+    shoot(page, "both-labels")
 
 
 def test_a_ninth_run_sees_its_place_and_may_be_cancelled(page, served, photos, monkeypatch):
