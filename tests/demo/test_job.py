@@ -53,7 +53,7 @@ def test_the_first_mask_and_each_next_one_is_shown_while_the_rest_is_still_to_be
     for made in (1, 2, 3):
         gate.open(1)
         shown = next(update for update in updates if tab.view.picks in update)
-        assert len(shown[tab.view.picks]) == made
+        assert len(shown[tab.view.picks]["value"]) == made
         assert f"{made} of 8" in shown[tab.progress]
     gate.open(99)
     assert "Done: 8 pictures" in list(updates)[-1][tab.progress]
