@@ -58,6 +58,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=6, help="of each client (default: 6)")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)  # before the minutes that a part takes
     for name in options.part or PARTS:
         if name not in PARTS:
             parser.error(f"there is no part '{name}'. Known: {', '.join(PARTS)}.")
