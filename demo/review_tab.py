@@ -78,10 +78,10 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
 def _build_list() -> dict[str, Any]:
     """What is listed: components by their names in ``ReviewTab``."""
     with gr.Row(elem_classes="lfss-pair"):
-        label = gr.Dropdown(label="Label", choices=[], elem_id="review-label", min_width=110)
+        label = gr.Dropdown(label="Label", choices=[], elem_id="review-label", min_width=100, scale=2)
         order = gr.Dropdown(
             list(review.ORDERS), value="Most doubtful first", label="Order", elem_id="review-order",
-            min_width=110,
+            min_width=110, scale=3,
         )  # fmt: skip
     state = gr.Radio(list(review.STATES), value="To do", label="Show", elem_id="review-state")
     find = gr.Textbox(
