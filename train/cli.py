@@ -6,6 +6,7 @@ Exit codes are those of ``lfss``: 2 what was given cannot be used, 3 weights are
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def as_typed(name: str, arguments: Sequence[str] | None) -> str:
         name: of the command below ``train``.
         arguments: as ``main`` got them; None for those of this process.
     """
-    return " ".join([f"python -m train.{name}", *(sys.argv[1:] if arguments is None else arguments)])
+    return f"python -m train.{name} {shlex.join(sys.argv[1:] if arguments is None else arguments)}".rstrip()
 
 
 def add_data(parser: argparse.ArgumentParser, *, split: str | None = None, data: str = "") -> None:

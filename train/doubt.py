@@ -161,10 +161,11 @@ def table(found: Mapping[str, Quality]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    return cli.run(_run, _parser().parse_args(arguments))
+    command = cli.as_typed("doubt", arguments)
+    return cli.run(lambda options: _run(options, command), _parser().parse_args(arguments))
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace, command: str) -> None:
     data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
     wanted = options.classes.split(",") if options.classes else _classes(data)
     episodes = sample_episodes(data, wanted, shots=1, count=options.episodes, seed=options.seed)
@@ -185,6 +186,8 @@ def _run(options: argparse.Namespace) -> None:
     print(table(found))
     if options.out:
         content = {
+            "command": command,
+            "usable": usable(judged, options.limit),
             "settings": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
             "classes": wanted,
             "episodes": episodes.digest,
@@ -194,6 +197,14 @@ def _run(options: argparse.Namespace) -> None:
             "judged": [asdict(j) for j in judged],
         }
         write_text(options.out, json.dumps(content, indent=1) + "\n")
+
+
+def usable(judged: Sequence[Judged], limit: float) -> dict[str, float]:
+    """Share of the drafts that reach an IoU of ``limit``, of all and of each class."""
+    by_class = {"all": list(judged)} | {
+        name: [j for j in judged if j.class_name == name] for name in sorted({j.class_name for j in judged})
+    }
+    return {name: float(np.mean([j.iou >= limit for j in drafts])) for name, drafts in by_class.items()}
 
 
 def _classes(data: DataSet) -> list[str]:

@@ -81,6 +81,8 @@ def test_the_command_prints_a_table_and_writes_every_draft(tmp_path: Path, capsy
     assert "| doubt |" in printed
     content = json.loads(out.read_text())
     assert content["bad"] == 3
+    assert content["usable"] == {"all": 0.5, "red": 0.5}
+    assert content["command"].startswith("python -m train.doubt --data")
     assert len(content["judged"]) == 6
     assert set(content["orders"]) >= {DOUBT, PLAIN, "plain: presence"}
 
