@@ -13,13 +13,15 @@ from .service import Service
 
 TEXT = f"""
 ### What this is
-LFSS Studio {__version__} finds one kind of object in many pictures. You give it a **label** and a few
-**supports**, photos that show the object; no masks are needed. It marks the object in every other
-picture and shows each step of its reasoning. You correct what is wrong, and what you corrected can
-teach the next run.
+LFSS Studio {__version__} finds things in many pictures. You give it one or several **labels**, each with a few
+**supports**, photos that show the object; no masks are needed where the model knows the word. It marks
+the object in every other picture and shows each step of its reasoning. You correct what is wrong, and
+what you corrected can teach the next run.
 
 ### What it cannot do
-- It marks all objects of a kind as **one region**; it does not count them or tell them apart.
+- It marks all objects of a kind at once. Parts that do not touch are counted as objects; those that touch
+  are told apart only where you split them ("Objects" on the review tab).
+- Parts of a thing, such as the hair or the shoes of a person, mostly come out as the whole thing.
 - Position words do nothing: "the left dog" is "dog".
 - Very small or thin objects are often missed, since the model looks at a reduced copy of the picture.
 - It is often wrong. Every mask is a **draft** until somebody has looked at it; the review tab begins with
