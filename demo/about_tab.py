@@ -13,8 +13,8 @@ from .service import Service
 
 TEXT = f"""
 ### What this is
-LFSS Studio {__version__} finds things in many pictures. You give it one or several **labels**, each with a few
-**supports**, photos that show the object; no masks are needed where the model knows the word. It marks
+LFSS Studio {__version__} finds things in many pictures. You give it one or several **labels**, each with a
+few **supports**, photos that show the object; no masks are needed where the model knows the word. It marks
 the object in every other picture and shows each step of its reasoning. You correct what is wrong, and
 what you corrected can teach the next run.
 
