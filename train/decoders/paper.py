@@ -156,7 +156,25 @@ def truth_of(mask: npt.NDArray, ignore: npt.NDArray, size: int) -> tuple[Tensor,
     return target, valid
 
 
-class PaperLearner(Learner):
+class EncodingLearner:
+    """For learners that read ``Example``: batches that come as pixels are encoded where the network is.
+
+    Attributes:
+        encode: what turns a batch into an ``Example`` on the device; None where batches are encoded already.
+    """
+
+    encode: Callable[[Any], Example] | None
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Example:
+        """Encode what comes as pixels."""
+        return batch if self.encode is None else self.encode(batch)
+
+    def transfer_batch_to_device(self, batch: Example, device: torch.device, dataloader_idx: int) -> Example:
+        """An example is no plain collection, so Lightning is told how to move it."""
+        return map_tensors(batch, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+class PaperLearner(EncodingLearner, Learner):
     """The method with the paper's decoder, which alone learns.
 
     Args:
@@ -181,14 +199,6 @@ class PaperLearner(Learner):
         self.method = Lfss(channels, replace(config, decoder="paper", circle=recipe.circle))
         self.fixed = Lfss(channels, config)
         self.encode = encode
-
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Example:
-        """Encode what comes as pixels."""
-        return batch if self.encode is None else self.encode(batch)
-
-    def transfer_batch_to_device(self, batch: Example, device: torch.device, dataloader_idx: int) -> Example:
-        """An example is no plain collection, so Lightning is told how to move it."""
-        return map_tensors(batch, lambda tensor: tensor.to(device, non_blocking=True))
 
     def training_step(self, batch: Example) -> Tensor:
         """Eq. 20 on a batch of episodes: a scalar."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lfss.errors import InputError
 from lfss.images import read_mask
-from lfss.methods import Episode, map_tensors
+from lfss.methods import Episode
 from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.methods.tlg import Branches, PseudoMasks, Tlg, TlgConfig
 from lfss.similarity import resize_map
@@ -27,7 +27,7 @@ from ..data.datasets import DataSet
 from ..data.encode import annotated
 from ..maps import Task
 from .learning import AveragedLearner, Recipe, loss_of
-from .paper import Example
+from .paper import EncodingLearner, Example
 
 QUERY_WEIGHT, SUPPORT_WEIGHT = 1.4, 0.6  # of the two branches
 
@@ -89,7 +89,7 @@ class PseudoFiles:
         return resize_map(mask, cells) >= 0.5
 
 
-class TlgLearner(AveragedLearner):
+class TlgLearner(EncodingLearner, AveragedLearner):
     """TLG's network, its average, and its loss.
 
     Args:
@@ -114,14 +114,6 @@ class TlgLearner(AveragedLearner):
         super().__init__(recipe, class_names, Tlg(channels, choices))
         self.fixed = Lfss(channels, LfssConfig())
         self.encode = encode
-
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Example:
-        """Encode what comes as pixels."""
-        return batch if self.encode is None else self.encode(batch)
-
-    def transfer_batch_to_device(self, batch: Example, device: torch.device, dataloader_idx: int) -> Example:
-        """An example is no plain collection, so Lightning is told how to move it."""
-        return map_tensors(batch, lambda tensor: tensor.to(device, non_blocking=True))
 
     def training_step(self, batch: Example) -> Tensor:
         """The loss of a batch of episodes."""

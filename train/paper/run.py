@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -32,6 +32,7 @@ from ..data.splits import COCO_NAMES, VOC_NAMES
 from ..decoders.learning import L, Recipe
 from ..decoders.loop import LAST, check_out, finish, recipe_json, run
 from ..decoders.paper import PaperLearner
+from ..decoders.tlg import TlgLearner
 from ..measure import report
 from ..measure.scoring import Settings, evaluate, tally
 from .batches import BatchEncoder, FoldLoader
@@ -39,6 +40,8 @@ from .folds import FoldData, open_fold
 from .jobs import VARIANTS, Job
 
 RESULT = "result.json"
+
+Built = TypeVar("Built", PaperLearner, TlgLearner)
 
 
 @dataclass(frozen=True)
@@ -163,26 +166,52 @@ def train(ready: Ready, plan: Plan, folder: Path) -> Path | None:
     backbone = ready.predictor.encoders.backbone
     choices = plan.method(ready.job)
     about = {"recipe": recipe_json(plan.recipe), "trained_on": [ready.job.preset], "method": choices}
+    learner, best = fit_fold(
+        ready, plan, out, about, ready.job.name,
+        lambda: PaperLearner(plan.recipe, ready.fold.base, backbone.channels, choices=choices),
+    )  # fmt: skip
+    if best is None:
+        return None
+    config = {"decoder": "paper", "backbone": backbone.name, "channels": backbone.channels}
+    return finish(out, best, learner, "method.decoder.", {**config, "circle": plan.recipe.circle, **about})
+
+
+def fit_fold(
+    ready: Ready, plan: Plan, out: Path, about: dict[str, Any], name: str, build: Callable[[], Built]
+) -> tuple[Built, Path | None]:
+    """Train on a fold's base classes, or go on with that.
+
+    Args:
+        ready: the fold and the encoders.
+        plan: the recipe, devices and workers.
+        out: folder of the training.
+        about: what it must have been begun with.
+        name: of what is trained, for people.
+        build: makes the learner, once all is seeded.
+
+    Returns:
+        The learner, and its best checkpoint; None in all processes but the first.
+
+    Raises:
+        InputError: ``out`` holds another training, or the fold has too few episodes.
+    """
     check_out(out, about, resume=True)
     L.seed_everything(plan.recipe.seed, verbose=False)
     loaders = FoldLoader(ready.fold, plan.recipe, size=ready.predictor.preset.size, workers=plan.workers)
     if loaders.episodes < plan.devices * plan.nodes or not loaders.choosing_pairs:
         raise InputError(
-            f"{ready.job.name} has {loaders.episodes} episodes to train on and "
+            f"{name} has {loaders.episodes} episodes to train on and "
             f"{len(loaders.choosing_pairs)} to choose the best state by. Add pictures of base classes, or "
             "leave this fold out with --folds."
         )
-    learner = PaperLearner(plan.recipe, ready.fold.base, backbone.channels, choices=choices)
+    learner = build()
     learner.encode = EncodeOnDevice(ready, plan)
     accelerator = "cpu" if ready.predictor.device == "cpu" else "auto"
     best = run(
         learner, loaders, out, resume=(out / LAST).exists(), devices=plan.devices, nodes=plan.nodes,
         accelerator=accelerator,
     )  # fmt: skip
-    if best is None:
-        return None
-    config = {"decoder": "paper", "backbone": backbone.name, "channels": backbone.channels}
-    return finish(out, best, learner, "method.decoder.", {**config, "circle": plan.recipe.circle, **about})
+    return learner, best
 
 
 class EncodeOnDevice:

@@ -20,7 +20,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from lfss.errors import InputError
 from lfss.methods import Method
 from lfss.methods.paia import Paia
 from lfss.methods.tlg import Tlg, TlgConfig
@@ -28,17 +27,16 @@ from lfss.methods.tlg.weights import description
 
 from .. import cli
 from ..data.datasets import write_text
-from ..decoders.learning import L, Recipe
-from ..decoders.loop import LAST, check_out, finish, recipe_json, run
+from ..decoders.learning import Recipe
+from ..decoders.loop import finish, recipe_json
 from ..decoders.tlg import TlgLearner
 from ..fit import read_recipe
 from ..maps import read_choices
 from ..measure import report
 from ..measure.scoring import Settings, evaluate, tally
 from ..prepare import prepare
-from .batches import FoldLoader
 from .jobs import Job, Set
-from .run import EncodeOnDevice, Plan, Ready, episodes_of, open_job
+from .run import Plan, Ready, episodes_of, fit_fold, open_job
 from .tables import miou_of
 
 CONFIG = Path(__file__).parents[1] / "configs" / "reproduce_tlg.json"
@@ -171,21 +169,10 @@ def train(ready: Ready, given: TlgPlan, out: Path, choices: TlgConfig) -> Path |
     plan, backbone = given.plan, ready.predictor.encoders.backbone
     what = description(choices, backbone=backbone.name, channels=backbone.channels)
     about = {"recipe": recipe_json(plan.recipe), "trained_on": [ready.job.preset], "choices": what["config"]}
-    check_out(out, about, resume=True)
-    L.seed_everything(plan.recipe.seed, verbose=False)
-    loaders = FoldLoader(ready.fold, plan.recipe, size=ready.predictor.preset.size, workers=plan.workers)
-    if not loaders.episodes or not loaders.choosing_pairs:
-        raise InputError(
-            f"{ready.fold.title} has {loaders.episodes} episodes to train on and "
-            f"{len(loaders.choosing_pairs)} to choose the best state by. Add pictures of base classes, or "
-            "leave this fold out with --folds."
-        )
-    learner = TlgLearner(plan.recipe, ready.fold.base, backbone.channels, choices=choices)
-    learner.encode = EncodeOnDevice(ready, plan)
-    accelerator = "cpu" if ready.predictor.device == "cpu" else "auto"
-    best = run(
-        learner, loaders, out, resume=(out / LAST).exists(), devices=plan.devices, accelerator=accelerator
-    )
+    learner, best = fit_fold(
+        ready, plan, out, about, ready.fold.title,
+        lambda: TlgLearner(plan.recipe, ready.fold.base, backbone.channels, choices=choices),
+    )  # fmt: skip
     if best is None:
         return None
     return finish(out, best, learner, "averaged.module.", {**what, **about}, name="tlg")
