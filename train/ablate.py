@@ -143,9 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--classes", help="names, separated by commas")
     what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
-    parser.add_argument(
-        "--held-out", action="store_true", help="only training pictures that mini was kept from, to choose by"
-    )
+    cli.add_held_out(parser)
     parser.add_argument("--rule", action="store_true", help="vary the constants of the fixed rule instead")
     parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
     parser.add_argument("--shots", type=int, default=1)

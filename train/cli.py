@@ -57,6 +57,22 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_held_out(parser: argparse.ArgumentParser) -> None:
+    """``--held-out``: see ``train.mini.photos.held_out``."""
+    parser.add_argument(
+        "--held-out",
+        action="store_true",
+        help="of VOC's training pictures, only those that mini was kept from, to choose by",
+    )
+
+
+def add_never_trained(parser: argparse.ArgumentParser) -> None:
+    """``--never-trained``: see ``train.mini.photos.never_trained``."""
+    parser.add_argument(
+        "--never-trained", action="store_true", help="of COCO, only pictures that mini was never trained on"
+    )
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """``--preset`` and ``--device``."""
     parser.add_argument("--preset", default="mini", help="name, or module:function (default: mini)")

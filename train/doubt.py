@@ -18,16 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from lfss.doubt import confidence, doubt
-from lfss.errors import InputError, NoForeground
+from lfss.errors import InputError
 from lfss.predictor import Predictor
 from lfss.stages import Prediction
 
 from . import cli
 from .data.datasets import DataSet, open_data, write_text
-from .data.encode import prepare_episode
+from .data.encode import drafts_of, prepare_episode
 from .data.episodes import EpisodeSpec, sample_episodes
 from .measure.metrics import overlap, roc_auc
 
@@ -170,12 +169,9 @@ def _run(options: argparse.Namespace, command: str) -> None:
     wanted = options.classes.split(",") if options.classes else _classes(data)
     episodes = sample_episodes(data, wanted, shots=1, count=options.episodes, seed=options.seed)
     predictor = Predictor.load(options.preset, device=options.device)
-    judged: list[Judged] = []
-    for spec in tqdm(episodes.episodes, unit="episode"):
-        try:
-            judged.append(judge(predictor, data, spec, assume_present=options.assume_present))
-        except NoForeground:
-            continue
+    judged = drafts_of(
+        episodes, lambda spec: judge(predictor, data, spec, assume_present=options.assume_present)
+    )
     bad = sum(j.iou < options.limit for j in judged)
     print(
         f"{len(judged)} drafts ({len(episodes.episodes) - len(judged)} episodes gave none) of "

@@ -236,12 +236,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--fold", type=int, help="fold 0 to 3 of PASCAL-5i (voc) or COCO-20i (coco)")
     what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
     parser.add_argument("--scheme", choices=("interleaved", "contiguous"), default="interleaved")
-    parser.add_argument(
-        "--held-out", action="store_true", help="only training pictures that mini was kept from, to choose by"
-    )
-    parser.add_argument(
-        "--never-trained", action="store_true", help="of COCO, only pictures that mini was never trained on"
-    )
+    cli.add_held_out(parser)
+    cli.add_never_trained(parser)
     parser.add_argument("--rule", choices=("area", "grid"), default="area", help="see train.splits")
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--episodes", type=int, default=benchmark.EPISODES)

@@ -165,9 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command("folder", __doc__)
     cli.add_data(parser)
     cli.add_model(parser)
-    parser.add_argument(
-        "--held-out", action="store_true", help="of VOC's training pictures, those that mini was kept from"
-    )
+    cli.add_held_out(parser)
     parser.add_argument("--classes", required=True, help="names, separated by commas")
     parser.add_argument("--photos", type=int, default=24, help="of a folder")
     parser.add_argument(

@@ -19,15 +19,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from lfss.errors import NoForeground
 from lfss.predictor import Predictor
 from lfss.reasoning import CLOSER
 
 from . import cli
 from .data.datasets import DataSet, open_data, write_text
-from .data.encode import prepare_episode
+from .data.encode import drafts_of, prepare_episode
 from .data.episodes import EpisodeSpec, sample_episodes
 from .measure.metrics import overlap
 from .mini.photos import held_out, never_trained
@@ -152,12 +150,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
     wanted = [name.strip() for name in options.classes.split(",")]
     episodes = sample_episodes(data, wanted, shots=1, count=options.episodes, seed=options.seed)
     predictor = Predictor.load(options.preset, device=options.device)
-    pairs: list[Pair] = []
-    for spec in tqdm(episodes.episodes, unit="episode"):
-        try:
-            pairs.append(compare(predictor, data, spec))
-        except NoForeground:
-            continue
+    pairs = drafts_of(episodes, lambda spec: compare(predictor, data, spec))
     found = by_size(pairs)
     print(table(found))
     content = {
@@ -173,12 +166,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command("second_look", __doc__)
     cli.add_data(parser)
     cli.add_model(parser)
-    parser.add_argument(
-        "--held-out", action="store_true", help="of VOC's training pictures, those that mini was kept from"
-    )
-    parser.add_argument(
-        "--never-trained", action="store_true", help="of COCO, only pictures that mini was never trained on"
-    )
+    cli.add_held_out(parser)
+    cli.add_never_trained(parser)
     parser.add_argument("--classes", required=True, help="names, separated by commas")
     parser.add_argument("--episodes", type=int, default=120, help="how many (default: 120)")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes (default: 0)")

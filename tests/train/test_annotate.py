@@ -14,6 +14,7 @@ from lfss.labels import parse_label
 from lfss.predictor import Predictor
 from lfss.support import Support
 from tests.fakes import preset, scene
+from tests.train.tiny_sets import red_and_blue
 from train.annotate import (
     GOOD,
     Draft,
@@ -34,19 +35,7 @@ from train.data.encode import AnnotatedPicture
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six red and six blue rectangles, in the layout ``folder``."""
-    root = tmp_path_factory.mktemp("colours")
-    (root / "images").mkdir()
-    (root / "masks").mkdir()
-    lines = ["image,mask,split,classes"]
-    for i in range(12):
-        colour, box = ("red", "blue")[i % 2], (40 + 5 * i, 60, 160 + 5 * i, 200)
-        mask = np.zeros((240, 320), np.uint8)
-        mask[box[0] : box[2], box[1] : box[3]] = i % 2 + 1
-        PilImage.fromarray(scene(colour, box=box, seed=i)).save(root / "images" / f"{i}.png")
-        PilImage.fromarray(mask).save(root / "masks" / f"{i}.png")
-        lines.append(f"images/{i}.png,masks/{i}.png,,{i % 2 + 1}={colour}")
-    (root / "labels.csv").write_text("\n".join(lines) + "\n")
-    return root
+    return red_and_blue(tmp_path_factory.mktemp("colours"), 12)
 
 
 @pytest.fixture(scope="module")

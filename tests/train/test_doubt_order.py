@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from lfss.errors import InputError
-from tests.fakes import scene
+from tests.train.tiny_sets import Rectangle, write_rectangles
 from train.doubt import DOUBT, PLAIN, Judged, compare, main
 
 
@@ -58,18 +57,10 @@ def test_drafts_of_one_kind_are_told_in_a_sentence():
 
 def test_the_command_prints_a_table_and_writes_every_draft(tmp_path: Path, capsys):
     """Every second truth marks only a part of what is red, so those drafts are bad."""
-    root = tmp_path / "reds"
-    (root / "images").mkdir(parents=True)
-    (root / "masks").mkdir()
-    lines = ["image,mask,split,classes"]
-    for i in range(6):
-        box, mask = (60, 40, 180, 200), np.zeros((240, 320), np.uint8)
-        shown = (60, 40, 180, 300) if i % 2 else box
-        mask[box[0] : box[2], box[1] : box[3]] = 1
-        Image.fromarray(scene("red", box=shown, seed=i)).save(root / "images" / f"{i}.png")
-        Image.fromarray(mask).save(root / "masks" / f"{i}.png")
-        lines.append(f"images/{i}.png,masks/{i}.png,,1=red")
-    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    box, longer = (60, 40, 180, 200), (60, 40, 180, 300)
+    root = write_rectangles(
+        tmp_path / "reds", [Rectangle("red", 1, longer if i % 2 else box, box) for i in range(6)]
+    )
     out = tmp_path / "doubt.json"
     given = ["--data", str(root), "--layout", "folder", "--preset", "tests.fakes:preset", "--device", "cpu"]
     code = main(

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from tiny_sets import CAT, block, write_animals, write_voc
 
 from lfss.errors import InputError
 from lfss.methods import METHODS
-from tests.fakes import scene
 from tests.methods.panet_like import PanetLike
+from tests.train.tiny_sets import red_and_blue
 from train import evaluate as command
 from train.data import splits
 from train.data.datasets import open_data
@@ -30,19 +29,7 @@ from train.measure.scoring import Record, presence_at
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four red and four blue rectangles, in the layout ``folder``."""
-    root = tmp_path_factory.mktemp("colours")
-    (root / "images").mkdir()
-    (root / "masks").mkdir()
-    lines = ["image,mask,split,classes"]
-    for i in range(8):
-        colour, box = ("red", "blue")[i % 2], (40 + 5 * i, 60, 160 + 5 * i, 200)
-        mask = np.zeros((240, 320), np.uint8)
-        mask[box[0] : box[2], box[1] : box[3]] = i % 2 + 1
-        Image.fromarray(scene(colour, box=box, seed=i)).save(root / "images" / f"{i}.png")
-        Image.fromarray(mask).save(root / "masks" / f"{i}.png")
-        lines.append(f"images/{i}.png,masks/{i}.png,,{i % 2 + 1}={colour}")
-    (root / "labels.csv").write_text("\n".join(lines) + "\n")
-    return root
+    return red_and_blue(tmp_path_factory.mktemp("colours"), 8)
 
 
 def arguments(colours: Path, tmp_path: Path, *more: str) -> list[str]:

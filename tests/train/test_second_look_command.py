@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from tests.fakes import scene
+from tests.train.tiny_sets import Rectangle, write_rectangles
 from train.second_look import Pair, by_size, gain_of, main
 
 
@@ -40,17 +38,8 @@ def test_sizes_are_told_apart() -> None:
 
 
 def test_the_command_writes_every_query(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = tmp_path / "reds"
-    (root / "images").mkdir(parents=True)
-    (root / "masks").mkdir()
-    lines = ["image,mask,split,classes"]
-    for i in range(4):
-        box, mask = (43, 43, 43 + 30 * (1 + i), 83), np.zeros((240, 320), np.uint8)
-        mask[box[0] : box[2], box[1] : box[3]] = 1
-        Image.fromarray(scene("red", box=box, seed=i)).save(root / "images" / f"{i}.png")
-        Image.fromarray(mask).save(root / "masks" / f"{i}.png")
-        lines.append(f"images/{i}.png,masks/{i}.png,,1=red")
-    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    boxes = [(43, 43, 43 + 30 * (1 + i), 83) for i in range(4)]
+    root = write_rectangles(tmp_path / "reds", [Rectangle("red", 1, box) for box in boxes])
     out = tmp_path / "out.json"
     given = ["--data", str(root), "--layout", "folder", "--preset", "tests.fakes:preset", "--device", "cpu"]
     more = ["--classes", "red", "--episodes", "4", "--cache", str(tmp_path / "c"), "--out", str(out)]

@@ -8,10 +8,13 @@ import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.fakes import scene
 
 SIDE = 96
 SBD = Path("benchmark_RELEASE") / "dataset"
@@ -93,6 +96,42 @@ def write_folder(root: Path, rows: Sequence[tuple[str, str, Blocks]], names: Map
         lines.append(f"images/{stem}.png,masks/{stem}.png,{split},{classes}")
     (root / "labels.csv").write_text("\n".join(lines) + "\n")
     return root
+
+
+class Rectangle(NamedTuple):
+    """A picture with one coloured rectangle, and what its mask says of it; boxes as ``tests.fakes.scene``."""
+
+    colour: str
+    number: int
+    box: tuple[int, int, int, int]
+    marked: tuple[int, int, int, int] | None = None  # the box itself if None
+
+
+def write_rectangles(root: Path, rectangles: Sequence[Rectangle]) -> Path:
+    """A folder with labels.csv for the fake preset: 240 x 320 pixels, each colour a class of its number."""
+    (root / "images").mkdir(parents=True)
+    (root / "masks").mkdir()
+    lines = ["image,mask,split,classes"]
+    for i, (colour, number, box, marked) in enumerate(rectangles):
+        mask = np.zeros((240, 320), np.uint8)
+        top, left, bottom, right = marked or box
+        mask[top:bottom, left:right] = number
+        Image.fromarray(scene(colour, box=box, seed=i)).save(root / "images" / f"{i}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{i}.png")
+        lines.append(f"images/{i}.png,masks/{i}.png,,{number}={colour}")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def red_and_blue(root: Path, count: int) -> Path:
+    """``count`` rectangles, red ones (class 1) and blue ones (class 2) in turn, each lower than the last."""
+    return write_rectangles(
+        root,
+        [
+            Rectangle(("red", "blue")[i % 2], i % 2 + 1, (40 + 5 * i, 60, 160 + 5 * i, 200))
+            for i in range(count)
+        ],
+    )
 
 
 def write_coco(root: Path, annotations: Sequence[dict], *, size: tuple[int, int] = (SIDE, SIDE)) -> Path:

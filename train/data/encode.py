@@ -3,14 +3,16 @@ encoded Episode: the one way there, whoever trains or measures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
+from lfss.errors import NoForeground
 from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.methods import Episode
@@ -19,12 +21,13 @@ from lfss.prepared import Prepared
 from lfss.support import Support
 
 from .datasets import DataSet
-from .episodes import EpisodeSpec
+from .episodes import EpisodeList, EpisodeSpec
 from .weak import known_box, known_mask, known_point, known_scribbles
 
 Mask = npt.NDArray[np.bool_]
 Kind = Literal["label", "point", "object-scribble", "scribble", "box", "mask"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Made = TypeVar("Made")
 
 
 class AnnotatedPicture(NamedTuple):
@@ -82,6 +85,17 @@ def make_support(picture: AnnotatedPicture, kind: Kind, *, seed: int | str) -> S
     if known is not None and not (known == 1).any() and not ((known == 0).any() and (known == -1).any()):
         known = None  # a box around the whole picture says nothing, nor does a mask of a few lost pixels
     return Support(image, known)
+
+
+def drafts_of(episodes: EpisodeList, make: Callable[[EpisodeSpec], Made]) -> list[Made]:
+    """What is made of each episode, with a bar; without those whose supports do not show the object."""
+    made: list[Made] = []
+    for spec in tqdm(episodes.episodes, unit="episode"):
+        try:
+            made.append(make(spec))
+        except NoForeground:
+            continue
+    return made
 
 
 def prepare_episode(
