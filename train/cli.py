@@ -14,6 +14,8 @@ from pathlib import Path
 from lfss.commands import NO_WEIGHTS, OK, REFUSED, STOPPED
 from lfss.errors import LfssError, WeightsError
 
+from .data.layouts import LAYOUTS
+
 GOES_ON = "What is done is kept; the same command again goes on from here."
 NOTHING_WRITTEN = "Nothing was written."
 
@@ -42,7 +44,7 @@ def add_data(parser: argparse.ArgumentParser, *, split: str | None = None, data:
         data: what ``--data`` is, where it is more than a data set's folder.
     """
     parser.add_argument("--data", type=Path, required=True, help=data or "a data set's folder")
-    parser.add_argument("--layout", default="voc", help="voc, coco, folder or fss (default: voc)")
+    parser.add_argument("--layout", default="voc", help=f"{', '.join(LAYOUTS)} (default: voc)")
     parser.add_argument(
         "--split", default=split, help=f"only this list of pictures (default: {split or 'all'})"
     )

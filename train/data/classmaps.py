@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import PIL.Image
@@ -18,7 +19,7 @@ from lfss.annotations.raster import draw
 from lfss.annotations.rle import from_coco_counts, from_string
 from lfss.errors import InputError
 
-from .layouts import IGNORE, MaskFile, Shape, Shapes, Source
+from .layouts import IGNORE, NOT_SALIENT, SALIENT, MaskFile, Shape, Shapes, Source
 from .splits import GRID_START, GRID_STEP
 
 Crowd = Literal["ignore", "background"]
@@ -43,9 +44,15 @@ def read_label(label: MaskFile | Shapes, crowd: Crowd = "ignore") -> tuple[Class
         return _paint(label, crowd)
     try:
         with PIL.Image.open(label.path) as file:
-            mode, raw = file.mode, np.asarray(file.convert("L") if label.white is not None else file)
+            grey = label.white is not None and label.photo is None
+            mode, raw = file.mode, np.asarray(file.convert("L") if grey else file)
     except _UNREADABLE as error:
         raise InputError(f"The mask '{label.path}' cannot be read ({error}). Replace it.") from error
+    if label.photo is not None and label.white is not None:
+        height, width = _picture_size(label.photo)
+        stretched = cv2.resize(raw, (width, height), interpolation=cv2.INTER_LINEAR)
+        classes = np.where(stretched >= SALIENT, np.uint8(label.white), np.uint8(0))
+        return classes, (stretched > NOT_SALIENT) & (stretched < SALIENT)
     if label.white is not None:
         kind = np.uint8 if label.white < IGNORE else np.uint16
         return np.where(raw >= 128, kind(label.white), kind(0)), np.zeros(raw.shape, np.bool_)
@@ -74,7 +81,10 @@ def measure(source: Source) -> dict[str, list[int]]:
     """
     label = source.label
     image_size = _picture_size(source.image)
-    label_size = label.size if isinstance(label, Shapes) else _picture_size(label.path)
+    if isinstance(label, Shapes):
+        label_size = label.size
+    else:
+        label_size = _picture_size(label.photo or label.path)
     if image_size != label_size:
         where = f"the outlines in '{label.file}'" if isinstance(label, Shapes) else f"its mask '{label.path}'"
         raise InputError(

@@ -149,7 +149,7 @@ def open_data(
 
     Args:
         root: its folder.
-        layout: ``voc``, ``coco``, ``folder`` or ``fss`` (see ``train.data.layouts``).
+        layout: one of ``train.data.layouts.LAYOUTS``.
         split: only this list of pictures; all of them if None.
         cache: where the index is kept.
         crowd: what the pixels of COCO's crowds are.

@@ -1,6 +1,6 @@
 """What lies in a data set's folder: pictures, where their classes are marked, and the class names.
 
-Four layouts are known. Nothing here decodes a picture; ``train.data.classmaps`` does.
+Five layouts are known. Nothing here decodes a picture; ``train.data.classmaps`` does.
 
 - ``voc``: ``JPEGImages/ID.jpg``, ``SegmentationClass/ID.png`` (or ``SegmentationClassAug``), lists of
   IDs in ``ImageSets/Segmentation/SPLIT.txt``. Values 1-20 are classes, 255 is unknown.
@@ -9,6 +9,8 @@ Four layouts are known. Nothing here decodes a picture; ``train.data.classmaps``
 - ``folder``: ``labels.csv`` with the columns image, mask, split, classes; classes as ``1=belt;14=dress``.
   Values not named there are an error, except 0 (background) and 255 (unknown).
 - ``fss``: FSS-1000's own: a folder for each class, in it ``N.jpg`` and ``N.png``, white is the object.
+- ``saliency``: rough masks of the salient object, made by a network: ``masks/CLASS/NAME_NUMBER.png``, squares
+  of 16 grey levels for the photos ``../photos/caltech101/CLASS_NUMBER.jpg``. For training only.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from lfss.errors import InputError, UnknownName
 from .splits import COCO_NAMES, VOC_NAMES
 
 IGNORE = 255
+SALIENT, NOT_SALIENT = 9, 4  # of saliencies from 0 to 15: object from here on, background up to here
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,14 @@ class MaskFile:
         path: the file.
         values: the values it may hold besides 0 and 255.
         white: if given, the file is black and white, and white is this class.
+        photo: if given, the file is a square of saliencies from 0 to 15 for this photo, to be stretched over
+            it: ``white`` from ``SALIENT`` on, background up to ``NOT_SALIENT``, unknown between them.
     """
 
     path: Path
     values: frozenset[int] = frozenset()
     white: int | None = None
+    photo: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +116,7 @@ def scan(root: Path, layout: str, split: str | None = None) -> Listing:
 
     Args:
         root: its folder.
-        layout: ``voc``, ``coco``, ``folder`` or ``fss``.
+        layout: one of ``LAYOUTS``.
         split: only pictures of this list; all of them if None.
 
     Raises:
@@ -196,6 +202,27 @@ def _scan_fss(root: Path, split: str | None) -> Listing:
                 raise InputError(f"The picture '{image}' has no mask '{mask.name}' beside it. Add it.")
             sources.append(Source(f"{name}/{image.stem}", image, MaskFile(mask, white=number)))
     return Listing(root, dict(enumerate(names, start=1)), tuple(sources))
+
+
+def _scan_saliency(root: Path, split: str | None) -> Listing:
+    masks = sorted((root / "masks").glob("*/*.png"))
+    if not masks:
+        raise _no_data_set(root, "saliency", "masks/CLASS/NAME_1.png")
+    if split is not None:
+        raise InputError("The layout saliency has no splits; all of it is for training.")
+    names = sorted({path.parent.name for path in masks})
+    numbers = {name: number for number, name in enumerate(names, start=1)}
+    folder = root.parent / "photos" / "caltech101"
+    photos = {path.stem: path for path in _files(folder)}
+    sources = []
+    for path in masks:
+        photo = photos.get(f"{path.parent.name}_{path.stem.rpartition('_')[2]}")
+        if photo is not None:  # the smallest photos are left out where they are prepared
+            mask = MaskFile(path, white=numbers[path.parent.name], photo=photo)
+            sources.append(Source(photo.stem, photo, mask))
+    if not sources:
+        raise InputError(f"'{folder}' has none of the photos of '{root}'. Put them there.")
+    return Listing(root, {n: name.replace("_", " ").lower() for name, n in numbers.items()}, tuple(sources))
 
 
 def _scan_coco(root: Path, split: str | None) -> Listing:
@@ -291,4 +318,10 @@ def _no_data_set(root: Path, layout: str, needed: str) -> InputError:
     return InputError(f"'{root}' is no data set of layout {layout}: there is no {needed} in it.")
 
 
-LAYOUTS = {"voc": _scan_voc, "coco": _scan_coco, "folder": _scan_folder, "fss": _scan_fss}
+LAYOUTS = {
+    "voc": _scan_voc,
+    "coco": _scan_coco,
+    "folder": _scan_folder,
+    "fss": _scan_fss,
+    "saliency": _scan_saliency,
+}

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ..data.layouts import NOT_SALIENT, SALIENT
 from .concepts import SURROUNDINGS, ConceptTable
 from .photos import Photo
 
 SIDE = 128  # cells a side of a stored mask
 UNKNOWN = -1
-OBJECT, NOT_OBJECT = 9, 4  # saliency 0 to 15 of rough masks: object from here on, background up to here
 DRAWN = ("voc", "coco", "coco_person", "horses", "camvid")
 VOC = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -85,8 +85,8 @@ class Truth:
         with Image.open(rough) as image:
             saliency = np.asarray(image)
         mask = np.full((SIDE, SIDE), UNKNOWN, np.int16)
-        mask[saliency >= OBJECT] = label
-        mask[saliency <= NOT_OBJECT] = 0
+        mask[saliency >= SALIENT] = label
+        mask[saliency <= NOT_SALIENT] = 0
         group = "objects1000" if photo.source == "imagenet1000" else "objects101"
         return Known(photo, mask, label, (), group)
 

@@ -101,6 +101,25 @@ def test_fss_takes_white_for_the_folders_class(tmp_path: Path) -> None:
     assert set(np.unique(data.sample("zebra/1").read_classes()[0])) == {0, 2}
 
 
+def test_saliencies_are_stretched_over_their_photo_and_unknown_between_the_limits(tmp_path: Path) -> None:
+    photo = tmp_path / "photos" / "caltech101" / "wild_cat_0007.jpg"
+    mask = tmp_path / "rough" / "masks" / "wild_cat" / "image_0007.png"
+    for path, pixels in (
+        (photo, np.zeros((60, 90, 3), np.uint8)),
+        (mask, np.repeat(np.array([[0, 6, 15]], np.uint8), 3, 0).repeat(10, 0).repeat(10, 1)),
+    ):
+        path.parent.mkdir(parents=True)
+        Image.fromarray(pixels).save(path)
+    data = open_data(tmp_path / "rough", "saliency", cache=tmp_path / "cache")
+    assert data.classes == {1: "wild cat"}
+    classes, ignore = data.sample("wild_cat_0007").read_classes()
+    assert classes.shape == (60, 90)
+    assert not classes[:, :50].any()
+    assert (classes[:, 65:] == 1).all()
+    assert ignore[:, 35:55].all()
+    assert not ignore[:, :25].any()
+
+
 def test_class_numbers_above_255_survive(tmp_path: Path) -> None:
     root = write_fss(tmp_path / "fss", {f"c{i:03d}": 1 for i in range(257)})
     sample = open_data(root, "fss", cache=tmp_path / "cache").sample("c256/1")
@@ -241,7 +260,13 @@ def test_a_bad_file_is_named_before_work_starts(tmp_path: Path, how: str, said: 
 
 @pytest.mark.parametrize(
     ("layout", "needed"),
-    [("voc", "ImageSets"), ("coco", "instances"), ("folder", "labels.csv"), ("fss", "1.jpg")],
+    [
+        ("voc", "ImageSets"),
+        ("coco", "instances"),
+        ("folder", "labels.csv"),
+        ("fss", "1.jpg"),
+        ("saliency", "NAME_1.png"),
+    ],
 )
 def test_a_folder_that_is_no_data_set_says_what_it_lacks(tmp_path: Path, layout: str, needed: str) -> None:
     with pytest.raises(InputError, match=f"no data set of layout {layout}.*{needed}"):
@@ -250,7 +275,7 @@ def test_a_folder_that_is_no_data_set_says_what_it_lacks(tmp_path: Path, layout:
 
 def test_unknown_layout_split_class_and_folder_are_named(tmp_path: Path) -> None:
     root = write_voc(tmp_path / "voc", {"val": [{CAT: block()}]})
-    with pytest.raises(UnknownName, match=r"layout 'yolo'. Known: voc, coco, folder, fss"):
+    with pytest.raises(UnknownName, match=r"layout 'yolo'. Known: voc, coco, folder, fss, saliency"):
         open_data(root, "yolo", cache=tmp_path / "cache")
     with pytest.raises(UnknownName, match=r"split 'test'. Known: val"):
         open_data(root, "voc", split="test", cache=tmp_path / "cache")
