@@ -132,10 +132,12 @@ def test_segment_sweeps_the_folders_it_writes_into(tmp_path, monkeypatch, left):
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
 def test_a_terminated_program_tidies_up_like_after_ctrl_c(tmp_path, number):
     program = (
-        "import time\n"
+        "import signal, time\n"
         "from pathlib import Path\n"
         "from lfss.annotations.output import new_folder\n"
         "from lfss.stopping import stopped_like_ctrl_c\n"
+        # Under nohup the signal is ignored, and this program would inherit that.
+        f"signal.signal(signal.{number}, signal.SIG_DFL)\n"
         "with stopped_like_ctrl_c(), new_folder(Path('out')) as folder:\n"
         "    print('ready', flush=True)\n"
         "    time.sleep(60)\n"
