@@ -83,7 +83,7 @@ def _changes(service: Service, session: Session, text: str) -> Iterator[Any]:
     if lesson is None:
         raise InputError("Press 'Improve with the whole folder' first, and look at what would change.")
     total, shown = pictures(session.workspace, lesson.labels), 0.0
-    pairs = overlapping(lesson.labels, session.settings.may_overlap)
+    pairs = overlapping(lesson.labels, session.settings.overlaps)
     found = changes(
         session.workspace,
         service.cells(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page need not wait f
     from lfss.labels import Label
     from lfss.predictor import Predictor
     from lfss.prepared import Prepared
+    from lfss.settings import Options
     from lfss.stages import Prediction, Stage
     from lfss.support import Support
 
@@ -85,7 +86,7 @@ def encode(number: int, image: Image) -> Encoded:
 
 @with_gpu
 def steps(
-    number: int, prepared: Sequence[Prepared], query: Image, options: dict[str, Any]
+    number: int, prepared: Sequence[Prepared], query: Image, options: Options
 ) -> Iterator[tuple[int, Stage | Prediction]]:
     """See ``Predictor.iterate_classes``."""
     predictor = _predictors[number]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from lfss.batch.settings import Settings
 from lfss.errors import WorkspaceError
+from lfss.settings import Settings
 from lfss.storage.categories import Category
 from lfss.storage.listing import Row
 from lfss.storage.supports import KeptSupport

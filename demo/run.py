@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from lfss.batch.drafts import pack_predictions
 from lfss.batch.loop import Done, Outcome, Query, Step, here
 from lfss.batch.loop import run as run_queries
-from lfss.batch.settings import Settings
 from lfss.errors import InputError, LabelError, LfssError, NoForeground
 from lfss.images import Image
 from lfss.labels import Label, label_key, parse_label
+from lfss.settings import Settings
 from lfss.stages import Prediction, Stage
 from lfss.storage.packed import PackedDraft
 from lfss.storage.pictures import Stamp

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lfss.batch.settings import Settings
 from lfss.errors import InputError, LfssError, WeightsUnavailable
+from lfss.settings import Settings
 
 from . import model
 

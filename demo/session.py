@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lfss.batch.settings import Settings
 from lfss.errors import InputError, LfssError
+from lfss.settings import Settings
 
 from . import results
 from .classes import MAX_SUPPORTS, Classes, ClassItem, OfClass

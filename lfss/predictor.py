@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .devices import pick_device
-from .edge_network import EdgeNetwork, load_edge_network, score_at_pixels
-from .edges import Floats
+from .edge_network import EdgeNetwork, load_edge_network
 from .encoding import Encoded, encode_picture, judged_presence, phrase_logits
-from .errors import NoForeground, WeightsMismatch
+from .errors import WeightsMismatch
 from .images import Image
 from .labels import Label
 from .methods import Episode, Method, Step, find_method
@@ -24,8 +23,8 @@ from .predictions import settle
 from .preparation import Preparation
 from .prepared import Prepared
 from .presets import Encoders, Preset, find_preset
-from .reasoning import CLOSER, PRESENCE, SCORE, Sizes, stages_of, to_stage
-from .second_look import Window, blend, in_place, window_around
+from .query_stages import QueryStages
+from .settings import Options, Settings
 from .stages import Prediction, Stage
 from .support import Support
 
@@ -96,9 +95,12 @@ class Predictor:
     @torch.inference_mode()
     def encode(self, image: Image) -> Encoded:
         """The slow half of a prediction, the same for every class."""
-        encoded = encode_picture(self.encoders, image, size=self.preset.size, device=self.device)
+        encoded = self._encode(image)
         self.seen(image, encoded)
         return encoded
+
+    def _encode(self, image: Image) -> Encoded:
+        return encode_picture(self.encoders, image, size=self.preset.size, device=self.device)
 
     def prepare(self, label: Label, supports: Sequence[Support], auxiliary: Sequence[Image] = ()) -> Prepared:
         """Encode the supports and the label of one class, once for any number of queries.
@@ -165,80 +167,20 @@ class Predictor:
                 return
             yield step
 
-    def iterate(
-        self,
-        prepared: Prepared,
-        query: Query,
-        *,
-        threshold: float = 0.5,
-        assume_present: bool = False,
-        snap: bool = True,
-        second_look: bool = False,
-    ) -> Iterator[Stage]:
+    def iterate(self, prepared: Prepared, query: Query, **options: Unpack[Options]) -> Iterator[Stage]:
         """Yield every stage as it is made; ``score`` and ``prediction``, the last two, are at full size.
 
-        Args:
-            prepared: of this predictor's preset and method.
-            query: the picture to segment, decoded, or also encoded.
-            threshold: score from which a pixel belongs to the mask, in [0, 1].
-            assume_present: the query is known to show the object: never an empty first mask, no
-                presence check.
-            snap: move the mask's border to the picture's edges.
-            second_look: read the part around a small object again (``lfss.second_look``).
-
-        Raises:
-            NoForeground: no support shows the object.
-            WeightsMismatch: the class was prepared by another preset or method.
+        Args and errors are those of ``predict_classes``, for one class.
         """
-        made = self.iterate_classes(
-            [prepared],
-            query,
-            threshold=threshold,
-            assume_present=assume_present,
-            snap=snap,
-            second_look=second_look,
-        )
+        made = self.iterate_classes([prepared], query, **options)
         yield from (stage for _, stage in made if isinstance(stage, Stage))
 
-    def predict(
-        self,
-        prepared: Prepared,
-        query: Query,
-        *,
-        threshold: float = 0.5,
-        assume_present: bool = False,
-        snap: bool = True,
-        second_look: bool = False,
-    ) -> Prediction:
-        """The mask of a query; drains ``iterate``, with the same errors.
-
-        Args:
-            prepared: of this predictor's preset and method.
-            query: the picture to segment, decoded, or also encoded.
-            threshold: score from which a pixel belongs to the mask, in [0, 1].
-            assume_present: the query is known to show the object.
-            snap: move the mask's border to the picture's edges.
-            second_look: read the part around a small object again (``lfss.second_look``).
-        """
-        return self.predict_classes(
-            [prepared],
-            query,
-            threshold=threshold,
-            assume_present=assume_present,
-            snap=snap,
-            second_look=second_look,
-        )[0]
+    def predict(self, prepared: Prepared, query: Query, **options: Unpack[Options]) -> Prediction:
+        """The mask of a query; args and errors are those of ``predict_classes``, for one class."""
+        return self.predict_classes([prepared], query, **options)[0]
 
     def predict_classes(
-        self,
-        prepared: Sequence[Prepared],
-        query: Query,
-        *,
-        overlaps: Collection[tuple[str, str]] = (),
-        threshold: float = 0.5,
-        assume_present: bool = False,
-        snap: bool = True,
-        second_look: bool = False,
+        self, prepared: Sequence[Prepared], query: Query, **options: Unpack[Options]
     ) -> list[Prediction]:
         """One prediction for each class, in the order given; the picture is encoded once.
 
@@ -248,50 +190,32 @@ class Predictor:
         Args:
             prepared: of this predictor's preset and method.
             query: the picture to segment, decoded, or also encoded.
-            overlaps: pairs of label names that may lie on each other, such as ("rider", "horse").
-            threshold, assume_present, snap, second_look: see ``iterate``.
+            options: ``threshold=0.5, assume_present=False, snap=True, second_look=False, overlaps=()``, as
+                ``lfss.settings.Settings`` explains them.
 
         Raises:
-            NoForeground, WeightsMismatch: see ``iterate``.
+            NoForeground: no support of a class shows the object.
+            WeightsMismatch: a class was prepared by another preset or method.
         """
-        made = self.iterate_classes(
-            prepared,
-            query,
-            overlaps=overlaps,
-            threshold=threshold,
-            assume_present=assume_present,
-            snap=snap,
-            second_look=second_look,
-        )
+        made = self.iterate_classes(prepared, query, **options)
         return [prediction for _, prediction in made if isinstance(prediction, Prediction)]
 
     def iterate_classes(
-        self,
-        prepared: Sequence[Prepared],
-        query: Query,
-        *,
-        overlaps: Collection[tuple[str, str]] = (),
-        threshold: float = 0.5,
-        assume_present: bool = False,
-        snap: bool = True,
-        second_look: bool = False,
+        self, prepared: Sequence[Prepared], query: Query, **options: Unpack[Options]
     ) -> Iterator[tuple[int, Stage | Prediction]]:
         """Yield every stage of every class as it is made, with the class's number, then the predictions.
 
         Args and errors are those of ``predict_classes``.
         """
-        clock, image = _Clock(), _image_of(query)
+        settings, clock = Settings(**options), _Clock()
+        image = query[0] if isinstance(query, tuple) else query
         with clock:
             encoded = query[1] if isinstance(query, tuple) else self.encode(image)
         stages: list[list[Stage]] = [[] for _ in prepared]
         everything = range(len(prepared))
         together = [everything] if self.method.needs.several_classes else [[i] for i in everything]
-        # An object that is judged absent is not looked for again.
-        least = 0.0 if assume_present else self.preset.presence_threshold
-        again = least if second_look else None
         for numbers in together:
-            group = [prepared[i] for i in numbers]
-            found = self._stages(group, image, encoded, assume_present=assume_present, snap=snap, again=again)
+            found = self._stages([prepared[i] for i in numbers], image, encoded, settings)
             while (item := clock.next(found)) is not None:
                 number, stage = numbers[item[0]], item[1]
                 stages[number].append(stage)
@@ -300,9 +224,9 @@ class Predictor:
             predictions = settle(
                 prepared,
                 stages,
-                overlaps=overlaps,
-                threshold=threshold,
-                presence_threshold=None if assume_present else self.preset.presence_threshold,
+                overlaps=settings.overlaps,
+                threshold=settings.threshold,
+                presence_threshold=None if settings.assume_present else self.preset.presence_threshold,
             )
         for number, prediction in enumerate(predictions):
             yield number, prediction.stages[-1]
@@ -337,64 +261,19 @@ class Predictor:
         )
 
     def _stages(
-        self,
-        group: Sequence[Prepared],
-        image: Image,
-        encoded: Encoded,
-        *,
-        assume_present: bool,
-        snap: bool,
-        again: float | None,
+        self, group: Sequence[Prepared], image: Image, encoded: Encoded, settings: Settings
     ) -> Iterator[tuple[int, Stage]]:
-        """The method's stages of some classes, then for each the presence and the score.
-
-        ``again`` is the presence from which small objects are looked at a second time; None for never.
-        """
-        last = None
-        masks = self.method.stage_of("refined_mask") or self.method.stage_of("first_mask")
-        for last in self.steps(group, (image, encoded), assume_present=assume_present):
-            for number, one in enumerate(group):
-                if masks and masks.supports and masks.step == last.key:
-                    _check_supports(one, last.supports(masks.supports)[number])
-                sizes = Sizes(one.cells, image.size, one.sizes)
-                for stage in stages_of(self.method.stages, last, number, sizes):
-                    yield number, stage
-        assert last is not None
-        for number in range(len(group)):
-            presence = last.query("presence")[0, number].float().cpu().numpy()
-            yield number, to_stage(PRESENCE, query=presence)
-            score = self._score(last, number, image, snap=snap)
-            window = window_around(score) if again is not None and presence >= again else None
-            if window is not None:
-                closer = self.look_again(group, number, image, window, snap=snap)
-                yield number, to_stage(CLOSER, query=in_place(closer, window, image.size))
-                score = blend(score, closer, window)
-            yield number, to_stage(SCORE, query=score)
-
-    def look_again(
-        self, group: Sequence[Prepared], number: int, image: Image, window: Window, *, snap: bool = True
-    ) -> Floats:
-        """The score of one class in a part of a picture, read as a picture of its own.
-
-        Args:
-            group: classes that the method reads together.
-            number: of the class in the group.
-            image: the whole picture, H x W.
-            window: the part, h x w pixels; it is known to show the object.
-            snap: see ``iterate``.
-
-        Returns:
-            (h, w) in [0, 1].
-        """
-        part = Image(np.ascontiguousarray(image.pixels[window.place]), image.name)
-        encoded = encode_picture(self.encoders, part, size=self.preset.size, device=self.device)
-        *_, last = self.steps(group, (part, encoded), assume_present=True)
-        return self._score(last, number, part, snap=snap)
-
-    def _score(self, last: Step, number: int, image: Image, *, snap: bool) -> Floats:
-        """(H, W) in [0, 1]: the score of one class at the picture's pixels, from a method's last step."""
-        logits = last.query("logits")[0, number].float().cpu().numpy()
-        return score_at_pixels(logits, image.pixels, self.edges, snap=snap)
+        """The stages of classes that the method reads together, each with its number in the group."""
+        present = settings.assume_present
+        stages = QueryStages(
+            method=self.method,
+            steps=lambda group, part, seen, sure: self.steps(group, (part, seen), assume_present=sure),
+            encode=self._encode,
+            edges=self.edges,
+            snap=settings.snap,
+            again=(0.0 if present else self.preset.presence_threshold) if settings.second_look else None,
+        )
+        return stages.make(group, image, encoded, present)
 
     def _check_made_here(self, prepared: Prepared) -> None:
         """Raise a WeightsMismatch unless this preset and this method prepared the class."""
@@ -428,15 +307,3 @@ class _Clock:
         """The next item; None at the end."""
         with self:
             return next(items, None)
-
-
-def _image_of(query: Query) -> Image:
-    return query[0] if isinstance(query, tuple) else query
-
-
-def _check_supports(prepared: Prepared, masks: Tensor) -> None:
-    if not masks.any():
-        label = prepared.label.text
-        raise NoForeground(
-            f"No support shows the object '{label}'. Add another support, or mark the object.", label=label
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import cv2
@@ -23,6 +23,7 @@ from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 from lfss.prepared import Prepared
 from lfss.presets import Encoders
+from lfss.settings import Options, Settings
 from lfss.support import Support
 from tests.fakes import STRIDE, ColourFeatures, ColourWords, preset, scene
 from tests.methods.made import all_tensors
@@ -122,6 +123,12 @@ def test_predict_is_iterate_drained(predictor, red):
             assert np.array_equal(c, d)
     assert np.array_equal(made.stage("prediction").query, made.mask)
     assert np.array_equal(made.stage("score").query, made.score)
+
+
+def test_the_options_are_the_fields_of_settings_and_others_are_refused(predictor, red):
+    assert set(Options.__annotations__) == {f.name for f in fields(Settings)}
+    with pytest.raises(TypeError, match="treshold"):
+        predictor.predict(red, picture(), treshold=0.3)
 
 
 def test_predict_is_an_episode_built_by_hand(predictor):

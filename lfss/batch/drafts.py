@@ -11,12 +11,12 @@ from ..drafts import Draft, Origin
 from ..images import Image
 from ..labels import label_key
 from ..scoremap import settled_scores
+from ..settings import Settings
 from ..stages import Prediction
 from ..storage.packed import PackedDraft, pack_draft
 from ..storage.pictures import Stamp
 from ..workspace import Workspace
 from .loop import Outcome, Query
-from .settings import Settings
 
 
 class IntoWorkspace:
@@ -107,7 +107,7 @@ def pack_predictions(
         supports: the digests of the supports of each label.
         settings: what the predictions were made with.
     """
-    together = {frozenset(map(label_key, pair)) for pair in settings.may_overlap}
+    together = {frozenset(map(label_key, pair)) for pair in settings.overlaps}
     keys = [label_key(prediction.label.text) for prediction in predictions]
     scores = settled_scores(
         [prediction.mask for prediction in predictions],

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from ..atomic import sweep
 from ..batch.loop import Segment
-from ..batch.settings import Settings, common
 from ..class_file import MAX_BYTES
 from ..devices import pick_device
 from ..errors import InputError
@@ -28,6 +27,7 @@ from ..methods import METHODS
 from ..predictor import Predictor
 from ..prepared import Prepared
 from ..presets import PRESETS
+from ..settings import Settings, common
 from ..storage.categories import Category
 from ..support import Support
 from ..workspace import DATABASE_NAME, Workspace
@@ -275,8 +275,8 @@ def _settings(args: argparse.Namespace, going_on: Sequence[_Stored]) -> Settings
         stored = [{**settings, "threshold": f"{args.threshold:g}"} for settings in stored]
     base = common(stored, [one.category.name for one in going_on])
     typed = {name: getattr(args, name) for name in ("threshold", "assume_present", "snap", "second_look")}
-    pairs = LabelledFlags.of(args).may_overlap or base.may_overlap
-    return replace(base, **{k: v for k, v in typed.items() if v is not None}, may_overlap=pairs)
+    pairs = LabelledFlags.of(args).may_overlap or base.overlaps
+    return replace(base, **{k: v for k, v in typed.items() if v is not None}, overlaps=pairs)
 
 
 def _save(prepared: Prepared, file: Path) -> None:

@@ -65,8 +65,8 @@ def _settings(request: Request) -> dict[str, Any]:
     }
     if settings.second_look:
         found["--second-look"] = True
-    if settings.may_overlap:
-        found["--may-overlap"] = [list(pair) for pair in settings.may_overlap]
+    if settings.overlaps:
+        found["--may-overlap"] = [list(pair) for pair in settings.overlaps]
     return found
 
 

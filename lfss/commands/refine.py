@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from ..batch.settings import Settings
 from ..cells import Encoder
 from ..errors import InputError
 from ..refine_folder import Lesson, changes, keep, learn, overlapping, pictures
+from ..settings import Settings
 from ..workspace import Workspace
 from .console import counted, with_progress
 
@@ -57,7 +57,7 @@ def refine(workspace: Workspace, encoder: Encoder, labels: list[str], settings: 
         lesson = learn(workspace, encoder, labels)
     except InputError:  # every picture failed
         return Refined(Counter(), unchecked, None)
-    pairs = overlapping(labels, settings.may_overlap)
+    pairs = overlapping(labels, settings.overlaps)
     found = changes(workspace, encoder, lesson, may_overlap=pairs, snap=settings.snap)
     changed: Counter[str] = Counter()
     for of_picture in with_progress(found, pictures(workspace, labels)):

@@ -12,11 +12,11 @@ from samples import smooth_scores, write_photo
 from lfss import __version__
 from lfss.batch.drafts import IntoWorkspace, draft_of
 from lfss.batch.loop import Query, Step, finished, here, run
-from lfss.batch.settings import Settings
 from lfss.doubt import confidence, doubt
 from lfss.errors import NoForeground, WeightsMismatch, WorkspaceError
 from lfss.images import read_image
 from lfss.labels import Label
+from lfss.settings import Settings
 from lfss.stages import Prediction, Stage
 from lfss.workspace import Workspace
 
@@ -62,7 +62,7 @@ def outcomes(events):
 
 
 def test_a_batch_stores_what_was_predicted_and_who_made_it(workspace, photos):
-    settings = Settings(0.4, snap=False, second_look=True, may_overlap=(("dog", "sled"),))
+    settings = Settings(0.4, snap=False, second_look=True, overlaps=(("dog", "sled"),))
     (one, *_) = carry_out(workspace, segment_with(threshold=0.4), photos, settings=settings)
     image = read_image(photos[0])
     expected = predict(image, threshold=0.4)
@@ -116,7 +116,7 @@ def test_another_threshold_takes_back_nothing_that_another_label_got(workspace, 
             lambda query: enumerate((one, other)),
             photos[:1],
             ("dog", "cat"),
-            settings=Settings(may_overlap=pairs),
+            settings=Settings(overlaps=pairs),
             again=True,
         )
         list(run_)

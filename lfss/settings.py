@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, cast
 
-from ..errors import InputError
+from .errors import InputError
 
 _YES = {True: "yes", False: "no"}
+
+
+class Options(TypedDict, total=False):
+    """The fields of ``Settings``, as keyword arguments of ``Predictor.predict`` and its like take them."""
+
+    threshold: float
+    assume_present: bool
+    snap: bool
+    second_look: bool
+    overlaps: Collection[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -17,28 +27,23 @@ class Settings:
 
     Attributes:
         threshold: score from which a pixel belongs to the mask, in [0, 1].
-        assume_present: every query is known to show the object.
+        assume_present: every query is known to show the object: never an empty first mask, no check of
+            presence.
         snap: move the mask's border to the picture's edges.
-        second_look: read the part around small objects again.
-        may_overlap: pairs of labels that may lie on each other, such as ("rider", "horse").
+        second_look: read the part around a small object again (``lfss.second_look``).
+        overlaps: pairs of labels that may lie on each other, such as ("rider", "horse").
     """
 
     threshold: float = 0.5
     assume_present: bool = False
     snap: bool = True
     second_look: bool = False
-    may_overlap: tuple[tuple[str, str], ...] = ()
+    overlaps: Collection[tuple[str, str]] = ()
 
     @property
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of ``Predictor.predict_classes``."""
-        return {
-            "threshold": self.threshold,
-            "assume_present": self.assume_present,
-            "snap": self.snap,
-            "second_look": self.second_look,
-            "overlaps": self.may_overlap,
-        }
+    def options(self) -> Options:
+        """Keyword arguments of ``Predictor.predict`` and its like."""
+        return cast(Options, dict(vars(self)))
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -46,8 +51,8 @@ class Settings:
         found = {"assume_present": _YES[self.assume_present], "snap": _YES[self.snap]}
         if self.second_look:
             found["second_look"] = "yes"
-        if self.may_overlap:
-            found["may_overlap"] = "; ".join(", ".join(pair) for pair in self.may_overlap)
+        if self.overlaps:
+            found["may_overlap"] = "; ".join(", ".join(pair) for pair in self.overlaps)
         return found
 
     def stored(self) -> dict[str, str]:
@@ -87,7 +92,7 @@ def common(stored: Sequence[Mapping[str, str]], labels: Sequence[str]) -> Settin
             f"The labels of the workspace were searched for with different thresholds ({each}). Say which "
             "to use now: --threshold NUMBER."
         )
-    pairs = dict.fromkeys(pair for one in found for pair in one.may_overlap)
+    pairs = dict.fromkeys(pair for one in found for pair in one.overlaps)
     return Settings(
         thresholds.pop() if thresholds else 0.5,
         bool(found) and all(one.assume_present for one in found),
