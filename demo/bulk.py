@@ -14,7 +14,7 @@ from lfss.drafts import Draft
 from lfss.errors import InputError
 
 from . import review, views
-from .review import View
+from .review import View, drafts_of
 from .session import Session
 
 if TYPE_CHECKING:
@@ -216,11 +216,6 @@ def cards(session: Session, glimpses: Sequence[Glimpse], told: str, more: Sequen
         return told_html
     grid = f'<div class="lfss-wide"><div class="lfss-cards">{shown}</div></div>'
     return f"{told_html}<p>The biggest changes:</p>{grid}"
-
-
-def drafts_of(count: int) -> str:
-    """``1 draft``, ``2 drafts``."""
-    return "1 draft" if count == 1 else f"{count} drafts"
 
 
 def _card(session: Session, glimpse: Glimpse) -> str:

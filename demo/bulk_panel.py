@@ -11,9 +11,10 @@ import gradio as gr
 from lfss.errors import InputError
 
 from . import views
-from .bulk import Proposal, carry_out, drafts_of
+from .bulk import Proposal, carry_out
 from .errand import Errand
 from .handlers import LIGHT, MODEL, guarded
+from .review import drafts_of
 from .session import Session
 from .sessions import Sessions
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import gradio as gr
 
-from . import review, views
-from .bulk import cards, drafts_of
-from .folder_help import carry_out, forget_pass, learn, preview
+from . import background, review, views
+from .bulk import cards
+from .folder_help import carry_out, forget_passes, learn, preview
 from .handlers import LIGHT, MODEL, guarded
+from .review import drafts_of
 from .review_view import ReviewTab, View
 from .service import Service
 from .session import Session
@@ -30,19 +32,27 @@ class FolderPanel(NamedTuple):
     leave: gr.Button
     undo: gr.Button
     told: gr.HTML
+    learns: gr.Checkbox
+    begun: gr.State
 
 
 def build_folder_panel() -> FolderPanel:
     """Lay out the panel."""
-    with gr.Row():
+    with gr.Accordion("The whole folder", open=True, elem_id="whole-folder"):
         improve = gr.Button("Improve with the whole folder", size="sm", elem_id="improve")
-        apply = gr.Button(
-            "Apply", size="sm", elem_id="improve-apply", variant="primary", visible=False, min_width=90
-        )
-        leave = gr.Button("Leave", size="sm", elem_id="improve-leave", visible=False, min_width=90)
+        told = gr.HTML(elem_id="improve-told", padding=False)
+        with gr.Row():
+            apply = gr.Button(
+                "Apply", size="sm", elem_id="improve-apply", variant="primary", visible=False, min_width=90
+            )
+            leave = gr.Button("Leave", size="sm", elem_id="improve-leave", visible=False, min_width=90)
+        learns = gr.Checkbox(
+            label="Learn from each draft that I accept", elem_id="learns", container=False,
+            info="In the background. What you have checked and the draft before you stay as they are.",
+        )  # fmt: skip
         undo = gr.Button("Take the folder's help back", size="sm", elem_id="improve-undo")
-    gr.Markdown(HINT, elem_classes="lfss-hint")
-    return FolderPanel(improve, apply, leave, undo, gr.HTML(elem_id="improve-told", padding=False))
+        gr.HTML(views.notes([HINT]), padding=False)
+    return FolderPanel(improve, apply, leave, undo, told, learns, gr.State(0))
 
 
 def wire_folder_panel(
@@ -57,6 +67,7 @@ def wire_folder_panel(
     def look(key: str) -> Iterator[dict[Any, Any]]:
         session = sessions.get(key)
         session.lesson = None
+        background.stop(session)
         yield asking(shown=False)
         for bar in learn(service, session):
             yield {panel.told: bar}
@@ -96,13 +107,34 @@ def wire_folder_panel(
 
         session = sessions.get(key)
         session.lesson = None
+        background.stop(session)
         with session.turn:
             count = take_back(session.workspace, review.labels(session))
-            forget_pass(session)
+            forget_passes(session)
         told = f"{drafts_of(count)} as before." if count else "The folder has not changed any draft."
         done = {panel.told: views.notes([told], kind="done"), **asking(shown=False)}
         return {**done, **tab.shown(session, key, View(*view))}
 
+    @guarded
+    def switch(key: str, wanted: bool) -> None:
+        background.switch(sessions.get(key), on=wanted)
+
+    @guarded
+    def watch(key: str) -> Iterator[dict[Any, Any]]:
+        """What goes on in the background, and at its end the list as it is then shown."""
+        work = sessions.get(key).background
+        for step in work.errand.follow() if work else ():
+            yield {panel.told: step}
+        yield {learned: time.monotonic()}
+
+    @guarded
+    def refresh(key: str, *view: str) -> dict[Any, Any]:
+        return tab.beside(sessions.get(key), View(*view))
+
+    learned = gr.State(0.0)
+    panel.learns.input(switch, [session_id, panel.learns], None, **LIGHT)
+    panel.begun.change(watch, session_id, [panel.told, learned], **LIGHT)
+    learned.change(refresh, [session_id, *tab.view], tab.around, **LIGHT)
     heavy = {**MODEL, **LIGHT}
     both = [panel.apply, panel.leave, panel.told]
     inputs = [session_id, *tab.view]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfss.atomic import write_atomic
+from . import kept
 
 if TYPE_CHECKING:
     from .session import Session
 
 FILE = "export.json"
-MAX_BYTES = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,9 +32,7 @@ class Choice:
 def keep(session: Session, choice: Choice) -> None:
     """Note a choice; nothing is written to a workspace that is read only."""
     session.exported = choice
-    if session.outlived:
-        with suppress(OSError):
-            write_atomic(_file(session), json.dumps(asdict(choice)).encode(), sync=False)
+    kept.keep(session, FILE, asdict(choice))
 
 
 def read(session: Session) -> Choice | None:
@@ -46,14 +40,8 @@ def read(session: Session) -> Choice | None:
     if session.exported is not None or not session.outlived:
         return session.exported
     try:
-        if _file(session).stat().st_size > MAX_BYTES:
-            return None
-        found = json.loads(_file(session).read_bytes())
+        found = kept.read(session, FILE)
         states, formats = tuple(map(str, found["states"])), tuple(map(str, found["formats"]))
         return Choice(states, formats, str(found["objects"]), found["images"] is True)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (TypeError, KeyError):
         return None
-
-
-def _file(session: Session) -> Path:
-    return session.workspace.folder / FILE

@@ -182,6 +182,7 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
             *segment.outputs,
             *segment.chosen,
             *review.view,
+            review.learns,
         ]
         page.load(enter, sent_id, first_outputs, js=REMEMBER, **LIGHT).then(
             wake, session_id,

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfss.atomic import write_atomic
+from . import kept
 
 if TYPE_CHECKING:
     from .session import Session
 
 FILE = "place.json"
-MAX_BYTES = 10_000
 TABS = ("segment", "review")
 
 
@@ -40,23 +36,14 @@ def keep(session: Session, place: Place) -> None:
     if place == session.place:
         return
     session.place = place
-    if session.outlived:
-        with suppress(OSError):
-            write_atomic(_file(session), json.dumps(asdict(place)).encode(), sync=False)
+    kept.keep(session, FILE, asdict(place))
 
 
 def read(session: Session) -> Place:
     """The place that the workspace keeps; the beginning where there is none or it makes no sense."""
     try:
-        if _file(session).stat().st_size > MAX_BYTES:
-            return Place()
-        found = json.loads(_file(session).read_bytes())
-        place = Place(**found)
-    except (OSError, ValueError, TypeError, RecursionError):
+        place = Place(**kept.read(session, FILE))
+    except TypeError:
         return Place()
     sensible = place.tab in TABS and all(isinstance(value, str) for value in asdict(place).values())
     return place if sensible else Place()
-
-
-def _file(session: Session) -> Path:
-    return session.workspace.folder / FILE

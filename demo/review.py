@@ -22,7 +22,7 @@ from .classes import ClassItem
 from .colours import colour_of
 from .finding import found
 from .layers import losses
-from .session import MAX_SUPPORTS, Session, SupportItem
+from .session import MAX_SUPPORTS, Session, Step, SupportItem
 from .uploads import Upload
 
 Mask = npt.NDArray[np.bool_]
@@ -277,11 +277,28 @@ def changed(session: Session, draft: Draft, what: str) -> None:
     note(session, [(draft.image_digest, draft.label)], f"{draft.image_name}: {what}")
 
 
-def note(session: Session, pairs: Sequence[tuple[str, str]], what: str) -> None:
-    """Make changes of drafts, given by digest and label, one step of undo; ``what`` names it for people."""
+def note(session: Session, pairs: Sequence[tuple[str, str]], what: str, *, below: Step | None = None) -> None:
+    """Make changes of drafts, given by digest and label, one step of undo; ``what`` names it for people.
+
+    Args:
+        session: of the visitor.
+        pairs: the drafts.
+        what: for people.
+        below: of what happened in the background: put the step under this one of the person's own, which
+            ``z`` takes back first, unless a later step changed one of these drafts.
+    """
     if not pairs:
         return
     tell(session, what)
-    session.trail.append(tuple(pairs))
+    step = tuple(pairs)
+    place = next((i for i, other in enumerate(session.trail) if other is below), len(session.trail))
+    apart = not any(set(later) & set(step) for later in session.trail[place:])
+    session.trail.insert(place if apart else len(session.trail), step)
     del session.trail[:-MAX_TRAIL]
-    session.undone.clear()
+    if below is None:
+        session.undone.clear()
+
+
+def drafts_of(count: int) -> str:
+    """``1 draft``, ``2 drafts``."""
+    return "1 draft" if count == 1 else f"{count} drafts"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import gradio as gr
 
-from . import review, views
+from . import background, review, views
 from .asking import answer
 from .bulk_panel import build_bulk
 from .canvas import build_canvas
@@ -60,10 +61,13 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
             folder = build_folder_panel()
             with gr.Accordion("What has been done", open=False, elem_id="activity"):
                 done = gr.HTML(padding=False, elem_id="activity-list")
-            tab = ReviewTab(tab=opened, canvas=canvas, facts=facts, many=many, activity=done, **listing)
+            tab = ReviewTab(
+                tab=opened, canvas=canvas, facts=facts, many=many, activity=done, learns=folder.learns,
+                begun=folder.begun, **listing,
+            )  # fmt: skip
             build_objects(tab, sessions, session_id)
     _wire_list(tab, sessions, session_id)
-    _wire_buttons(tab, sessions, session_id, buttons)
+    _wire_buttons(tab, service, sessions, session_id, buttons)
     wire_editing(tab, sessions, session_id, buttons["edit"])
     wire_repairs(tab, sessions, session_id, tools.repairs, tools.radius)
     wire_teaching(tab, service, sessions, session_id, tools.teach, tools.lesson)
@@ -205,15 +209,16 @@ def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None
 
 
 def _wire_buttons(
-    tab: ReviewTab, sessions: Sessions, session_id: gr.State, buttons: dict[str, gr.Button]
-) -> None:
+    tab: ReviewTab, service: Service, sessions: Sessions, session_id: gr.State, buttons: dict[str, gr.Button],
+) -> None:  # fmt: skip
     def acting(act: Callable[[Session, View], Any]) -> Callable:
         @guarded
         def handle(key: str, *view: str) -> dict[Any, Any]:
             session = sessions.get(key)
             with session.turn:
-                act(session, View(*view))
-                return tab.shown(session, key, View(*view))
+                begun = act(session, View(*view))
+                found = tab.shown(session, key, View(*view))
+            return {**found, tab.begun: time.monotonic()} if begun else found
 
         return handle
 
@@ -233,8 +238,12 @@ def _wire_buttons(
 
         return step
 
+    def accept(session: Session, view: View) -> background.Background | None:
+        review.decide(session, view, "accepted")
+        return background.accepted(service, session)
+
     acts: dict[str, Callable[[Session, View], Any]] = {
-        "accept": lambda session, view: review.decide(session, view, "accepted"),
+        "accept": accept,
         "absent": lambda session, view: review.decide(session, view, "absent"),
         "reject": lambda session, view: review.decide(session, view, "rejected"),
         "undo": history(True),
@@ -243,7 +252,9 @@ def _wire_buttons(
     for name, act in acts.items():
         # Quick presses all count, but for decisions: nobody decides on a draft that is not shown yet.
         mode: Literal["once", "multiple"] = "once" if name in ("accept", "absent", "reject") else "multiple"
-        buttons[name].click(acting(act), [session_id, *tab.view], tab.outputs, trigger_mode=mode, **LIGHT)
+        buttons[name].click(
+            acting(act), [session_id, *tab.view], [*tab.outputs, tab.begun], trigger_mode=mode, **LIGHT
+        )
     for name, step in (("previous", -1), ("next", 1)):
         buttons[name].click(
             going(step), [session_id, *tab.view], tab.outputs, trigger_mode="multiple", **LIGHT

@@ -11,7 +11,7 @@ import gradio as gr
 from lfss.doubt import warning
 from lfss.labels import label_key
 
-from . import place, review, views
+from . import background, place, review, views
 from .bulk_panel import BulkPanel
 from .colours import colour_of
 from .drawing import draft_task
@@ -37,6 +37,8 @@ class ReviewTab:
     facts: gr.HTML
     many: BulkPanel
     activity: gr.HTML
+    learns: gr.Checkbox
+    begun: gr.State
 
     @property
     def view(self) -> list[Any]:
@@ -117,13 +119,14 @@ class ReviewTab:
         return {self.canvas: draft_task(session, key, draft), **told} if canvas else told
 
     def resumed(self, session: Session) -> dict[Any, Any]:
-        """The menus where the visitor left them."""
+        """The menus and the switch as the visitor left them."""
         names, left = review.labels(session), session.place
         return {
             self.label: gr.update(choices=names, value=left.label if left.label in names else None),
             self.state: left.state if left.state in review.STATES else "To do",
             self.order: left.order if left.order in review.ORDERS else "Most doubtful first",
             self.find: "",
+            self.learns: background.wanted(session),
         }
 
     @staticmethod

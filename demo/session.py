@@ -29,10 +29,13 @@ from .uploads import Upload
 if TYPE_CHECKING:  # torch takes seconds to import
     from lfss.refine_folder import Lesson
 
+    from .background import Background
     from .bulk import Proposal
     from .errand import Errand
 
-__all__ = ["MAX_SUPPORTS", "PictureFile", "ScreenPicture", "Session", "Settings", "SupportItem"]
+__all__ = ["MAX_SUPPORTS", "PictureFile", "ScreenPicture", "Session", "Settings", "Step", "SupportItem"]
+
+Step = tuple[tuple[str, str], ...]  # digest and label of each draft that was changed together
 
 
 @dataclass
@@ -56,7 +59,9 @@ class Session(SessionPictures):
         resumed: the classes and settings that the drafts of a workspace were made with, and the digest of
             each file that has them all; see ``resume``.
         lesson: what the folder has taught, until it is applied or left.
-        passed: the step of the latest folder pass, as in ``trail``.
+        background: lets the rest learn from what is accepted, or did so last.
+        learns: whether that is wanted, as far as it was asked; see ``background.wanted``.
+        passed: the steps of folder passes, as in ``trail``.
         proposal: a change of many drafts that waits for the visitor's word.
         errand: works such a change out, or did so last.
         trail, undone: the steps that changed drafts, and those that were taken back, in order: digest and
@@ -83,9 +88,11 @@ class Session(SessionPictures):
     lesson: Lesson | None = None
     proposal: Proposal | None = None
     errand: Errand | None = None
-    passed: tuple[tuple[str, str], ...] = ()
-    trail: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
-    undone: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
+    background: Background | None = None
+    learns: bool | None = None
+    passed: list[Step] = field(default_factory=list)
+    trail: list[Step] = field(default_factory=list)
+    undone: list[Step] = field(default_factory=list)
     exported: Choice | None = None
     activity: list[str] = field(default_factory=list)
     object_counts: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Two labels in one run, a correction, the whole folder's help, and one step back, in a real browser."""
+"""Two labels in one run, a correction, accepted drafts, the whole folder's help, and one step back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from demo import background
 from demo.session import Session
 from tests.browser.steps import Canvas, give, open_tab, session_of, shoot, wait_text, wait_until
 from tests.fakes import scene
@@ -30,7 +31,7 @@ def spoil(session: Session) -> None:
         session.workspace.put_draft(replace(draft, mask=mask), np.where(mask, 0.8, 0.2).astype(np.float32))
 
 
-def test_two_labels_a_correction_the_folders_help_and_its_undo(page, sessions, tmp_path):
+def test_two_labels_a_correction_accepted_drafts_the_folders_help_and_its_undo(page, sessions, tmp_path):
     session = session_of(page, sessions)
     for number in range(6):
         colour = "red" if number % 2 else "blue"
@@ -62,6 +63,8 @@ def test_two_labels_a_correction_the_folders_help_and_its_undo(page, sessions, t
     canvas.choose("brush")
     canvas.stroke((0.3, 0.3), (0.35, 0.35))
     wait_until(page, lambda: status(session, "q1.png") == "edited", "the stroke is kept")
+    page.keyboard.press("a")
+    wait_until(page, lambda: status(session, "q1.png") == "accepted", "the correction is accepted")
     before = masks(session)
 
     page.click("#improve")
@@ -83,12 +86,38 @@ def test_two_labels_a_correction_the_folders_help_and_its_undo(page, sessions, t
     changed = {key for key, mask in after.items() if not np.array_equal(mask, before[key])}
     assert {label for label, _ in changed} == {"red", "blue"}
     assert ("red", "q1.png") not in changed
+    assert not {name for label, name in changed if label == "red"} & {"q0.png", "q2.png", "q4.png"}
     assert all(after[key].sum() > before[key].sum() for key in changed)  # the holes are closed
 
     page.click("#improve-undo")
     wait_text(page, "#improve-told", f"{len(changed)} drafts as before")
     assert all(np.array_equal(mask, before[key]) for key, mask in masks(session).items())
-    assert status(session, "q1.png") == "edited"
+    assert status(session, "q1.png") == "accepted"
+    learn_from_what_is_accepted(page, session, before)
+
+
+def learn_from_what_is_accepted(page, session: Session, before: dict) -> None:
+    """Switched on, the next accepted draft lets the rest learn; ``z`` takes back both, step by step."""
+    page.locator("#learns input").check()
+    wait_until(page, lambda: background.wanted(session), "it is switched on")
+    page.locator("#review-gallery button", has_text="q3.png").click()
+    wait_text(page, "#review-facts", "q3.png")
+    page.keyboard.press("a")
+    wait_text(page, "#improve-told", "learned from what you accepted")
+    changed = {key for key, mask in masks(session).items() if not np.array_equal(mask, before[key])}
+    assert changed
+    assert not changed & {("red", "q1.png"), ("red", "q3.png")}
+    page.locator("#activity").get_by_text("What has been done").click()
+    wait_text(page, "#activity-list", "learned from what was accepted")
+    shoot(page, "learned")
+    page.keyboard.press("z")
+    wait_until(page, lambda: status(session, "q3.png") == "proposed", "z takes back the person's own change")
+    page.keyboard.press("z")
+    wait_until(
+        page,
+        lambda: all(np.array_equal(mask, before[key]) for key, mask in masks(session).items()),
+        "and then what was learned, in one step",
+    )
 
 
 def status(session: Session, name: str) -> str:

@@ -11,7 +11,7 @@ from demo import bulk, review
 from demo.bulk import Proposal, carry_out
 from demo.bulk_panel import forget
 from demo.folder_help import carry_out as improve
-from demo.folder_help import forget_pass, learn
+from demo.folder_help import forget_passes, learn
 from demo.review import View
 from demo.run import run
 from demo.session import Session, Settings
@@ -122,6 +122,6 @@ def test_the_folders_help_is_one_step_of_undo_too(service, drafted):
     assert review.undo(drafted, ALL, back=False)
     assert masks(drafted) == after
     assert take_back(drafted.workspace, ["red"]) == kept
-    forget_pass(drafted)
+    forget_passes(drafted)
     assert masks(drafted) == before
     assert drafted.trail == []

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from demo import background, review
 from demo.folder_help import carry_out, learn, preview
 from demo.folder_panel import seen as cards
 from demo.run import run
 from demo.session import Session, Settings
+from demo.sessions import Sessions
 from lfss.errors import InputError
 from lfss.refine_folder import undo
 from lfss.refine_preview import Preview
@@ -81,3 +83,48 @@ def test_nothing_to_learn_from_and_nothing_learned_are_told(service, session):
         list(learn(service, session))
     with pytest.raises(InputError, match="first"):
         list(carry_out(service, session))
+
+
+def accept(service, session: Session, view: review.View) -> background.Background | None:
+    """As the button does it."""
+    with session.turn:
+        review.decide(session, view, "accepted")
+        return background.accepted(service, session)
+
+
+def test_an_accepted_draft_refines_the_rest_where_that_is_switched_on(service, drafted):
+    """What is accepted and what is looked at stay; the rest is one step of undo, below the person's own."""
+    view, before = review.View("red", "All", "Name"), masks(drafted)
+    drafted.reviewed = drafted.workspace.overview("red", order="name")[0].digest
+    assert accept(service, drafted, view) is None
+    background.switch(drafted, on=True)
+    work = accept(service, drafted, view)
+    assert [*work.errand.follow()][-1].count("3 drafts learned") == 1
+    now = masks(drafted)
+    changed = {name for name, mask in now.items() if not np.array_equal(mask, before[name])}
+    assert changed == {"q3.png", "q4.png", "q5.png"}  # two are accepted, the next one is looked at
+    assert "learned from what was accepted: 3 drafts" in drafted.activity[-1]
+    assert review.undo(drafted, view, back=True)
+    assert [row.status for row in drafted.workspace.overview("red", order="name")][:2] == [
+        "accepted",
+        "proposed",
+    ]
+    assert all(np.array_equal(mask, now[name]) for name, mask in masks(drafted).items())
+    assert review.undo(drafted, view, back=True)
+    assert all(np.array_equal(mask, before[name]) for name, mask in masks(drafted).items())
+
+
+def test_the_rest_does_not_learn_while_a_preview_waits(service, drafted):
+    background.switch(drafted, on=True)
+    list(learn(service, drafted))
+    drafted.reviewed = drafted.workspace.overview("red")[0].digest
+    assert accept(service, drafted, review.View("red")) is None
+
+
+def test_a_workspace_remembers_whether_the_rest_learns(tmp_path):
+    for seen in (False, True):
+        sessions = Sessions(tmp_path / "work", root=tmp_path)
+        _, session = sessions.open(None)
+        assert background.wanted(session) is seen
+        background.switch(session, on=True)
+        sessions.close()
