@@ -26,6 +26,7 @@ from PIL import UnidentifiedImageError
 
 from lfss.errors import InputError, LfssError
 
+from .sent import of, text
 from .views import CANVAS_SIDE, OTHER_BRUSH, resized
 
 ASSETS = Path(__file__).parent.parent / "assets"
@@ -143,7 +144,7 @@ def build_canvas(
     # Gradio hands a function of the component one argument, whatever the page sent.
     def save_mask(sent: Any) -> dict[str, str]:
         def saved() -> str:
-            return save(_text(sent, "session"), _text(sent, "key"), decode_mask(_of(sent, "mask")))
+            return save(text(sent, "session"), text(sent, "key"), decode_mask(of(sent, "mask")))
 
         return _answer(saved, "version")
 
@@ -151,8 +152,8 @@ def build_canvas(
         def answered() -> str:
             if ask is None:
                 raise InputError("The model cannot be asked here.")
-            drawn, points = decode_mask(_of(sent, "mask")), checked_points(_of(sent, "points"))
-            return encode_mask(ask(_text(sent, "session"), _text(sent, "key"), points, drawn).astype(np.int8))
+            drawn, points = decode_mask(of(sent, "mask")), checked_points(of(sent, "points"))
+            return encode_mask(ask(text(sent, "session"), text(sent, "key"), points, drawn).astype(np.int8))
 
         return _answer(answered, "mask")
 
@@ -160,7 +161,7 @@ def build_canvas(
         def coloured() -> str:
             if recolour is None:
                 raise InputError("Labels have no colour of their own here.")
-            return recolour(_text(sent, "session"), _text(sent, "label"), _text(sent, "colour"))
+            return recolour(text(sent, "session"), text(sent, "label"), text(sent, "colour"))
 
         return _answer(coloured, "colour")
 
@@ -174,17 +175,6 @@ def build_canvas(
         elem_id=elem_id,
         elem_classes="lfss-canvas",
     )
-
-
-def _of(sent: Any, name: str) -> Any:
-    return sent.get(name) if isinstance(sent, dict) else None
-
-
-def _text(sent: Any, name: str) -> str:
-    value = _of(sent, name)
-    if not isinstance(value, str) or len(value) > 500:
-        raise InputError("The page sent something that this version does not know. Reload it.")
-    return value
 
 
 def _answer(work: Callable[[], str], name: str) -> dict[str, str]:

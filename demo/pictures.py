@@ -105,7 +105,7 @@ def take(url: str, out: Path) -> None:
         page.locator("#facts .lfss-empty").wait_for()
         given(page, "cheetah", SUPPORT)
         page.locator("#queries input[type=file]").first.set_input_files([str(p) for p in PHOTOS])
-        page.get_by_text(f"{len(PHOTOS)} pictures:").wait_for()
+        page.locator("#query-notes", has_text=f"{len(PHOTOS)} pictures").wait_for()
         page.click("#add-label")
         page.wait_for_selector("#labels", state="visible")
         given(page, "lion", PHOTOS[2])

@@ -12,7 +12,7 @@ from lfss.storage.categories import Category
 from lfss.storage.listing import Row
 from lfss.storage.supports import KeptSupport
 
-from . import place
+from . import place, waiting
 from .classes import MAX_CLASSES, MAX_SUPPORTS, ClassItem
 from .items import SupportItem
 from .session import Session
@@ -21,6 +21,8 @@ from .uploads import Upload
 
 def go_on(session: Session) -> list[str]:
     """Fill an empty session with what its workspace has: classes, pictures, their results, and the place.
+
+    Pictures that were dropped and not run are among them.
 
     Labels that nothing shows come only where there are no others.
 
@@ -41,6 +43,7 @@ def go_on(session: Session) -> list[str]:
         session.settings = Settings.read(stored[0][0].settings)
         session.classes.choose(next(iter(session.classes)))
         messages += _add_pictures(session)
+    waiting.come_back(session)
     return messages
 
 

@@ -19,6 +19,7 @@ from lfss.stages import Prediction, Stage
 from lfss.storage.packed import PackedDraft
 from lfss.storage.pictures import Stamp
 
+from . import waiting
 from .classes import ClassItem
 from .items import MarkedPicture
 from .memory import opened, room_for
@@ -314,6 +315,7 @@ class _IntoSession:
         drafts = [made.drafts[number] for number in chosen]
         if self.held is None:
             self.session.workspace.put_packed(drafts)
+            waiting.done(self.session, query.path)
         else:
             self.held += drafts
         for item, result in made.results:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import gradio as gr
 from lfss.errors import LfssError
 from lfss.images import SUFFIXES
 
-from . import example, views
+from . import example, query_strip, views, waiting
 from .handlers import LIGHT, MODEL, PRIVATE, guarded
 from .job import Job
 from .panels import fold_handle
@@ -28,6 +28,7 @@ from .zip_names import advice
 __all__ = ["SegmentTab", "build_segment", "first_look", "shown_result", "stream", "summary"]
 
 PAUSE = 0.3  # seconds between two updates of the page while a run goes on
+TICKED = 500  # pictures whose ticks come as the run goes on; of more, at its end
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class SegmentTab:
 
     supports: SupportsPanel
     queries: gr.HTML
+    strip: gr.HTML
     assume: gr.Checkbox
     progress: gr.HTML
     view: ResultView
@@ -43,7 +45,7 @@ class SegmentTab:
     @property
     def outputs(self) -> list[Any]:
         """Everything that ``shown`` fills."""
-        return [*self.supports.outputs, self.queries, self.progress, *self.view.outputs]
+        return [*self.supports.outputs, self.queries, self.strip, self.progress, *self.view.outputs]
 
     @property
     def chosen(self) -> list[Any]:
@@ -60,24 +62,31 @@ class SegmentTab:
         threshold = 0.5 if settings is None else settings.threshold
         return {
             **self.supports.shown(service, session),
-            self.queries: query_notes(session, []),
+            **self.listed(session),
             self.progress: "" if session.job is None else session.job.message,
             **self.view.shown(session, threshold),
             **begin,
         }
 
+    def listed(self, session: Session, refused: Sequence[str] = ()) -> dict[Any, Any]:
+        """The pictures to search in; ``refused`` are sentences on files that are not among them."""
+        return {self.queries: query_notes(session, list(refused)), self.strip: query_strip.tiles(session)}
+
 
 def query_notes(session: Session, refused: list[str]) -> str:
-    """How many queries there are, which files were refused, and whether names in zips may read wrong."""
+    """How many queries there are and were searched, what was refused, and whether names may read wrong."""
     count = len(session.queries)
     if not count:
         return views.notes(refused, kind="warning")
-    names = ", ".join(q.name for q in session.queries[:3]) + (" …" if count > 3 else "")
     pictures = "1 picture" if count == 1 else f"{count} pictures"
+    made = query_strip.done(session)
+    searched = sum(query.path in made for query in session.queries)
+    if searched:
+        pictures += ", all searched" if searched == count else f", {searched} of them searched"
     few = refused[:5] + ([f"{len(refused) - 5} more files were refused."] if len(refused) > 5 else [])
     guessed = [q.name for q in session.queries if q.guessed]
     few += [advice(guessed[0])] if guessed else []
-    return views.notes([f"{pictures}: {names}"]) + views.notes(few, kind="warning")
+    return views.notes([pictures]) + views.notes(few, kind="warning")
 
 
 def summary(session: Session, done: int, total: int, seconds: float) -> str:
@@ -130,6 +139,7 @@ def build_segment(
                 folder = gr.UploadButton("Add a folder", file_count="directory", size="sm", elem_id="folder")
                 clear = gr.Button("Remove all pictures", size="sm", elem_id="clear-queries")
             queries = gr.HTML(elem_id="query-notes", padding=False)
+            strip = query_strip.build_query_strip(sessions)
             assume = gr.Checkbox(
                 label="Every picture shows it", info="Skip the check whether the object is there at all."
             )
@@ -143,7 +153,7 @@ def build_segment(
         fold_handle("setup", "left")
         with gr.Column(scale=1, min_width=320, elem_classes="lfss-main"):
             view = build_result()
-    tab = SegmentTab(supports, queries, assume, progress, view)
+    tab = SegmentTab(supports, queries, strip, assume, progress, view)
     _wire_queries(tab, service, sessions, session_id, drop, folder, clear, fresh)
     _wire_run(tab, service, sessions, session_id, assume, start, stop)
     wire_result(view, sessions, session_id)
@@ -165,13 +175,32 @@ def _wire_queries(
             example.leave(session)
             left = tab.supports.shown(service, session)
         refused = session.add_queries(files)
-        return {drop: None, **left, tab.queries: query_notes(session, refused)}
+        waiting.keep(session)
+        return {drop: None, **left, **tab.listed(session, refused)}
 
     @guarded
-    def remove_all(key: str) -> str:
+    def remove_all(key: str) -> dict[Any, Any]:
         session = sessions.get(key)
         session.queries = []
-        return query_notes(session, [])
+        waiting.keep(session)
+        return tab.listed(session)
+
+    @guarded
+    def take_out(key: str, event: gr.SelectData) -> dict[Any, Any]:
+        session = sessions.get(key)
+        query_strip.take_out(session, str(event.value))
+        return tab.listed(session)
+
+    @guarded
+    def choose(key: str, threshold: float, opacity: float, event: gr.SelectData) -> dict[Any, Any]:
+        """Look at the result of a picture, where there is one."""
+        session = sessions.get(key)
+        made = {path.stem: digest for path, digest in query_strip.done(session).items()}
+        digest = made.get(str(event.value))
+        if digest not in session.found:
+            return {tab.queries: gr.skip()}
+        session.current = digest
+        return tab.view.shown(session, threshold, opacity)
 
     @guarded
     def start_afresh(key: str) -> dict[Any, Any]:
@@ -179,6 +208,7 @@ def _wire_queries(
         session.cancel.set()
         session.clear()
         session.job = None
+        waiting.keep(session)
         return tab.shown(service, session)
 
     @guarded
@@ -187,7 +217,7 @@ def _wire_queries(
         session = sessions.get(key)
         message = gr.skip() if any(item.found for item in session.classes) else ""
         view = tab.view.shown(session, threshold, opacity)
-        return {tab.queries: query_notes(session, []), tab.progress: message, **view}
+        return {**tab.listed(session), tab.progress: message, **view}
 
     @guarded
     def own_words(key: str, number: int | None, label: str, not_words: str) -> dict[Any, Any]:
@@ -208,13 +238,15 @@ def _wire_queries(
     inputs = [session_id, tab.view.threshold, tab.view.opacity]
     tab.supports.label.blur(own_words, [session_id, *tab.supports.typed], tab.outputs, **LIGHT)
     for event in tab.supports.changed:
-        event.then(follow, inputs, [tab.queries, tab.progress, *tab.view.outputs], **LIGHT)
+        event.then(follow, inputs, [tab.queries, tab.strip, tab.progress, *tab.view.outputs], **LIGHT)
     for source in (drop, folder):
         added = source.upload(
-            add, [session_id, source], [drop, tab.queries, *tab.supports.outputs], **PRIVATE
+            add, [session_id, source], [drop, tab.queries, tab.strip, *tab.supports.outputs], **PRIVATE
         )
         added.then(look_again, inputs, tab.view.outputs, **LIGHT)
-    clear.click(remove_all, session_id, tab.queries, **LIGHT)
+    clear.click(remove_all, session_id, [tab.queries, tab.strip], **LIGHT)
+    tab.strip.delete(take_out, session_id, [tab.queries, tab.strip], **LIGHT)
+    tab.strip.select(choose, inputs, [tab.queries, *tab.view.outputs], **LIGHT)
     fresh.click(start_afresh, session_id, tab.outputs, **PRIVATE)
 
 
@@ -222,7 +254,8 @@ def _wire_run(
     tab: SegmentTab, service: Service, sessions: Sessions, session_id: gr.State,
     assume: gr.Checkbox, start: gr.Button, stop: gr.Button,
 ) -> None:  # fmt: skip
-    looks, outputs = [tab.view.threshold, tab.view.opacity], [tab.progress, *tab.view.outputs]
+    looks = [tab.view.threshold, tab.view.opacity]
+    outputs = [tab.progress, tab.queries, tab.strip, *tab.view.outputs]
 
     @guarded
     def work(key: str, threshold: float, opacity: float, present: bool) -> Iterator[dict[Any, Any]]:
@@ -238,7 +271,8 @@ def _wire_run(
         session.cancel.set()
         done, total = session.progress
         message = summary(session, done, total, 0) if done < total else views.notes(["Stopped."], kind="done")
-        return {tab.progress: message, **tab.view.shown(session, threshold, opacity)}
+        shown = tab.view.shown(session, threshold, opacity)
+        return {tab.progress: message, **tab.listed(session), **shown}
 
     running = start.click(
         work, [session_id, *looks, assume], outputs,
@@ -293,7 +327,7 @@ def follow(
         raise job.error
     total = job.latest.total if job.latest else 0
     job.message = summary(session, job.masks, total, job.seconds)
-    yield {tab.progress: job.message, **tab.view.shown(session, threshold, opacity)}
+    yield {tab.progress: job.message, **tab.listed(session), **tab.view.shown(session, threshold, opacity)}
 
 
 def _streamed(
@@ -305,7 +339,8 @@ def _streamed(
     bar = views.progress(update.done, update.total, text=text, seconds_left=update.seconds_left)
     if not new:
         return {tab.progress: bar}
-    return {tab.progress: bar, **tab.view.shown(session, threshold, opacity)}
+    ticks = {} if len(session.queries) > TICKED else tab.listed(session)
+    return {tab.progress: bar, **ticks, **tab.view.shown(session, threshold, opacity)}
 
 
 def _wire_class(

@@ -73,7 +73,7 @@ def play(page: Any) -> list[Frame]:
     page.locator("#support-gallery", has_text=SUPPORT.name).wait_for()
     film.take("2  Show it in a photo; no mask is needed", 1500)
     page.locator("#queries input[type=file]").first.set_input_files([str(p) for p in PHOTOS])
-    page.get_by_text(f"{len(PHOTOS)} pictures:").wait_for()
+    page.locator("#query-notes", has_text=f"{len(PHOTOS)} pictures").wait_for()
     page.evaluate("scrollTo(0, 0)")
     page.click("#run")
     page.locator("#result img").wait_for()

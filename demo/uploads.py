@@ -65,7 +65,7 @@ def take(
             continue
         try:
             target = _fresh(folder, _picture_suffix(path.name))
-            _copy(path, target)
+            put_copy(path, target)
             yield Upload(target, shown_name(path.name))
         except LfssError as error:
             yield error
@@ -113,7 +113,8 @@ def _fresh(folder: Path, suffix: str) -> Path:
     return folder / f"{secrets.token_hex(8)}{suffix}"
 
 
-def _copy(source: Path, target: Path) -> None:
+def put_copy(source: Path, target: Path) -> None:
+    """Link a file to another place, or copy it; raises ImageError with a sentence."""
     try:
         os.link(source, target)  # the same disk as a rule, and costs nothing
     except OSError:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.browser.steps import PATIENCE, begin, open_tab, wait_text, wait_until
+from tests.browser.steps import PATIENCE, begin, give, open_tab, wait_text, wait_until
 from tests.serving import serving
 
 pytestmark = pytest.mark.browser
@@ -25,6 +25,12 @@ def test_a_restart_brings_back_labels_pictures_and_the_draft_under_review(browse
         page.wait_for_selector("#progress .lfss-done")  # the worked example
         wait_text(page, "#support-gallery", "worked example")
         begin(page, photos)
+        for number in range(3):
+            tile = page.locator("#query-strip li", has_text=f"query{number}.png")
+            tile.locator("img[src]").wait_for()
+            assert tile.get_attribute("data-state") == "done"
+        give(page, "#queries", [photos["support"]])  # and is not run
+        page.locator("#query-strip li", has_text="support.png").locator("img[src]").wait_for()
         open_tab(page, "Review")
         wait_text(page, "#review-counts", "0 of 3")
         page.locator("#review-state").get_by_text("All").click()
@@ -44,6 +50,12 @@ def test_a_restart_brings_back_labels_pictures_and_the_draft_under_review(browse
         )
         open_tab(page, "Segment")
         wait_text(page, "#support-gallery", "support.png")
+        wait_text(page, "#query-notes", "4 pictures")
+        waits = page.locator("#query-strip li", has_text="support.png")
+        waits.locator("img[src]").wait_for()
+        assert waits.get_attribute("data-state") == ""
+        waits.hover()
+        waits.get_by_label("Take support.png out").click()
         wait_text(page, "#query-notes", "3 pictures")
         page.wait_for_selector("#facts .lfss-facts")
         assert page.locator("#label textarea, #label input").first.input_value() == "red"

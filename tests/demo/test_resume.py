@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from demo import example
+from demo import example, waiting
 from demo.place import Place
 from demo.resume import go_on, used
 from demo.review import View, teach
@@ -237,3 +237,52 @@ def test_another_label_over_the_examples_own_leaves_the_example(session):
     assert example.outgrown(session)
     example.leave(session)
     assert (session.label, session.supports, session.queries) == ("dog", [], [])
+
+
+def test_pictures_that_were_dropped_and_not_run_come_back_with_their_places(service, shared, photo, tmp_path):
+    sessions = shared()
+    _, session = sessions.open(None)
+    session.label = "red"
+    session.add_supports([photo("s.png", "red", seed=1)])
+    session.add_queries([photo(f"q{i}.png", "red", seed=10 + i) for i in range(4)])
+    waiting.keep(session)
+    list(run(service, session, Settings(), queries=session.queries[1:2]))
+    del session.queries[3]
+    waiting.keep(session)
+    assert len(list((tmp_path / "work" / "waiting").iterdir())) == 2
+    sessions.close()
+
+    sessions = shared()
+    _, session = sessions.open(None)
+    go_on(session)
+    assert [query.name for query in session.queries] == ["q0.png", "q1.png", "q2.png"]
+    assert all(query.path.is_file() for query in session.queries)
+    updates = run(service, session, session.settings, items=session.classes)
+    assert [update.name for update in updates if update.digest] == ["q0.png", "q2.png"]
+    assert not list((tmp_path / "work" / "waiting").iterdir())  # also if the program were stopped now
+    session.classes.remove()
+    waiting.keep(session)
+    sessions.close()
+
+    sessions = shared()
+    _, session = sessions.open(None)
+    go_on(session)
+    assert len(session.queries) == 3  # what has drafts does not wait
+    sessions.close()
+
+
+def test_what_waits_is_bounded_and_a_list_that_makes_no_sense_is_left(shared, photo, tmp_path, monkeypatch):
+    sessions = shared()
+    _, session = sessions.open(None)
+    session.add_queries([photo(f"q{i}.png", seed=i) for i in range(3)])
+    monkeypatch.setattr(waiting, "MOST", 2)
+    waiting.keep(session)
+    assert len(list((tmp_path / "work" / "waiting").iterdir())) == 2
+    sessions.close()
+    rows = '[3, [0], [0, "../place.json", "x", false], ["a", "b", "c", false], [9, "gone.png", "x", true]]'
+    (tmp_path / "work" / "waiting.json").write_text(rows, encoding="utf-8")
+    sessions = shared()
+    _, session = sessions.open(None)
+    go_on(session)
+    assert session.queries == []
+    sessions.close()
