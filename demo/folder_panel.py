@@ -34,6 +34,7 @@ class FolderPanel(NamedTuple):
     told: gr.HTML
     learns: gr.Checkbox
     begun: gr.State
+    learned: gr.State
 
 
 def build_folder_panel() -> FolderPanel:
@@ -52,7 +53,8 @@ def build_folder_panel() -> FolderPanel:
         )  # fmt: skip
         undo = gr.Button("Take the folder's help back", size="sm", elem_id="improve-undo")
         gr.HTML(views.notes([HINT]), padding=False)
-    return FolderPanel(improve, apply, leave, undo, told, learns, gr.State(0))
+    # Here, within a tab: a state beside the tabs makes Gradio mix up their names.
+    return FolderPanel(improve, apply, leave, undo, told, learns, gr.State(0), gr.State(0))
 
 
 def wire_folder_panel(
@@ -125,16 +127,15 @@ def wire_folder_panel(
         work = sessions.get(key).background
         for step in work.errand.follow() if work else ():
             yield {panel.told: step}
-        yield {learned: time.monotonic()}
+        yield {panel.learned: time.monotonic()}
 
     @guarded
     def refresh(key: str, *view: str) -> dict[Any, Any]:
         return tab.beside(sessions.get(key), View(*view))
 
-    learned = gr.State(0.0)
     panel.learns.input(switch, [session_id, panel.learns], None, **LIGHT)
-    panel.begun.change(watch, session_id, [panel.told, learned], **LIGHT)
-    learned.change(refresh, [session_id, *tab.view], tab.around, **LIGHT)
+    panel.begun.change(watch, session_id, [panel.told, panel.learned], **LIGHT)
+    panel.learned.change(refresh, [session_id, *tab.view], tab.around, **LIGHT)
     heavy = {**MODEL, **LIGHT}
     both = [panel.apply, panel.leave, panel.told]
     inputs = [session_id, *tab.view]

@@ -16,7 +16,10 @@ from tests.serving import serving
 def test_without_a_model_the_page_is_built_and_says_what_is_missing(sessions):
     service = Service("no-such-preset")
     service.wait()
-    assert build(service, sessions).fns
+    page = build(service, sessions)
+    assert page.fns
+    (tabs,) = (block for block in page.blocks.values() if isinstance(block, gr.Tabs))
+    assert all(isinstance(child, gr.Tab) for child in tabs.children)  # Gradio would mix up their names
     line = status_line(service)
     assert "There is no model" in line
     assert "no-such-preset" in line
