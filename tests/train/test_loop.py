@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,24 +24,32 @@ CONFIG = {
 }
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Coloured blocks as cat, cow, dog and sheep, seven pictures each, in the layout of VOC."""
+    root = tmp_path_factory.mktemp("data")
     entries = [{c: block(4 + 3 * i, 8 + 2 * i)} for c in (CAT, COW, DOG, SHEEP) for i in range(7)]
-    write_voc(tmp_path / "data" / "voc", {"train": entries, "val": entries[:21]})
-    return tmp_path / "data"
+    write_voc(root / "voc", {"train": entries, "val": entries[:21]})
+    return root
 
 
-def run(*arguments: object) -> str:
-    """A command of ``train`` that must succeed; what it printed."""
-    command = [sys.executable, "-m", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the encoders made of the pictures, kept from one command to the next."""
+    return tmp_path_factory.mktemp("cache")
 
 
-def test_a_portable_decoder_is_trained_resumed_and_measured(data: Path, tmp_path: Path) -> None:
-    config, cache = tmp_path / "config.json", tmp_path / "cache"
+def run(command: str, *arguments: object) -> str:
+    """A command that must succeed, by its module; what it printed."""
+    said, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
+        code = importlib.import_module(command).main([str(a) for a in arguments])
+    assert code == 0, errors.getvalue()[-2000:]
+    return said.getvalue()
+
+
+def test_a_portable_decoder_is_trained_resumed_and_measured(data: Path, cache: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
     config.write_text(json.dumps(CONFIG))
     common = ("--data", data, "--preset", PRESET, "--cache", cache)
     run("train.maps", "--config", config, "--out", tmp_path / "maps", *common)
@@ -57,8 +66,8 @@ def test_a_portable_decoder_is_trained_resumed_and_measured(data: Path, tmp_path
     assert result["mean"]["portable"]["episodes"] == {"cat": 2.0, "cow": 2.0}
 
 
-def test_the_papers_decoder_is_trained_and_measured(data: Path, tmp_path: Path) -> None:
-    config, cache = tmp_path / "config.json", tmp_path / "cache"
+def test_the_papers_decoder_is_trained_and_measured(data: Path, cache: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
     recipe = {"decoder": "paper", "steps": 1, "batch": 2, "kept_apart": 2, "checks": 1, "overlap": 0.0}
     config.write_text(json.dumps({**CONFIG, "recipe": recipe, "kinds": ["box"]}))
     printed = run(
@@ -74,8 +83,10 @@ def test_the_papers_decoder_is_trained_and_measured(data: Path, tmp_path: Path) 
     assert "paper, edges" in json.loads((tmp_path / "a.json").read_text())["mean"]
 
 
-def test_variants_are_compared_and_the_cost_of_a_fold_is_told(data: Path, tmp_path: Path) -> None:
-    common = ("--preset", PRESET, "--cache", tmp_path / "cache", "--episodes", "2")
+def test_variants_are_compared_and_the_cost_of_a_fold_is_known(
+    data: Path, cache: Path, tmp_path: Path
+) -> None:
+    common = ("--preset", PRESET, "--cache", cache, "--episodes", "2")
     printed = run(
         "train.ablate", "--data", data / "voc", "--split", "val", "--classes", "cat,cow", "--seed", "0", "1",
         "--kind", "mask", "--out", tmp_path / "table.json", *common,

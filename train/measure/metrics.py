@@ -33,8 +33,6 @@ from typing import Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-import torch.distributed
 
 from lfss.errors import InputError, UnknownName
 
@@ -133,25 +131,6 @@ class ClassIoU:
         if class_name not in self.classes:
             raise UnknownName("class", class_name, self.classes)
         self.sums[self.classes.index(class_name)] += sums
-
-    def merge(self, other: ClassIoU) -> None:
-        """Add the sums of another one, of the same classes and protocol.
-
-        Raises:
-            InputError: classes or protocol differ.
-        """
-        if (self.classes, self.protocol) != (other.classes, other.protocol):
-            raise InputError("Only scores of the same classes and protocol can be merged.")
-        self.sums += other.sums
-
-    def all_reduce(self) -> None:
-        """Add the sums of all processes, on each of them. Call it once; alone, nothing happens."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return
-        on_gpu = torch.distributed.get_backend() == "nccl"
-        total = torch.from_numpy(self.sums.copy()).to("cuda" if on_gpu else "cpu")
-        torch.distributed.all_reduce(total)
-        self.sums = total.cpu().numpy()
 
     def compute(self) -> Scores:
         """The scores of all that was counted so far."""

@@ -1,11 +1,8 @@
-"""Scores: small cases worked out by hand, plain loops, and sums over two processes."""
+"""Scores: small cases worked out by hand, and plain loops."""
 
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -221,56 +218,7 @@ def test_nothing_known_counts_nothing() -> None:
     assert math.isnan(scores.compute().miou)
 
 
-# State
-
-
-def test_merged_sums_equal_one_pass() -> None:
-    whole, first, second = (ClassIoU(["cat", "dog"], "hsnet") for _ in range(3))
-    for seed in range(6):
-        name = ("cat", "dog")[seed % 2]
-        whole.update(name, *random_masks(seed))
-        (first if seed < 2 else second).update(name, *random_masks(seed))
-    first.merge(second)
-    np.testing.assert_array_equal(first.sums, whole.sums)
-    with pytest.raises(InputError, match="same classes and protocol"):
-        first.merge(ClassIoU(["cat", "dog"], "panet"))
-
-
-def test_alone_all_reduce_changes_nothing() -> None:
-    scores = ClassIoU(["cat"])
-    scores.update("cat", *random_masks(0))
-    before = scores.sums.copy()
-    scores.all_reduce()
-    np.testing.assert_array_equal(scores.sums, before)
-
-
-WORKER = """
-import sys
-import numpy as np
-import torch.distributed as dist
-from train.measure.metrics import ClassIoU
-
-rank, store = int(sys.argv[1]), sys.argv[2]
-dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-scores = ClassIoU(["cat", "dog"])
-mask = np.ones((4, 5), bool)
-for _ in range(rank + 1):
-    scores.update(("cat", "dog")[rank], mask, mask)
-scores.all_reduce()
-print(scores.sums[:, [1, 6]].tolist())
-dist.destroy_process_group()
-"""
-
-
-def test_two_processes_see_the_sums_of_both(tmp_path: Path) -> None:
-    root, store = Path(__file__).resolve().parents[3], str(tmp_path / "store")
-    command = [sys.executable, "-c", WORKER]
-    workers = [
-        subprocess.Popen([*command, str(rank), store], cwd=root, stdout=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    said = [worker.communicate(timeout=120)[0].strip().splitlines()[-1] for worker in workers]
-    assert said == ["[[20, 1], [40, 2]]"] * 2
+# Refusals, and what stays as it was
 
 
 def test_wrong_input_is_told() -> None:
