@@ -32,13 +32,12 @@ from lfss.predictor import Predictor
 
 from . import cli
 from .data import benchmark
-from .data.datasets import DataSet, open_data, write_text
+from .data.datasets import DataSet, write_text
 from .data.encode import KINDS, prepare_episode
 from .data.episodes import sample_episodes
 from .data.remember import remember
 from .measure.masks import enlarge
 from .measure.metrics import PROTOCOLS, ClassIoU, sums_of
-from .mini.photos import held_out
 
 COLUMNS = ("initial", "refined", "final", "final, edges")
 
@@ -141,14 +140,13 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_data(parser, split="train", data="a data set's folder; with --group, their parent")
     cli.add_model(parser)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--classes", help="names, separated by commas")
+    cli.add_classes(what, required=False)
     what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
     cli.add_held_out(parser)
     parser.add_argument("--rule", action="store_true", help="vary the constants of the fixed rule instead")
     parser.add_argument("--kind", choices=KINDS, default="label", help="how supports are marked")
     parser.add_argument("--shots", type=int, default=1)
-    parser.add_argument("--episodes", type=int, default=120)
-    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
+    cli.add_episodes(parser, 120, seeds=[0])
     parser.add_argument("--out", type=Path, help="also write the table as JSON")
     return parser
 
@@ -159,9 +157,7 @@ def _run(args: argparse.Namespace) -> None:
         data = benchmark.reporting_set(group, args.data, args.cache)
         names = benchmark.reported_classes(group, data)
     else:
-        data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
-        data = held_out(data) if args.held_out else data
-        names = tuple(args.classes.split(","))
+        data, names = cli.read_data(args), args.classes
     predictor, _ = remember(Predictor.load(args.preset, device=args.device), args.cache)
     full = replace(predictor.preset.methods.get("lfss", LfssConfig()), decoder="none")
     levels = len(predictor.encoders.backbone.channels)

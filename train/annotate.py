@@ -44,7 +44,7 @@ from lfss.stages import Prediction
 from lfss.support import Support
 
 from . import cli
-from .data.datasets import DataSet, open_data, write_text
+from .data.datasets import DataSet, write_text
 from .data.encode import AnnotatedPicture, Mask, annotated
 from .data.episodes import Draws
 from .data.remember import remember
@@ -242,15 +242,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, *, command: str) -> None:
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
-    classes = [name.strip() for name in options.classes.split(",")]
+    data = cli.read_data(options)
     predictor, _ = remember(Predictor.load(options.preset, device=options.device), None)
     methods: dict[str, Segment] = {
         predictor.preset.name: partial(segment_ours, predictor),
         PLAIN: partial(segment_plainly, predictor),
     }
     jobs: dict[str, dict[str, list[Round]]] = {method: {} for method in methods}
-    for class_name in tqdm(classes, unit="class"):
+    for class_name in tqdm(options.classes, unit="class"):
         first, photos = draw_photos(data, class_name, count=options.photos, seed=options.seed)
         for method, segment in methods.items():
             jobs[method][class_name] = run_job(
@@ -314,7 +313,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command("annotate", __doc__)
     cli.add_data(parser)
     cli.add_model(parser)
-    parser.add_argument("--classes", required=True, help="names, separated by commas")
+    cli.add_classes(parser)
     parser.add_argument("--photos", type=int, default=40, help="of each class, at most")
     parser.add_argument("--rounds", type=int, default=3, help="how often photos are looked at")
     parser.add_argument("--each", type=int, default=10, help="photos looked at in a round")

@@ -317,16 +317,13 @@ def as_text(report: dict[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = cli.command("bench", __doc__)
-    parser.add_argument("--preset", default="mini", help="name, or module:function")
+    cli.add_preset(parser)
     parser.add_argument("--random-weights", action="store_true", help="networks of open_clip and timm only")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeat", type=int, default=5, help="of every timing; the median counts")
     parser.add_argument("--shots", type=int, default=1, help="supports")
     parser.add_argument("--queries", type=int, default=50, help="for the comparison of memory")
     parser.add_argument("--against", metavar="NETWORK", help="a timm network to compare with, as resnet50")
-    parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="processor: for a busy machine, with --threads 1"
-    )
+    cli.add_clock(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
     return cli.run(_run, parser.parse_args(argv))
 

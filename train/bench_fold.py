@@ -180,15 +180,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = cli.command("bench_fold", __doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--preset", default="mini", help="name, or module:function")
+    cli.add_preset(parser)
     parser.add_argument("--config", type=Path, default=CONFIG, help="which episodes")
     parser.add_argument("--group", default="cat-cow", help=f"of {benchmark.NAME}, for the test")
     parser.add_argument("--episodes", type=int, default=24, help="of each sample")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     cli.add_cache(parser)
-    parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="processor: for a busy machine, with --threads 1"
-    )
+    cli.add_clock(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
     return cli.run(_run, parser.parse_args(argv))
 

@@ -119,12 +119,11 @@ def as_text(report: dict[str, Any], against: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write."""
     parser = cli.command("bench_methods", __doc__)
-    parser.add_argument("--preset", default="mini", help="name, or module:function (default: mini)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    cli.add_preset(parser)
     parser.add_argument("--repeat", type=int, default=7, help="rounds; the median counts")
     parser.add_argument("--shots", type=int, default=1, help="supports")
     parser.add_argument("--against", metavar="NETWORK", default="resnet50", help="of timm")
-    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="processor: for a busy machine")
+    cli.add_clock(parser)
     parser.add_argument("--out", type=Path, help="a .json")
     command = cli.as_typed("bench_methods", arguments)
     return cli.run(lambda options: _run(options, command), parser.parse_args(arguments))

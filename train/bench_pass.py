@@ -99,12 +99,9 @@ def as_text(rows: Sequence[dict[str, float]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = cli.command("bench_pass", __doc__)
-    parser.add_argument("--preset", default="mini", help="name, or module:function")
+    cli.add_preset(parser)
     parser.add_argument("--pictures", type=int, nargs="+", default=[100, 500], help="how many; once for each")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="processor: for a busy machine, with --threads 1"
-    )
+    cli.add_clock(parser)
     parser.add_argument("--out", type=Path, help="a .json too")
     command = cli.as_typed("bench_pass", arguments)
     return cli.run(lambda options: _run(options, command), parser.parse_args(arguments))

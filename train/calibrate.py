@@ -18,7 +18,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -33,7 +32,7 @@ from lfss.presets import find_preset
 from lfss.similarity import resize_map
 
 from . import cli
-from .data.datasets import DataSet, open_data, write_text
+from .data.datasets import DataSet, write_text
 from .data.encode import KINDS, Kind, prepare_episode
 from .data.episodes import sample_episodes
 from .data.remember import remember
@@ -66,11 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = cli.command("calibrate", __doc__)
     cli.add_data(parser, split="train")
     cli.add_model(parser)
-    parser.add_argument("--classes", required=True, help="names, separated by commas")
+    cli.add_classes(parser)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["label", "box", "mask"])
-    parser.add_argument("--episodes", type=int, default=120, help="of each kind")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True, help="a .json")
+    cli.add_episodes(parser, 120, of="of each kind")
+    cli.add_result(parser)
     options = parser.parse_args(arguments)
     options.command = cli.as_typed("calibrate", arguments)
     return cli.run(_run, options)
@@ -85,8 +83,7 @@ def _run(options: argparse.Namespace) -> None:
     own = preset.methods.get(Lfss.name, LfssConfig())
     plain = preset.with_method(Lfss.name, LfssConfig(**{**vars(own), "decoder": "none", "circle": False}))
     predictor, _ = remember(Predictor.load(plain, device=options.device), options.cache)
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
-    names = tuple(name.strip() for name in options.classes.split(","))
+    data, names = cli.read_data(options), options.classes
     scores = {
         kind: count(predictor, data, names, kind, episodes=options.episodes, seed=options.seed).miou()
         for kind in options.kinds

@@ -25,7 +25,7 @@ from lfss.predictor import Predictor
 from lfss.stages import Prediction
 
 from . import cli
-from .data.datasets import DataSet, open_data, write_text
+from .data.datasets import DataSet, write_text
 from .data.encode import drafts_of, prepare_episode
 from .data.episodes import EpisodeSpec, sample_episodes
 from .measure.metrics import overlap, roc_auc
@@ -165,8 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
-    wanted = options.classes.split(",") if options.classes else _classes(data)
+    data = cli.read_data(options)
+    wanted = options.classes or _classes(data)
     episodes = sample_episodes(data, wanted, shots=1, count=options.episodes, seed=options.seed)
     predictor = Predictor.load(options.preset, device=options.device)
     judged = drafts_of(
@@ -215,11 +215,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command("doubt", __doc__)
     cli.add_data(parser)
     cli.add_model(parser)
-    parser.add_argument(
-        "--classes", default="", help="names, comma-separated (default: all with two pictures)"
+    cli.add_classes(
+        parser, required=False, about="names, separated by commas (default: all with two pictures)"
     )
-    parser.add_argument("--episodes", type=int, default=120, help="how many (default: 120)")
-    parser.add_argument("--seed", type=int, default=0, help="of episodes and bootstrap (default: 0)")
+    cli.add_episodes(parser, 120)
     parser.add_argument(
         "--limit", type=float, default=0.8, help="a draft is bad below this IoU (default: 0.8)"
     )

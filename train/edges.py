@@ -25,7 +25,6 @@ from lfss.edges import guided_filter, to_pixels
 from lfss.predictor import Predictor
 
 from . import cli
-from .data.datasets import open_data
 from .data.encode import prepare_episode
 from .data.episodes import sample_episodes
 from .measure.metrics import ClassIoU
@@ -136,13 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = cli.command("edges", __doc__)
     cli.add_data(parser, split="train")
     cli.add_model(parser)
-    parser.add_argument("--episodes", type=int, default=80)
-    parser.add_argument("--seed", type=int, default=0)
+    cli.add_episodes(parser, 80)
     return cli.run(_run, parser.parse_args(arguments))
 
 
 def _run(args: argparse.Namespace) -> None:
-    data = open_data(args.data, args.layout, split=args.split, cache=args.cache)
+    data = cli.read_data(args)
     names = [name for number, name in data.classes.items() if len(data.ids_of(number)) >= 10]
     episodes = sample_episodes(data, names, shots=1, count=args.episodes, seed=args.seed).episodes
     predictor = Predictor.load(args.preset, device=args.device)

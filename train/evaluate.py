@@ -35,7 +35,7 @@ from lfss.weights import load_model
 
 from . import cli
 from .data import benchmark
-from .data.datasets import DataSet, check_counts, open_data, write_text
+from .data.datasets import DataSet, check_counts, write_text
 from .data.encode import KINDS
 from .data.episodes import EpisodeList, load_episodes, sample_episodes, save_episodes
 from .data.remember import remember
@@ -43,7 +43,6 @@ from .data.splits import Fold, Rule, coco_fold, pascal_fold
 from .measure import report
 from .measure.metrics import PROTOCOLS
 from .measure.scoring import Settings, evaluate, growth, presence_at, presence_auc, tally
-from .mini.photos import held_out, never_trained
 
 # How episodes are drawn under each protocol, by layout.
 _SAMPLING = {"native": "balanced", "hsnet": "hsnet", "panet": "panet"}
@@ -194,11 +193,7 @@ def _data(options: argparse.Namespace) -> tuple[DataSet, tuple[str, ...], str]:
         group = benchmark.pick_group(options.group)
         data = benchmark.reporting_set(group, options.data, options.cache)
         return data, benchmark.reported_classes(group, data), f"{benchmark.NAME}, {group.name}"
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
-    if options.held_out:
-        data = held_out(data)
-    if options.never_trained:
-        data = never_trained(data)
+    data = cli.read_data(options)
     if options.fold is not None:
         if options.layout not in ("voc", "coco"):
             raise InputError(f"The layout {options.layout} has no folds; give --classes.")
@@ -208,8 +203,7 @@ def _data(options: argparse.Namespace) -> tuple[DataSet, tuple[str, ...], str]:
         return data, fold.novel, title(data, fold.novel, fold)
     if not options.classes:
         raise InputError("Say what to segment: --classes cat,dog or --fold 1 or --group cat-cow.")
-    names = tuple(name.strip() for name in options.classes.split(","))
-    return data, names, title(data, names)
+    return data, options.classes, title(data, options.classes)
 
 
 def _episodes(options: argparse.Namespace, data: DataSet, classes: Sequence[str], seed: int) -> EpisodeList:
@@ -232,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_data(parser, data="a data set's folder; with --group, their parent")
     cli.add_model(parser)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--classes", help="names, separated by commas")
+    cli.add_classes(what, required=False)
     what.add_argument("--fold", type=int, help="fold 0 to 3 of PASCAL-5i (voc) or COCO-20i (coco)")
     what.add_argument("--group", help=f"a group of {benchmark.NAME}: {', '.join(benchmark.GROUPS)}")
     parser.add_argument("--scheme", choices=("interleaved", "contiguous"), default="interleaved")
@@ -240,8 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_never_trained(parser)
     parser.add_argument("--rule", choices=("area", "grid"), default="area", help="see train.splits")
     parser.add_argument("--shots", type=int, default=1)
-    parser.add_argument("--episodes", type=int, default=benchmark.EPISODES)
-    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one list of episodes for each")
+    cli.add_episodes(parser, benchmark.EPISODES, seeds=[0])
     parser.add_argument("--list", type=Path, help="a stored list of episodes")
     parser.add_argument("--method", choices=METHODS, default=Lfss.name)
     parser.add_argument("--weights", metavar="FOLDER", help="trained weights of another --method than lfss")

@@ -34,7 +34,6 @@ from lfss.predictor import Predictor
 from lfss.weights import save_model
 
 from . import cli
-from .data.datasets import open_data
 from .data.remember import remember
 from .data.ways import digest_of, sample_ways
 from .paper.threshold import ENCODER, Levels, PaiaTraining, ThresholdRecipe, mirrored, read_pictures
@@ -86,8 +85,7 @@ def encoder_of(predictor: Predictor, recipe: ThresholdRecipe, cache: Path) -> tu
 
 def _run(options: argparse.Namespace, command: str) -> None:
     recipe, device = read_recipe(options.config), options.device
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache)
-    names = [name.strip() for name in options.classes.split(",")]
+    data, names = cli.read_data(options), options.classes
     episodes = sample_ways(
         data, names, ways=recipe.ways, shots=recipe.shots, auxiliary=recipe.auxiliary, count=recipe.steps,
         seed=recipe.seed,
@@ -131,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command("fit_paia", __doc__)
     cli.add_data(parser)
     cli.add_model(parser)
-    parser.add_argument("--classes", required=True, help="base classes, separated by commas")
+    cli.add_classes(parser, about="base classes, separated by commas")
     parser.add_argument("--config", type=Path, default=CONFIG, help="the recipe")
     parser.add_argument("--out", type=Path, required=True, help="a folder")
     return parser

@@ -17,7 +17,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,11 +28,10 @@ from lfss.folder_pass import FolderConfig
 from lfss.predictor import Predictor
 
 from . import cli
-from .data.datasets import DataSet, open_data, write_text
+from .data.datasets import DataSet, write_text
 from .data.encode import KINDS, Kind
 from .data.remember import remember
 from .measure.folders import Score, draw_folder, predict_folder, score_folder
-from .mini.photos import held_out
 
 FIGURES = ("miou", "usable", "shown", "helped")
 Run = dict[str, dict[str, dict[str, Score]]]
@@ -126,10 +124,8 @@ def _run(options: argparse.Namespace, command: str) -> None:
     if options.out.exists():
         raise InputError(f"'{options.out}' is there already. Choose another --out, or remove it.")
     config = read_choices(options.set)
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache)
-    if options.held_out:
-        data = held_out(data)
-    names = [name.strip() for name in options.classes.split(",")]
+    data = cli.read_data(options)
+    names = options.classes
     predictor, _ = remember(Predictor.load(options.preset, device=options.device), options.cache)
     encoder = Encoder(predictor.encode, edges=predictor.edges)
     runs = [
@@ -166,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_data(parser)
     cli.add_model(parser)
     cli.add_held_out(parser)
-    parser.add_argument("--classes", required=True, help="names, separated by commas")
+    cli.add_classes(parser)
     parser.add_argument("--photos", type=int, default=24, help="of a folder")
     parser.add_argument(
         "--foreign", type=int, nargs="+", default=[0, 25, 50, 75], choices=range(101), metavar="PERCENT",
@@ -176,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checked", type=int, default=0, help="more rows, after so many were corrected")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="a choice of the pass")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--out", type=Path, required=True, help="a .json")
+    cli.add_result(parser)
     return parser
 
 

@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--drafts", type=int, default=0, metavar="N", help="also part N drafts of each split (default: none)"
     )
     cli.add_model(parser)
-    parser.add_argument("--out", type=Path, required=True, help="a .json")
+    cli.add_result(parser)
     options = parser.parse_args(arguments)
     options.command = cli.as_typed("objects", arguments)
     return cli.run(_run, options)

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -24,11 +23,10 @@ from lfss.predictor import Predictor
 from lfss.reasoning import CLOSER
 
 from . import cli
-from .data.datasets import DataSet, open_data, write_text
+from .data.datasets import DataSet, write_text
 from .data.encode import drafts_of, prepare_episode
 from .data.episodes import EpisodeSpec, sample_episodes
 from .measure.metrics import overlap
-from .mini.photos import held_out, never_trained
 
 SIZES = (0.0, 0.02, 0.06, 0.15, 1.0)  # bounds of the share of the picture that the object fills
 USABLE = 0.8  # IoU of a draft that needs no work
@@ -145,10 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache, progress=True)
-    data = held_out(data) if options.held_out else never_trained(data) if options.never_trained else data
-    wanted = [name.strip() for name in options.classes.split(",")]
-    episodes = sample_episodes(data, wanted, shots=1, count=options.episodes, seed=options.seed)
+    data = cli.read_data(options)
+    episodes = sample_episodes(data, options.classes, shots=1, count=options.episodes, seed=options.seed)
     predictor = Predictor.load(options.preset, device=options.device)
     pairs = drafts_of(episodes, lambda spec: compare(predictor, data, spec))
     found = by_size(pairs)
@@ -168,10 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_model(parser)
     cli.add_held_out(parser)
     cli.add_never_trained(parser)
-    parser.add_argument("--classes", required=True, help="names, separated by commas")
-    parser.add_argument("--episodes", type=int, default=120, help="how many (default: 120)")
-    parser.add_argument("--seed", type=int, default=0, help="of the episodes (default: 0)")
-    parser.add_argument("--out", type=Path, required=True, help="a .json")
+    cli.add_classes(parser)
+    cli.add_episodes(parser, 120)
+    cli.add_result(parser)
     return parser
 
 

@@ -26,7 +26,7 @@ from lfss.methods.paia.weights import load_threshold
 from lfss.predictor import Predictor
 
 from . import cli
-from .data.datasets import DataSet, open_data, write_text
+from .data.datasets import DataSet, write_text
 from .data.encode import KINDS, Kind
 from .data.remember import remember
 from .data.ways import digest_of, sample_ways
@@ -70,11 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, command: str) -> None:
     if options.out.exists():
         raise InputError(f"'{options.out}' is there already. Choose another --out, or remove it.")
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache)
-    others = None
-    if options.auxiliary_split:
-        others = open_data(options.data, options.layout, split=options.auxiliary_split, cache=options.cache)
-    names = [name.strip() for name in options.classes.split(",")]
+    data, others, names = cli.read_data(options), cli.read_auxiliary(options), options.classes
     predictor = open_predictor(options.preset, options.device, options.cache, options.threshold)
     setting = Setting(
         names, options.ways, options.shots, tuple(options.aux), options.annotation, options.episodes,
@@ -151,17 +147,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.command("ways", __doc__)
     cli.add_data(parser)
     cli.add_model(parser)
-    parser.add_argument("--classes", required=True, help="names, separated by commas")
-    parser.add_argument("--auxiliary-split", help="list of the pictures without masks (default: a third)")
+    cli.add_classes(parser)
+    cli.add_auxiliary(parser)
     parser.add_argument("--ways", type=int, default=1, help="classes of an episode")
     parser.add_argument("--shots", type=int, default=1, help="supports of a class")
     parser.add_argument("--aux", type=int, nargs="+", default=[2], help="pictures without masks of a class")
     parser.add_argument("--foreign", type=float, default=0.0, help="share of them that show something else")
     parser.add_argument("--annotation", choices=KINDS, default="mask", help="how supports are marked")
     parser.add_argument("--threshold", type=Path, help="folder of a trained one, for more rows")
-    parser.add_argument("--episodes", type=int, default=1000)
-    parser.add_argument("--seed", type=int, nargs="+", default=[1234, 1235, 1236, 1237, 1238])
-    parser.add_argument("--out", type=Path, required=True, help="a .json")
+    cli.add_episodes(parser, 1000, seeds=cli.FIVE_SEEDS)
+    cli.add_result(parser)
     return parser
 
 

@@ -66,3 +66,13 @@ def test_a_folder_without_a_data_set_is_told_in_one_sentence(name, tmp_path, cap
     assert str(tmp_path / "none") in said
     assert "Traceback" not in said
     assert not (tmp_path / "out.json").exists()
+
+
+def test_names_of_classes_may_have_spaces_around_them():
+    parser = argparse.ArgumentParser()
+    cli.add_classes(parser)
+    assert parser.parse_args(["--classes", "cat, cow ,traffic light"]).classes == (
+        "cat",
+        "cow",
+        "traffic light",
+    )

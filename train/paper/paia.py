@@ -23,7 +23,7 @@ from typing import Any
 from lfss.errors import InputError
 
 from .. import cli
-from ..data.datasets import open_data, write_text
+from ..data.datasets import write_text
 from ..data.encode import Kind
 from ..ways import Setting, measure, open_predictor
 
@@ -62,11 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace, command: str) -> None:
-    data = open_data(options.data, options.layout, split=options.split, cache=options.cache)
-    others = None
-    if options.auxiliary_split:
-        others = open_data(options.data, options.layout, split=options.auxiliary_split, cache=options.cache)
-    names = tuple(name.strip() for name in options.classes.split(","))
+    data, others, names = cli.read_data(options), cli.read_auxiliary(options), options.classes
     title = f"{len(names)} classes of {len(data.samples)} pictures in '{data.name}', split {data.split}"
     made: dict[str, Any] = {}
     for preset in options.presets:
@@ -137,13 +133,12 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_data(parser)
     parser.add_argument("--table", type=int, choices=sorted(TABLES), required=True)
     parser.add_argument("--columns", nargs="+", metavar="NAME", help="only these of the table's columns")
-    parser.add_argument("--auxiliary-split", help="list of the pictures without masks (default: a third)")
-    parser.add_argument("--classes", required=True, help="names, separated by commas")
+    cli.add_auxiliary(parser)
+    cli.add_classes(parser)
     parser.add_argument("--presets", nargs="+", default=["mini"], help="networks, frozen")
     parser.add_argument("--aux", type=int, default=2, help="pictures without masks of a class (paper: 2)")
     parser.add_argument("--threshold", type=Path, help="folder of a trained one, for more rows")
-    parser.add_argument("--episodes", type=int, default=1000)
-    parser.add_argument("--seed", type=int, nargs="+", default=[1234, 1235, 1236, 1237, 1238])
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: auto)")
+    cli.add_episodes(parser, 1000, seeds=cli.FIVE_SEEDS)
+    cli.add_device(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/paia"), help="results")
     return parser
