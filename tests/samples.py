@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -49,3 +51,10 @@ def write_photo(path: Path, number: int = 0, size: tuple[int, int] = (60, 80)) -
     path.parent.mkdir(parents=True, exist_ok=True)
     PilImage.fromarray(noise).resize((size[1], size[0]), PilImage.Resampling.NEAREST).save(path)
     return path
+
+
+def a_dead_process() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
-import sys
-from pathlib import Path
-
-import httpx
 import pytest
 
 import app
@@ -56,38 +48,3 @@ def test_a_workspace_that_cannot_be_made_ends_the_app_with_a_sentence(tmp_path, 
     )
     assert app.main() == 2
     assert "cannot be made" in capsys.readouterr().err
-
-
-def started(tmp: Path) -> tuple[subprocess.Popen[str], str]:
-    """The app as a program of its own with its own folder for temporary files, and its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "app.py", "--preset", "tests.fakes:preset", "--device", "cpu"],
-        cwd=Path(__file__).parents[1],
-        env={**os.environ, "TMPDIR": str(tmp)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if found := re.search(r"http://[0-9.]+:[0-9]+", line):
-            return process, found[0]
-    raise AssertionError("the app did not start")
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs the signals of Unix")
-def test_what_visitors_sent_goes_with_the_app_however_it_ends(tmp_path):
-    process, url = started(tmp_path)
-    httpx.post(f"{url}/gradio_api/upload", files=[("files", ("a.png", b"a photo"))]).raise_for_status()
-    (root,) = tmp_path.glob("lfss-app-*")
-    assert root.stat().st_mode & 0o777 == 0o700
-    assert [p.read_bytes() for p in root.rglob("*.png")] == [b"a photo"]
-    assert not [p for p in tmp_path.rglob("*.png") if not p.is_relative_to(root)]
-    process.kill()
-    process.wait()
-    assert root.exists()  # nobody could tidy up
-    process, _ = started(tmp_path)
-    assert not root.exists()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 0
-    assert not list(tmp_path.glob("lfss-*"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import PIL.Image
 import pytest
 from fakes import scene
-from samples import a_draft
+from samples import a_dead_process, a_draft
 
 from lfss import atomic
 from lfss.__main__ import main
@@ -21,13 +21,6 @@ from lfss.atomic import sweep, write_atomic
 from lfss.workspace import Workspace
 
 ROOT = Path(__file__).parents[1]
-
-
-def a_dead_process() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Each case needs an interpreter of its own: operators, once declared, stay."""
+"""torchvision beside a torch that it was built for, and beside another: operators, once declared, stay."""
 
 import os
 import subprocess
@@ -23,58 +23,51 @@ for name in ("nms", "qnms"):
 """
 
 
-def run(code: str, folder: Path) -> subprocess.CompletedProcess:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
-    return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+# In one interpreter, in this order, since PyTorch takes seconds to import.
+CASES = """
+import sys
+matching, mismatched = sys.argv[1:]
 
+import lfss.weights, lfss.encoders.vlm, lfss.encoders.backbone
+heavy = {"timm", "open_clip", "torchvision", "huggingface_hub"} & set(sys.modules)
+assert not heavy, f"the encoders import {heavy}"
 
-@pytest.fixture
-def fake(tmp_path):
-    package = tmp_path / "torchvision"
-    package.mkdir()
-    (package / "half.py").write_text("")
-
-    def write(text: str) -> Path:
-        (package / "__init__.py").write_text(text)
-        return tmp_path
-
-    return write
-
-
-def test_a_matching_pair_is_left_untouched(fake):
-    code = """
 from lfss import compat
+sys.path.insert(0, matching)
 compat.ensure_torchvision()
 import torch, torchvision
 first = torchvision
 compat.ensure_torchvision()
-assert sys.modules["torchvision"] is first and first.answer == 42
-assert not compat._declared
-assert not hasattr(torch.ops.torchvision, "nms")
-"""
-    result = run("import sys\n" + code, fake(MATCHING))
-    assert result.returncode == 0, result.stderr
+assert sys.modules["torchvision"] is first and first.answer == 42, "a matching pair is not left as it is"
+assert not compat._declared and not hasattr(torch.ops.torchvision, "nms"), "declared without need"
 
-
-def test_a_mismatched_pair_is_imported_again_with_its_operators_declared(fake):
-    code = """
+sys.path[0] = mismatched
+for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"]:
+    del sys.modules[name]
 try:
     import torchvision
 except RuntimeError as error:
     assert "torchvision::nms does not exist" in str(error), error
 else:
     raise SystemExit("the fake does not fail")
-from lfss import compat
 compat.ensure_torchvision()
 compat.ensure_torchvision()
-import torch, torchvision
-assert torch.ops.torchvision.nms and torch.ops.torchvision.qnms
-assert len(compat._declared) == 1
+import torchvision
+assert torchvision.__file__.startswith(mismatched)
+assert torch.ops.torchvision.nms and torch.ops.torchvision.qnms, "not imported with its operators declared"
+assert len(compat._declared) == 1, "declared twice"
 """
-    result = run(code, fake(MISMATCHED))
-    assert result.returncode == 0, result.stderr
+
+
+def test_torchvision_is_imported_when_needed_and_again_with_its_operators_where_it_does_not_match(tmp_path):
+    for name, text in (("matching", MATCHING), ("mismatched", MISMATCHED)):
+        package = tmp_path / name / "torchvision"
+        package.mkdir(parents=True)
+        (package / "half.py").touch()
+        (package / "__init__.py").write_text(text)
+    command = [sys.executable, "-c", CASES, str(tmp_path / "matching"), str(tmp_path / "mismatched")]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
@@ -117,14 +110,3 @@ def test_timm_and_open_clip_import_in_this_environment():
 
     assert timm.list_models("resnet50")
     assert "RN50-quickgelu" in open_clip.list_models()
-
-
-def test_importing_the_encoders_does_not_import_the_heavy_packages():
-    code = """
-import sys
-import lfss.weights, lfss.encoders.vlm, lfss.encoders.backbone
-heavy = {"timm", "open_clip", "torchvision", "huggingface_hub"} & set(sys.modules)
-assert not heavy, heavy
-"""
-    result = run(code, ROOT)
-    assert result.returncode == 0, result.stderr

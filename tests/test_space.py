@@ -11,6 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import httpx
 import PIL.Image
 import pytest
 import yaml
@@ -95,11 +96,12 @@ def test_system_libraries_are_listed_one_a_line():
 
 
 @pytest.mark.slow
-def test_it_works_without_a_network_and_writes_to_the_temporary_folder_alone(tmp_path):
+def test_it_works_without_a_network_writes_to_the_temporary_folder_alone_and_tidies_up(tmp_path):
     for name in ("home", "tmp", "hub", "watch"):
         (tmp_path / name).mkdir()
     (tmp_path / "watch" / "sitecustomize.py").write_text(WATCH)
     log, port = tmp_path / "written.txt", str(_free_port())
+    address = f"http://127.0.0.1:{port}/"
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{tmp_path / 'watch'}{os.pathsep}{ROOT}",
@@ -124,9 +126,9 @@ def test_it_works_without_a_network_and_writes_to_the_temporary_folder_alone(tmp
     with (tmp_path / "output.txt").open("w+b") as output:
         process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=output, stderr=output)
         try:
-            page = _first_page(process, f"http://127.0.0.1:{port}/")
+            page = _first_page(process, address)
             client = Client(
-                f"http://127.0.0.1:{port}/",
+                address,
                 verbose=False,
                 download_files=str(tmp_path / "got"),
                 httpx_kwargs={"timeout": 120},
@@ -134,9 +136,15 @@ def test_it_works_without_a_network_and_writes_to_the_temporary_folder_alone(tmp
             photo = handle_file(str(tmp_path / "photo.png"))
             saved = client.predict("dog", "", [photo], api_name="/prepare_class")
             client.predict(photo, handle_file(saved), 0.5, True, api_name="/segment")
+            sent = [("files", ("a.png", b"a photo"))]
+            httpx.post(f"{address}gradio_api/upload", files=sent).raise_for_status()
+            (place,) = (tmp_path / "tmp").glob("lfss-app-*")
+            assert place.stat().st_mode & 0o777 == 0o700
+            assert [p for p in (tmp_path / "tmp").rglob("a.png") if p.is_relative_to(place)]
+            assert not [p for p in (tmp_path / "tmp").rglob("*.png") if not p.is_relative_to(place)]
         finally:
             process.terminate()
-            process.wait(60)
+            code = process.wait(60)
         output.seek(0)
         said = output.read().decode()
     assert "LFSS Studio" in page, said
@@ -144,6 +152,8 @@ def test_it_works_without_a_network_and_writes_to_the_temporary_folder_alone(tmp
     # Gradio's hot reloading looks for a package that only a real Space has, and says so on a thread.
     assert said.count("Traceback") == said.count("is required to run hot-reloading in Spaces")
     assert set(log.read_text().splitlines()) == {"watching"}
+    assert code == 0
+    assert not list((tmp_path / "tmp").glob("lfss-app-*"))  # what visitors sent
     assert not any((tmp_path / "home").iterdir())
     assert not any((tmp_path / "hub").iterdir())
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
+from samples import a_dead_process
 
 from demo import results
 from demo.sessions import Sessions
@@ -60,6 +63,16 @@ def test_idle_sessions_are_removed_with_their_files(tmp_path):
     assert not session.folder.exists()
     with pytest.raises(InputError, match="Reload"):
         sessions.get(key)
+
+
+def test_what_visitors_sent_to_an_app_that_was_killed_goes_when_the_next_one_starts(tmp_path):
+    killed, running = Sessions(root=tmp_path), Sessions(root=tmp_path)
+    of_the_dead = killed.root.name.replace(f"-{os.getpid()}-", f"-{a_dead_process()}-")
+    left = killed.root.rename(tmp_path / of_the_dead)
+    (left / "photo.png").touch()
+    Sessions(root=tmp_path).close()
+    assert not left.exists()
+    assert running.root.exists()
 
 
 def test_a_named_workspace_is_shared_and_survives(tmp_path):
