@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,30 +141,6 @@ def test_odd_pictures_give_masks_of_their_upright_size(client, write, tmp_path):
     for path, size in zip(odd_pictures(tmp_path), [(200, 120), (120, 200), (200, 120), (200, 120)]):
         mask, _ = client.predict(handle_file(str(path)), handle_file(saved), 0.5, True, api_name="/segment")
         assert PIL.Image.open(mask).size == size, path.name
-
-
-def test_eight_clients_at_once_each_get_their_own_result(url, write):
-    boxes = [(20 + 10 * i, 30, 120 + 10 * i, 200) for i in range(8)]
-    colours = ["red", "blue"] * 4
-    supports = [write(f"s{i}.png", scene(colours[i], seed=i)) for i in range(8)]
-    queries = [write(f"q{i}.png", scene(colours[i], seed=50 + i, box=boxes[i])) for i in range(8)]
-    found: dict[int, np.ndarray] = {}
-
-    def work(i: int) -> None:
-        client = Client(url, verbose=False)
-        saved = client.predict(colours[i], "", [supports[i]], api_name="/prepare_class")
-        mask, _ = client.predict(queries[i], handle_file(saved), 0.5, False, api_name="/segment")
-        found[i] = np.asarray(PIL.Image.open(mask)) > 0
-
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    for i, (top, left, bottom, right) in enumerate(boxes):
-        expected = np.zeros((240, 320), bool)
-        expected[top:bottom, left:right] = True
-        assert (found[i] & expected).sum() / (found[i] | expected).sum() > 0.9
 
 
 # Every refusal is plain text with what to do

@@ -41,11 +41,21 @@ def overlap(mask: np.ndarray, number: int) -> float:
 
 
 def test_eight_work_at_once_the_ninth_is_told_its_place_and_each_gets_its_own(app, tmp_path, monkeypatch):
-    """All nine send the same file name, so only the pictures can tell results apart."""
-    first = Client(app.url, verbose=False)
-    clients = [first, *(Client(app.url, verbose=False) for _ in range(CLIENTS - 1))]
-    PIL.Image.fromarray(scene(seed=1)).save(tmp_path / "s.png")
-    saved = first.predict("red", "", [handle_file(str(tmp_path / "s.png"))], api_name="/prepare_class")
+    """All nine send the same file names, so only the pictures and classes can tell results apart."""
+    clients = [Client(app.url, verbose=False) for _ in range(CLIENTS)]
+    colours = [("red", "blue")[number % 2] for number in range(CLIENTS)]
+
+    def sent(number: int, name: str, **about) -> dict:
+        path = tmp_path / str(number) / name
+        path.parent.mkdir(exist_ok=True)
+        PIL.Image.fromarray(scene(colours[number], **about)).save(path)
+        return handle_file(str(path))
+
+    prepared = [
+        client.submit(colours[number], "", [sent(number, "s.png", seed=number)], api_name="/prepare_class")
+        for number, client in enumerate(clients)
+    ]
+    saved = [job.result(timeout=60) for job in prepared]
     gate, inside, segment = threading.Event(), threading.Semaphore(0), app.service.segment
 
     def held(*args, **options):
@@ -56,11 +66,8 @@ def test_eight_work_at_once_the_ninth_is_told_its_place_and_each_gets_its_own(ap
     monkeypatch.setattr(app.service, "segment", held)
     jobs = []
     for number, client in enumerate(clients):
-        (tmp_path / str(number)).mkdir()
-        path = tmp_path / str(number) / "photo.png"
-        PIL.Image.fromarray(scene(seed=50 + number, box=box(number))).save(path)
-        query, prepared = handle_file(str(path)), handle_file(saved)
-        jobs.append(client.submit(query, prepared, 0.5, False, api_name="/segment"))
+        query = sent(number, "photo.png", seed=50 + number, box=box(number))
+        jobs.append(client.submit(query, handle_file(saved[number]), 0.5, False, api_name="/segment"))
     for _ in range(CLIENTS - 1):
         assert inside.acquire(timeout=60)
     assert not inside.acquire(timeout=0.3)  # the model is never given to a ninth
@@ -73,7 +80,7 @@ def test_eight_work_at_once_the_ninth_is_told_its_place_and_each_gets_its_own(ap
     for number, job in enumerate(jobs):
         mask, facts = job.result(timeout=60)
         assert overlap(np.asarray(PIL.Image.open(mask)) > 0, number) > 0.9
-        assert facts["label"] == "red"
+        assert facts["label"] == colours[number]
 
 
 def test_eight_sessions_at_once_keep_their_drafts_apart(service, sessions, photo):
