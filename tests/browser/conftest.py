@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from demo.session import Session
 from demo.sessions import Sessions
-from tests.browser.steps import PATIENCE, write_photos
+from tests.browser.steps import PATIENCE, begin, choose, open_tab, session_of, write_photos
 from tests.serving import Served, serving
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+WINDOW = {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +46,13 @@ def sessions(served: Served) -> Sessions:
     return served.sessions
 
 
-@pytest.fixture
-def page(browser, served: Served) -> Iterator:
+@contextmanager
+def watched_page(browser, served: Served) -> Iterator:
     """A page that shows the worked example.
 
-    Fails the test if it asks anybody else for anything, or if its console tells an error.
+    Fails at its end if it asked anybody else for anything, or if its console told an error.
     """
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport=WINDOW)
     strangers: list[str] = []
     errors: list[str] = []
     own = (served.url, "data:", "blob:")
@@ -62,6 +66,39 @@ def page(browser, served: Served) -> Iterator:
     page.close()
     assert strangers == []
     assert errors == []
+
+
+@pytest.fixture
+def page(browser, served: Served) -> Iterator:
+    """A page of its own, see ``watched_page``."""
+    with watched_page(browser, served) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def reviewed_page(browser, served: Served, tmp_path_factory) -> Iterator:
+    """A page with the drafts of three photos, on the tab Review, for all tests that begin there."""
+    with watched_page(browser, served) as page:
+        begin(page, write_photos(tmp_path_factory.mktemp("photos")))
+        open_tab(page, "Review")
+        page.locator("#review-state").get_by_text("All", exact=True).click()
+        session = session_of(page, served.sessions)
+        yield page, {d.image_digest: d.mask for d in session.workspace.drafts("red")}
+
+
+@pytest.fixture
+def review_page(reviewed_page, sessions: Sessions) -> tuple[Any, Session]:
+    """A page on the first of three drafts, all as the model made them, and its session."""
+    page, masks = reviewed_page
+    session = session_of(page, sessions)
+    for digest, mask in masks.items():
+        session.workspace.edit_mask(digest, "red", mask)
+        session.workspace.set_objects(digest, "red", None)
+    page.set_viewport_size(WINDOW)
+    page.locator('#review-canvas [data-tool="brush"]').click()
+    choose(page, session, 1)  # so that the canvas shows the first one anew
+    choose(page, session, 0)
+    return page, session
 
 
 @pytest.fixture

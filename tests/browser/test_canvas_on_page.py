@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from demo import views
-from tests.browser.steps import (
-    SHAPES,
-    Canvas,
-    begin,
-    open_tab,
-    session_of,
-    shoot,
-    wait_text,
-    wait_until,
-)
+from demo.session import Session
+from tests.browser.steps import SHAPES, Canvas, choose, shoot, wait_text, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -34,29 +26,14 @@ DEAF = """() => {
 }"""
 
 
-@pytest.fixture
-def review(page, sessions, photos):
-    """A page on the first of three drafts, its session, and a function that gives a draft's mask."""
-    begin(page, photos)
-    session = session_of(page, sessions)
-    open_tab(page, "Review")
-    page.locator("#review-state").get_by_text("All", exact=True).click()
-    choose(page, session, 0)
-    return page, session, lambda digest: session.workspace.draft(digest, "red").mask
-
-
-def choose(page, session, number: int) -> str:
-    """Open a draft and wait until the canvas shows it; returns its digest."""
-    name = f"query{number}.png"
-    page.locator("#review-gallery button", has_text=name).click()
-    wait_text(page, "#review-facts", name)
-    wait_until(page, lambda: session.picture(session.reviewed).name == name, name)
-    page.locator(f'#review-canvas .lc-view[data-key*="{session.reviewed}"]').wait_for()
-    return session.reviewed
+def mask_of(session: Session, digest: str) -> np.ndarray:
+    """Of a draft, as the workspace has it."""
+    return session.workspace.draft(digest, "red").mask
 
 
 def scribble(page, canvas: Canvas, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Draw without waiting for anything."""
+    canvas.view.scroll_into_view_if_needed()
     first, last = canvas.spot(*start), canvas.spot(*end)
     page.mouse.move(first.x, first.y)
     page.mouse.down()
@@ -64,8 +41,8 @@ def scribble(page, canvas: Canvas, start: tuple[float, float], end: tuple[float,
     page.mouse.up()
 
 
-def test_a_mask_is_pink_and_its_opacity_recolours_all_of_it(review):
-    page, session, _ = review
+def test_a_mask_is_pink_and_its_opacity_recolours_all_of_it(review_page):
+    page, session = review_page
     canvas = Canvas(page, "#review-canvas", SHAPES[0], session.reviewed)
     inside, outside = canvas.spot(0.5, 0.5), canvas.spot(0.1, 0.1)
 
@@ -87,8 +64,8 @@ def test_a_mask_is_pink_and_its_opacity_recolours_all_of_it(review):
     assert np.abs(half - (0.45 * pink + 0.55 * bare)).max() <= 6
 
 
-def test_accept_is_above_the_fold(review):
-    page, *_ = review
+def test_accept_is_above_the_fold(review_page):
+    page, _ = review_page
     page.set_viewport_size({"width": 1440, "height": 900})
     page.evaluate("scrollTo(0, 0)")
     for name in ("accept", "absent", "next"):
@@ -97,15 +74,15 @@ def test_accept_is_above_the_fold(review):
     shoot(page, "review-1440")
 
 
-def test_a_stroke_is_kept_when_the_next_picture_is_opened_at_once(review):
-    page, session, mask = review
+def test_a_stroke_is_kept_when_the_next_picture_is_opened_at_once(review_page):
+    page, session = review_page
     first = session.reviewed
-    before = mask(first)
+    before = mask_of(session, first)
     canvas = Canvas(page, "#review-canvas", SHAPES[0], first)
     scribble(page, canvas, (0.1, 0.2), (0.1, 0.6))
     page.keyboard.press("j")
     wait_until(page, lambda: session.reviewed != first, "the next draft")
-    wait_until(page, lambda: (mask(first) & ~before).any(), "the stroke")
+    wait_until(page, lambda: (mask_of(session, first) & ~before).any(), "the stroke")
     # Several presses: what is shown in the end is what is under review.
     for key in ("k", "j", "j", "k", "j"):
         page.keyboard.press(key)
@@ -118,16 +95,16 @@ def sorted_digest(session, place: int) -> str:
     return session.workspace.overview("red", None, order="doubt")[place].digest
 
 
-def test_a_stroke_outlives_a_program_that_does_not_answer_and_a_change_of_picture(review):
-    page, session, mask = review
+def test_a_stroke_outlives_a_program_that_does_not_answer_and_a_change_of_picture(review_page):
+    page, session = review_page
     first = session.reviewed
-    before = mask(first)
+    before = mask_of(session, first)
     page.evaluate(DEAF)
     scribble(page, Canvas(page, "#review-canvas", SHAPES[0], first), (0.1, 0.2), (0.1, 0.6))
     wait_text(page, "#review-canvas .lc-note", "tried again")
     other = choose(page, session, 1)
-    assert np.array_equal(mask(first), before)
-    untouched = mask(other)
+    assert np.array_equal(mask_of(session, first), before)
+    untouched = mask_of(session, other)
     choose(page, session, 0)  # the stroke is still on the page
     spot = Canvas(page, "#review-canvas", SHAPES[0], first).spot(0.1, 0.4)
     page.wait_for_timeout(200)
@@ -135,22 +112,22 @@ def test_a_stroke_outlives_a_program_that_does_not_answer_and_a_change_of_pictur
     assert red > green + 20
     assert blue > green + 5
     page.evaluate("window.answers = true")
-    wait_until(page, lambda: (mask(first) & ~before).any(), "the stroke arrives by itself")
-    assert np.array_equal(mask(other), untouched)
+    wait_until(page, lambda: (mask_of(session, first) & ~before).any(), "the stroke arrives by itself")
+    assert np.array_equal(mask_of(session, other), untouched)
 
 
-def test_a_stroke_is_kept_when_the_page_is_left_at_once(review):
-    page, session, mask = review
+def test_a_stroke_is_kept_when_the_page_is_left_at_once(review_page):
+    page, session = review_page
     first = session.reviewed
-    before = mask(first)
+    before = mask_of(session, first)
     scribble(page, Canvas(page, "#review-canvas", SHAPES[0], first), (0.1, 0.2), (0.1, 0.6))
     page.reload()
-    wait_until(page, lambda: (mask(first) & ~before).any(), "the stroke")
+    wait_until(page, lambda: (mask_of(session, first) & ~before).any(), "the stroke")
 
 
-def test_a_point_asks_the_model_and_one_key_keeps_or_drops_its_answer(review):
-    page, session, mask = review
-    digest = choose(page, session, 0)
+def test_a_point_asks_the_model_and_one_key_keeps_or_drops_its_answer(review_page):
+    page, session = review_page
+    digest = session.reviewed
     session.workspace.edit_mask(digest, "red", np.zeros(SHAPES[0], bool))
     choose(page, session, 1)
     choose(page, session, 0)
@@ -160,7 +137,7 @@ def test_a_point_asks_the_model_and_one_key_keeps_or_drops_its_answer(review):
     page.mouse.click(point.x, point.y)
     page.wait_for_selector("#review-canvas .lc-offers")
     shoot(page, "proposal")
-    assert not mask(digest).any()  # nothing is stored before somebody keeps it
+    assert not mask_of(session, digest).any()  # nothing is stored before somebody keeps it
     page.keyboard.press("Escape")
     page.wait_for_selector("#review-canvas .lc:not(.lc-offers)")
     end = canvas.spot(0.6, 0.6)  # a stroke asks as a point does
@@ -170,9 +147,9 @@ def test_a_point_asks_the_model_and_one_key_keeps_or_drops_its_answer(review):
     page.mouse.up()
     page.wait_for_selector("#review-canvas .lc-offers")
     page.keyboard.press("Enter")
-    wait_until(page, lambda: mask(digest).any(), "the answer is kept")
-    kept = mask(digest)
+    wait_until(page, lambda: mask_of(session, digest).any(), "the answer is kept")
+    kept = mask_of(session, digest)
     assert kept[220:380, 280:520].all()  # the block is the middle third both ways
     assert kept.mean() < 0.2
     page.keyboard.press("Control+z")  # one step of undo
-    wait_until(page, lambda: not mask(digest).any(), "undo")
+    wait_until(page, lambda: not mask_of(session, digest).any(), "undo")

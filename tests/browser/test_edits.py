@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lfss import morphology
-from tests.browser.steps import SHAPES, Canvas, Spot, begin, open_tab, session_of, wait_text, wait_until
+from tests.browser.steps import SHAPES, Canvas, Spot, choose, wait_text, wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -24,17 +24,11 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max(1, (a | b).sum()))
 
 
-def test_three_edits_in_a_row_on_every_shape_with_undo_and_redo(page, sessions, photos):
+def test_three_edits_in_a_row_on_every_shape_with_undo_and_redo(review_page):
     """Brush, then eraser, then a repair; then back and forth, by key and by button."""
-    begin(page, photos)
-    session = session_of(page, sessions)
-    open_tab(page, "Review")
-    page.locator("#review-state").get_by_text("All", exact=True).click()
+    page, session = review_page
     for number, size in enumerate(SHAPES):
-        name = f"query{number}.png"
-        page.locator("#review-gallery button", has_text=name).click()
-        wait_text(page, "#review-facts", name)
-        digest = session.reviewed
+        name, digest = f"query{number}.png", choose(page, session, number)
 
         def mask(digest=digest) -> np.ndarray:
             return session.workspace.draft(digest, "red").mask

@@ -128,9 +128,8 @@ def test_a_ninth_run_sees_its_place_and_may_be_cancelled(page, served, photos, m
         yield from segment(*args, **options)
 
     monkeypatch.setattr(served.service, "segment", held)
-    others = [Client(served.url, verbose=False) for _ in range(8)]
-    jobs = [o.submit(support, handle_file(saved), 0.5, False, api_name="/segment") for o in others]
-    for _ in others:
+    jobs = [client.submit(support, handle_file(saved), 0.5, False, api_name="/segment") for _ in range(8)]
+    for _ in jobs:
         assert inside.acquire(timeout=60)
     page.locator("#label input").fill("red, crimson")  # another class, so there is something to do
     page.click("#run")

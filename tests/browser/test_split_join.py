@@ -8,18 +8,13 @@ import pytest
 from demo import review
 from demo.review import View
 from lfss.objects import count
-from tests.browser.steps import begin, open_tab, session_of, wait_text, wait_until
+from tests.browser.steps import wait_text, wait_until
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_person_splits_and_joins_and_the_count_follows(page, sessions, photos):
-    begin(page, photos)
-    session = session_of(page, sessions)
-    open_tab(page, "Review")
-    page.locator("#review-state").get_by_text("All", exact=True).click()
-    page.locator("#review-gallery button", has_text="query0.png").click()
-    wait_text(page, "#review-facts", "query0.png")
+def test_a_person_splits_and_joins_and_the_count_follows(review_page):
+    page, session = review_page
     wait_text(page, "#review-facts", "1 object ")
     view = View("red", "All")
 

@@ -19,7 +19,9 @@ def first_page(browser, url: str):
     return page
 
 
-def test_a_restart_brings_back_labels_pictures_and_the_draft_under_review(browser, photos, tmp_path):
+def test_a_restart_brings_back_everything_and_a_run_goes_on_without_its_page(
+    browser, photos, tmp_path, monkeypatch
+):
     with serving(tmp_path, workspace=tmp_path / "work") as served:
         page = first_page(browser, served.url)
         page.wait_for_selector("#progress .lfss-done")  # the worked example
@@ -62,14 +64,7 @@ def test_a_restart_brings_back_labels_pictures_and_the_draft_under_review(browse
         assert "cheetah" not in page.content()
         page.click("#run")
         wait_text(page, "#progress", "Nothing new to do")
-        page.close()
 
-
-def test_a_run_goes_on_without_its_page_and_a_new_page_finds_it(browser, photos, tmp_path, monkeypatch):
-    with serving(tmp_path, workspace=tmp_path / "work") as served:
-        page = first_page(browser, served.url)
-        page.wait_for_selector("#progress .lfss-done")
-        begin(page, photos)
         (session,) = {id(s): s for s in served.sessions._sessions.values()}.values()
         real, free = served.service.is_present, threading.Event()
 
