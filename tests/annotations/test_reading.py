@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 from drawn import MACHINE, a_draft, blob, mask, png_bytes
 
-from lfss.annotations import FORMATS, coco, labelme, png, voc
+from lfss.annotations import FORMATS, coco, labelme, png, reading, voc
 from lfss.drafts import Draft, Origin
 from lfss.errors import ImageError, InputError
 from lfss.images import read_image
@@ -178,11 +178,14 @@ def test_impossible_sizes_are_refused_before_memory_is_taken(size: tuple, tmp_pa
         coco.read(dumped(tmp_path / "bad.json", data))
 
 
-def test_more_masks_than_memory_holds_are_refused(tmp_path: Path) -> None:
+def test_more_masks_than_memory_holds_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_PIXELS", 2_000_000)
     data = coco_data()
-    data["images"][0] |= {"height": 10_000, "width": 10_000}
-    data["annotations"] *= 50
-    with pytest.raises(InputError, match="Split it"):
+    data["images"][0] |= {"height": 1000, "width": 1000}
+    data["annotations"] *= 2
+    coco.read(dumped(tmp_path / "good.json", data))
+    data["annotations"] += data["annotations"][:1]
+    with pytest.raises(InputError, match="more than 2 megapixels of masks"):
         coco.read(dumped(tmp_path / "bad.json", data))
 
 
