@@ -95,6 +95,7 @@ def _means(scores: Mapping[str, Score]) -> dict[str, float]:
 def run_seed(
     predictor: Predictor, encoder: Encoder, data: DataSet, names: Sequence[str], config: FolderConfig, *,
     photos: int, foreign: Sequence[int], seed: int, kind: Kind = "label", checked: int = 0,
+    supports: Sequence[int] = (),
 ) -> Run:  # fmt: skip
     """All classes and shares of one seed.
 
@@ -108,13 +109,19 @@ def run_seed(
         seed: of the folders.
         kind: how the support is marked.
         checked: how many pictures a person has corrected, for two more rows.
+        supports: numbers of supports that are tried instead of the pass, for a row each.
     """
     made: Run = {str(share): {} for share in foreign}
     for name in tqdm(names, unit="class", desc=f"seed {seed}"):
-        folder = draw_folder(data, name, photos=photos, most=max(foreign) / 100, seed=seed)
+        folder = draw_folder(
+            data, name, photos=photos, most=max(foreign) / 100, seed=seed, supports=max(supports, default=1)
+        )
         first = predict_folder(predictor, data, folder, kind)
+        rivals = {f"{n} supports": predict_folder(predictor, data, folder, kind, n) for n in supports}
         for share in foreign:
-            scores = score_folder(data, folder, first, encoder, config, foreign=share / 100, checked=checked)
+            scores = score_folder(
+                data, folder, first, encoder, config, foreign=share / 100, checked=checked, rivals=rivals
+            )
             for row, score in scores.items():
                 made[str(share)].setdefault(row, {})[name] = score
     return made
@@ -132,7 +139,7 @@ def _run(options: argparse.Namespace, command: str) -> None:
         run_seed(
             predictor, encoder, data, names, config,
             photos=options.photos, foreign=options.foreign, seed=seed,
-            kind=options.annotation, checked=options.checked,
+            kind=options.annotation, checked=options.checked, supports=options.supports,
         )
         for seed in options.seed
     ]  # fmt: skip
@@ -163,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_model(parser)
     cli.add_held_out(parser)
     cli.add_classes(parser)
+    cli.add_never_trained(parser)
     parser.add_argument("--photos", type=int, default=24, help="of a folder")
     parser.add_argument(
         "--foreign", type=int, nargs="+", default=[0, 25, 50, 75], choices=range(101), metavar="PERCENT",
@@ -170,6 +178,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--annotation", choices=KINDS, default="label", help="what is marked on the support")
     parser.add_argument("--checked", type=int, default=0, help="more rows, after so many were corrected")
+    parser.add_argument(
+        "--supports", type=int, nargs="+", default=[], choices=range(2, 21), metavar="N",
+        help="rows for so many supports instead of the pass, its rival",
+    )  # fmt: skip
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="a choice of the pass")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
     cli.add_result(parser)

@@ -34,6 +34,16 @@ def test_a_folder_has_its_share_of_pictures_without_the_object_and_smaller_share
     assert folder != draw_folder(animals, "cat", photos=4, most=0.75, seed=1)
 
 
+def test_more_supports_are_beside_the_folder_and_change_nothing_of_it(animals):
+    folder = draw_folder(animals, "cat", photos=3, most=0.5, seed=0)
+    wider = draw_folder(animals, "cat", photos=3, most=0.5, seed=0, supports=3)
+    assert (wider.support, wider.shown, wider.others) == (folder.support, folder.shown, folder.others)
+    assert len({wider.support, *wider.more}) == 3
+    assert not {*wider.more} & {*wider.shown}
+    with pytest.raises(InputError, match="needs 7"):
+        draw_folder(animals, "cat", photos=4, most=0.0, seed=0, supports=3)
+
+
 def test_a_folder_that_cannot_be_filled_is_refused(animals):
     with pytest.raises(InputError, match="Ask for fewer --photos"):
         draw_folder(animals, "cat", photos=40, most=0.0, seed=0)
@@ -61,9 +71,9 @@ def test_choices_are_read_by_name_and_others_refused():
 def test_it_writes_every_share_and_never_over_a_result(tmp_path, capsys):
     root, out = write_animals(tmp_path / "voc", each=6), tmp_path / "result.json"
     typed = [
-        *("--data", str(root), "--split", "val", "--classes", "cat,cow", "--photos", "5", "--seed", "0", "1"),
+        *("--data", str(root), "--split", "val", "--classes", "cat,cow", "--photos", "4", "--seed", "0", "1"),
         *("--foreign", "0", "40", "--preset", "tests.fakes:preset", "--device", "cpu"),
-        *("--annotation", "mask", "--checked", "2"),
+        *("--annotation", "mask", "--checked", "2", "--supports", "2"),
         *("--cache", str(tmp_path / "cache"), "--out", str(out)),
     ]
     assert main(typed) == 0
@@ -72,7 +82,7 @@ def test_it_writes_every_share_and_never_over_a_result(tmp_path, capsys):
     rows = result["mean"]["0"]
     assert 0.5 < rows["label only"]["miou"] <= 1
     assert rows["label only"]["helped"] == 0
-    assert set(rows) == {"label only", "folder pass", "label only, rest", "some checked, rest"}
+    assert set(rows) == {"label only", "2 supports", "folder pass", "label only, rest", "some checked, rest"}
     assert rows["folder pass"]["miou"] >= rows["label only"]["miou"] - 0.05
     assert "train.folder" in result["command"]
     assert main(typed) == 2

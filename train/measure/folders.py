@@ -43,13 +43,15 @@ REST, CHECKED = "label only, rest", "some checked, rest"
 
 @dataclass(frozen=True)
 class Folder:
-    """Ids of a support, of pictures with the object, and of pictures without it."""
+    """Ids of a support, of pictures with the object, of pictures without it, and of more supports to choose
+    from, which are not of the folder."""
 
     class_name: str
     class_id: int
     support: str
     shown: tuple[str, ...]
     others: tuple[str, ...]
+    more: tuple[str, ...] = ()
 
     def mixed(self, foreign: float) -> tuple[str, ...]:
         """As many pictures as show the object, a share of them from those that do not."""
@@ -67,7 +69,9 @@ class Score(NamedTuple):
     helped: bool
 
 
-def draw_folder(data: DataSet, class_name: str, *, photos: int, most: float, seed: int) -> Folder:
+def draw_folder(
+    data: DataSet, class_name: str, *, photos: int, most: float, seed: int, supports: int = 1
+) -> Folder:
     """Draw a folder.
 
     Args:
@@ -76,6 +80,7 @@ def draw_folder(data: DataSet, class_name: str, *, photos: int, most: float, see
         photos: pictures of the folder.
         most: the largest share that lacks the object.
         seed: any integer.
+        supports: how many there are, with the one that each folder has. It changes nothing else of a folder.
 
     Raises:
         InputError: there are too few pictures.
@@ -83,29 +88,35 @@ def draw_folder(data: DataSet, class_name: str, *, photos: int, most: float, see
     (class_id,) = data.class_ids([class_name])
     pool, rest = list(data.ids_of(class_id, "area")), [s.id for s in data.samples if class_id not in s.areas]
     strangers = round(most * photos)
-    if len(pool) < photos + 1 or len(rest) < strangers:
+    if len(pool) < photos + supports or len(rest) < strangers:
         raise InputError(
             f"'{class_name}' has {len(pool)} pictures, and {len(rest)} lack it: a folder of {photos} needs "
-            f"{photos + 1} and {strangers}. Ask for fewer --photos, or leave the class out."
+            f"{photos + supports} and {strangers}. Ask for fewer --photos, or leave the class out."
         )
     draws = Draws(f"folder|{seed}|{class_name}")
     support, *shown = draws.sample(pool, photos + 1)
-    return Folder(class_name, class_id, support, tuple(shown), draws.sample(rest, strangers))
+    others = draws.sample(rest, strangers)
+    left = [i for i in pool if i != support and i not in shown]
+    return Folder(class_name, class_id, support, tuple(shown), others, draws.sample(left, supports - 1))
 
 
 def predict_folder(
-    predictor: Predictor, data: DataSet, folder: Folder, kind: Kind = "label"
+    predictor: Predictor, data: DataSet, folder: Folder, kind: Kind = "label", supports: int = 1
 ) -> dict[str, Prediction]:
     """The first drafts of all pictures of a folder, by name.
 
     Args:
         predictor: with its method.
         data: where the pictures are.
-        folder: with its class and its one support.
-        kind: how the support is marked.
+        folder: with its class and its supports.
+        kind: how the supports are marked.
+        supports: how many are used.
     """
-    support = make_support(annotated(data, folder.support, folder.class_id), kind, seed=folder.support)
-    prepared = predictor.prepare(parse_label(folder.class_name), [support])
+    given = [
+        make_support(annotated(data, i, folder.class_id), kind, seed=i)
+        for i in (folder.support, *folder.more[: supports - 1])
+    ]
+    prepared = predictor.prepare(parse_label(folder.class_name), given)
     return {
         i: _bare(predictor.predict(prepared, annotated(data, i, folder.class_id).image))
         for i in (*folder.shown, *folder.others)
@@ -114,7 +125,7 @@ def predict_folder(
 
 def score_folder(
     data: DataSet, folder: Folder, first: Mapping[str, Prediction], encoder: Encoder, config: FolderConfig, *,
-    foreign: float, checked: int = 0,
+    foreign: float, checked: int = 0, rivals: Mapping[str, Mapping[str, Prediction]] | None = None,
 ) -> dict[str, Score]:  # fmt: skip
     """Scores of each row for one share of pictures that lack the object.
 
@@ -129,6 +140,7 @@ def score_folder(
         config: of the folder pass.
         foreign: the share, in [0, 1).
         checked: how many a person has corrected.
+        rivals: drafts that are made otherwise, by the names of their rows.
     """
     ids = folder.mixed(foreign)
     pictures = {i: annotated(data, i, folder.class_id) for i in ids}
@@ -136,6 +148,8 @@ def score_folder(
     packed = {i: pack_draft(draft_of(first[i], pictures[i].image), first[i].score) for i in ids}
     plain = {i: first[i].mask for i in ids}
     rows = {FIRST: _score(pictures, plain, helped=False)}
+    for name, drafts in (rivals or {}).items():
+        rows[name] = _score(pictures, {i: drafts[i].mask for i in ids}, helped=False)
     if checked:
         rows[REST] = _score(pictures, _but(plain, told), helped=False)
     for name, known in ((PASS, []), (CHECKED, told))[: 1 + bool(checked)]:
