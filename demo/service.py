@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lfss.encoders import WEAK
 from lfss.errors import InputError, LfssError, WeightsUnavailable
 from lfss.settings import Settings
 
@@ -143,6 +144,16 @@ class Service:
             for phrase in phrases
             if vlm.text_trust(phrase) == 0
         }
+
+    def is_weak(self, phrases: Sequence[str]) -> bool:
+        """Whether the preset knows one of these words, but has learnt too little of it to search with it.
+
+        False while the preset is loading.
+        """
+        if self._predictor is None:
+            return False
+        trust = max((self._predictor.encoders.vlm.text_trust(phrase) for phrase in phrases), default=0.0)
+        return 0 < trust < WEAK
 
     def known_words(self) -> tuple[str, ...]:
         """The things that the preset finds by name; empty where it has no such list, or is not loaded yet."""

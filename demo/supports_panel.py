@@ -24,6 +24,10 @@ from .service import Service
 from .session import Session
 from .sessions import Sessions
 
+WEAK_WORD = (
+    "The model has learnt little of '{label}', so it searches by what the supports look like. Three to five "
+    "of them, or a mark in one, help."
+)
 WEAK = 0.5  # of the median agreement: a support below it differs from the others
 
 
@@ -89,7 +93,8 @@ def word_notes(service: Service, label: str, not_words: str) -> str:
     for word, closest in service.unknown_words((*parsed.phrases, *parsed.distractors)).items():
         near = f" Known and close: {', '.join(closest)}." if closest else ""
         lines.append(f"The model does not know '{word}'.{near} It can still be found: mark it in a support.")
-    return views.notes(lines, kind="warning")
+    weak = [WEAK_WORD.format(label=parsed.text)] if service.is_weak(parsed.phrases) else []
+    return views.notes(lines, kind="warning") + views.notes(weak)
 
 
 def support_pictures(session: Session) -> list[tuple[str, str]]:

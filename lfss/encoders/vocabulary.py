@@ -37,8 +37,8 @@ class Concept:
         name: what it is called.
         synonyms: other words for exactly this.
         kinds: words for some of these only.
-        trust: how far the text is trusted, in [0, 1]: n / (n + 20) after n masked training photos;
-            0 where training had no mask of it.
+        trust: how far the text is trusted, in [0, 1]: n / (n + 20) after n masked training photos, where a
+            class of ImageNet counts like a few of them; 0 where training knows nothing of it.
     """
 
     name: str

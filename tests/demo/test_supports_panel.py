@@ -48,6 +48,13 @@ def test_supports_without_a_label_ask_for_one(service, session, photo):
     assert look(service, session) == ["Type a label to see what the model takes from each support."]
 
 
+def test_a_word_that_the_model_has_learnt_little_of_asks_for_more_supports(service, monkeypatch):
+    vlm = service.predictor().encoders.vlm
+    monkeypatch.setattr(vlm, "text_trust", {"red": 0.3, "crimson": 0.9}.get)
+    assert "learnt little of &#x27;red&#x27;" in word_notes(service, "red", "")
+    assert "learnt little" not in word_notes(service, "crimson, red", "")
+
+
 def test_an_unknown_word_is_told_as_it_is_typed(service):
     service.predictor()
     assert "does not know &#x27;wombat&#x27;" in word_notes(service, "red, wombat", "")

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lfss.encoders import WEAK
 from lfss.encoders.int8 import quantised_state
+from lfss.encoders.judge import Judge
 from lfss.encoders.mini import MiniEncoder, load_mini, mini_config
 from lfss.encoders.mini_network import Mini, MiniConfig, log_odds
 from lfss.encoders.vocabulary import Concept, Vocabulary
@@ -150,6 +152,19 @@ def test_the_shipped_model_loads_in_two_seconds_of_work():
     assert time.process_time() - began < 2  # of the processor, so that a busy machine does not matter
     assert shipped.vocabulary.resolve("puppies").concept.name == "dog"
     assert shipped.vlm.judge is not None
+
+
+def test_the_judge_of_a_weak_word_is_given_twice_the_odds(pixels) -> None:
+    def judged(trust: float) -> torch.Tensor:
+        torch.manual_seed(0)
+        words = Vocabulary((Concept("background"), Concept("dog", trust=trust), Concept("cat")))
+        weight, bias = torch.ones(3, 2), torch.full((3,), -2.0)
+        encoder = MiniEncoder(Mini(CONFIG), words, Judge(weight, bias))
+        presence = encoder.vlm.presence(["dog"], encoder.vlm.encode_dense(pixels))
+        assert presence is not None
+        return presence.double().logit()
+
+    torch.testing.assert_close(judged(WEAK - 0.01), judged(WEAK) + math.log(2), atol=1e-4, rtol=0)
 
 
 def test_a_word_that_is_not_known_is_not_judged() -> None:

@@ -8,6 +8,10 @@ Where the paper is silent
     are taken; a mask is never empty then.
     *Marks on the object alone.* What is far from them in the picture and unlike them is taken for background
     when the prototypes of the support are made (``assumed_background``).
+    *Weak words.* The paper's text tower knows every word equally well. Where the trust in a word is below
+    ``WEAK``, its cells are too low nearly everywhere and rank other things high in pictures that lack the
+    object. Then the text only says where the object is in supports that are known to show it
+    (``raised_to_half``), and the query is searched by matching alone.
     *Queries of strong supports.* The paper knows labels only. Where a person marked a support, the
     query's first map is a mixture of text and matching, each weighted by how well it explains
     what the person marked (``mean_in_logits``).
@@ -21,6 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ...encoders import WEAK
 from ...similarity import EPS, cosine_map, masked_average
 
 
@@ -74,6 +79,25 @@ def presence(probability: Tensor, *, share: float = 0.01) -> Tensor:
     """
     flat = probability.flatten(1)
     return flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)
+
+
+def raised_to_half(probability: Tensor, *, share: float = 0.02) -> Tensor:
+    """Shift each picture's logits so that half of the way from its median to its best cells is 0.
+
+    The order of the cells is kept. It is meant for pictures that are known to show the object.
+
+    Args:
+        probability: (N, h, w) in [0, 1].
+        share: part of all cells whose mean counts as the best, at least one cell.
+
+    Returns:
+        (N, h, w) in [0, 1].
+    """
+    logits = probability.logit(1e-6)
+    flat = logits.flatten(1)  # (N, h*w)
+    best = flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)  # (N,)
+    middle = (best + flat.median(1).values) / 2
+    return (logits - middle[:, None, None]).sigmoid()
 
 
 def soft_iou(score: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -201,7 +225,7 @@ def support_masks(
 
     A cell that a person marked keeps what was said of it; the others follow the text, and the marks' own
     appearance where some of the object is marked. Matching is trusted as far as it explains the marks
-    better than the text does.
+    better than the text does; where nothing is marked, not at all, or for weak words entirely.
 
     Args:
         features: (B, K, C, h, w); logits: (B, K, V, h, w), on the same cells.
@@ -213,6 +237,9 @@ def support_masks(
     text = text_probability(logits.flatten(0, 1), roles.repeat_interleave(k, 0)).view_as(known)
     background = (1 - known - unknown).clamp_min(0)  # (B, K, h, w)
     marked = (known + background).amax((2, 3)) > 0.5  # (B, K): this support carries a mark
+    weak = text_trust < WEAK  # (B,)
+    raised = (weak[:, None] & ~marked)[..., None, None]  # (B, K, 1, 1)
+    text = torch.where(raised, raised_to_half(text.flatten(0, 1)).view_as(text), text)
 
     flat = features.flatten(0, 1)  # (B*K, C, h, w)
     object_like = masked_average(flat, known.flatten(0, 1), directions=True)
@@ -250,7 +277,7 @@ def support_masks(
     match_fit = soft_iou(own, probability, valid) * marked.float().mean(1)
     # Squares, so that the better source leads instead of being averaged away.
     share = match_fit.square() / (match_fit.square() + text_fit.square()).clamp_min(EPS)
-    share = torch.where(marked.any(1), share, torch.zeros_like(share))
+    share = torch.where(marked.any(1), share, weak.to(share))
     return SupportMasks(probability, mask, text, inside, outside, share)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lfss.encoders import WEAK
 from lfss.methods.lfss import (
     InitialMasks,
     assumed_background,
@@ -16,6 +17,7 @@ from lfss.methods.lfss import (
     mean_in_logits,
     never_empty,
     presence,
+    raised_to_half,
     soft_iou,
     support_masks,
     text_probability,
@@ -187,6 +189,43 @@ def test_with_the_label_only_both_masks_follow_the_text():
     assert torch.equal(made.query_mask, OBJECT | OTHER)
     assert torch.equal(made.query, made.query_text)
     assert made.match_share.item() == 0
+
+
+def faint(area: Tensor) -> Tensor:
+    """(1, 2, H, W) logits of a word that is nowhere more likely than its rival, and likeliest in ``area``."""
+    return torch.stack((torch.where(area, -2.0, -8.0), torch.zeros(1, H, W)), 1)
+
+
+def test_a_weak_word_marks_its_best_cells_in_the_supports_and_matching_finds_the_query():
+    made = first_masks(
+        support_logits=faint(OBJECT)[:, None], query_logits=faint(OTHER), text_trust=WEAK - 0.01
+    )
+    assert torch.equal(made.support_mask[0], OBJECT)
+    assert torch.equal(made.query_mask, OBJECT)
+    assert made.match_share.item() == 1
+    assert (made.query_text < 0.5).all()
+
+
+def test_from_the_limit_of_trust_on_a_word_is_not_weak():
+    made = first_masks(support_logits=faint(OBJECT)[:, None], query_logits=faint(OTHER), text_trust=WEAK)
+    assert made.match_share.item() == 0
+    assert (made.support_text < 0.5).all()
+
+
+def test_a_marked_support_of_a_weak_word_keeps_its_text_as_it_is():
+    made = first_masks(
+        **full(OBJECT), support_logits=faint(OTHER)[:, None], query_logits=faint(OTHER), text_trust=0.1
+    )
+    assert (made.support_text < 0.5).all()
+    assert torch.equal(made.support_mask[0], OBJECT)
+
+
+def test_raising_puts_zero_half_way_between_the_median_and_the_best_cells_and_keeps_the_order():
+    logits = torch.tensor([[-9.0, -8.0, -8.0, -7.0, -2.0], [4.0, 4.0, 4.0, 4.0, 6.0]])[:, None]  # (2, 1, 5)
+    raised = raised_to_half(logits.sigmoid()).logit()
+    torch.testing.assert_close(raised[0, 0], logits[0, 0] + 5, atol=1e-2, rtol=0)
+    torch.testing.assert_close(raised[1, 0], logits[1, 0] - 5, atol=1e-2, rtol=0)
+    assert (raised_to_half(torch.full((1, 2, 2), 0.5)) == 0.5).all()
 
 
 def test_a_full_mask_wins_over_the_text_on_its_support():
