@@ -90,6 +90,7 @@ def _add_pictures(session: Session) -> list[str]:
         for item, row in drafts:
             if row.presence is not None:  # the model has looked at it
                 item.found[known.digest] = row.status != "absent"
+        session.only_new = True
         if len(drafts) == len(session.classes):
             made[picture.path] = known.digest
     session.resumed = (signature(session.classes, session.settings), made)

@@ -111,6 +111,7 @@ def run(
     items: Iterable[ClassItem] | None = None,
     queries: Sequence[Upload] | None = None,
     keep_drafts: bool = True,
+    only_new: bool = False,
     drafts_of: ClassItem | None = None,
     held: list[PackedDraft] | None = None,
 ) -> Iterator[Update]:
@@ -124,6 +125,8 @@ def run(
         items: the classes, which compete for pixels; the one that is edited by default.
         queries: all of the session's queries by default.
         keep_drafts: put each mask into the workspace.
+        only_new: leave pictures alone that have drafts of all these classes, also those of another file with
+            the same pixels.
         drafts_of: begin drafts of this class alone; those of the others follow where they are, since what one
             class gets the others lose.
         held: takes the drafts in place of the workspace, so that they can be looked at first.
@@ -134,16 +137,19 @@ def run(
     """
     session.cancel.clear()
     session.failures, session.settings, session.progress = [], settings, (0, 0)
+    session.passed_over = 0
     wanted = session.queries if queries is None else queries
     classes = _RunClasses(service, session, settings, list(items or [session.classes.chosen]))
     if not wanted:
         raise InputError("Add at least one picture to search in, under step 3.")
-    todo = [upload for upload in wanted if not classes.made(upload)]
     if keep_drafts:
         for item in classes.items:
             _keep_class(service, session, item, settings)
     kept = [item for item in classes.items if keep_drafts and drafts_of in (None, item)]
-    sink = _IntoSession(session, classes, kept, settings, is_present=service.is_present, held=held)
+    sink = _IntoSession(
+        session, classes, kept, settings, is_present=service.is_present, held=held, only_new=only_new
+    )
+    todo = [u for u in wanted if not classes.made(u) and sink.kept(Query(u.path, u.name)) is None]
     workers = here(classes.segment, sink, read=classes.read, cancelled=classes.stopped)
     events = run_queries((Query(u.path, u.name) for u in todo), workers, sink)
     yield from _updates(events, session, classes, sink, len(todo))
@@ -268,10 +274,25 @@ class _IntoSession:
     settings: Settings
     is_present: Callable[[Prediction], bool]
     held: list[PackedDraft] | None = None
+    only_new: bool = False
     latest: _Kept | None = field(default=None, init=False)
 
-    def kept(self, query: Query, image: Image | None = None) -> None:
-        """Nothing: what is done already is left out before the run."""
+    def kept(self, query: Query, image: Image | None = None) -> list[Outcome] | None:
+        """Where only what is new is wanted, and all classes have drafts of this picture: those are kept."""
+        if not self.only_new:
+            return None
+        known = (d for d, picture in self.session.pictures.items() if picture.path == query.path)
+        digest = image.digest if image is not None else next(known, None)
+        has = self.session.workspace.has_draft
+        if digest is None or not all(has(digest, item.name) for item in self.classes.items):
+            return None
+        for item in self.classes.items:
+            item.found.setdefault(digest, True)
+            item.made[query.path] = ("", digest)
+        self.session.passed_over += 1
+        self.latest = None
+        waiting.done(self.session, query.path)
+        return [Outcome(query.name, item.name, "kept") for item in self.classes.items]
 
     @property
     def make(self) -> Callable[[Query, Image, Sequence[Prediction], Stamp | None], _Made]:

@@ -10,6 +10,7 @@ import gradio as gr
 
 from lfss.errors import LfssError
 from lfss.images import SUFFIXES
+from lfss.labels import label_key
 
 from . import example, query_strip, views, waiting
 from .handlers import LIGHT, MODEL, PRIVATE, guarded
@@ -39,13 +40,21 @@ class SegmentTab:
     queries: gr.HTML
     strip: gr.HTML
     assume: gr.Checkbox
+    only_new: gr.Checkbox
     progress: gr.HTML
     view: ResultView
 
     @property
     def outputs(self) -> list[Any]:
         """Everything that ``shown`` fills."""
-        return [*self.supports.outputs, self.queries, self.strip, self.progress, *self.view.outputs]
+        return [
+            *self.supports.outputs,
+            self.queries,
+            self.strip,
+            self.only_new,
+            self.progress,
+            *self.view.outputs,
+        ]
 
     @property
     def chosen(self) -> list[Any]:
@@ -70,7 +79,18 @@ class SegmentTab:
 
     def listed(self, session: Session, refused: Sequence[str] = ()) -> dict[Any, Any]:
         """The pictures to search in; ``refused`` are sentences on files that are not among them."""
-        return {self.queries: query_notes(session, list(refused)), self.strip: query_strip.tiles(session)}
+        return {
+            self.queries: query_notes(session, list(refused)),
+            self.strip: query_strip.tiles(session),
+            self.only_new: gr.update(value=session.only_new, visible=drafted(session)),
+        }
+
+
+def drafted(session: Session) -> bool:
+    """Whether there are drafts of a label that is searched for."""
+    found = session.workspace.stats().drafts
+    known = {label_key(name) for name, drafts in found.items() if sum(drafts.values())}
+    return not session.example and any(label_key(item.name) in known for item in session.classes if item.name)
 
 
 def query_notes(session: Session, refused: list[str]) -> str:
@@ -98,7 +118,13 @@ def summary(session: Session, done: int, total: int, seconds: float) -> str:
         seconds: how long it took.
     """
     several = len(session.classes) > 1
-    if total == 0 and not session.failures:
+    over = session.passed_over
+    if not done and over and not session.failures and not session.cancel.is_set():
+        lines = [
+            "Nothing new to do: every picture has a draft.",
+            "Untick 'Only pictures without a draft' to make those anew that nobody has checked.",
+        ]
+    elif total == 0 and not session.failures:
         lines = ["Nothing new to do: every picture has been segmented with this class and these settings."]
     elif session.cancel.is_set():
         what = "masks" if several else "pictures"
@@ -107,6 +133,8 @@ def summary(session: Session, done: int, total: int, seconds: float) -> str:
         lines = [f"Done: {done} masks of {len(session.classes)} labels in {views.duration(seconds)}."]
     else:
         lines = [f"Done: {done} {'picture' if done == 1 else 'pictures'} in {views.duration(seconds)}."]
+    if done and over:
+        lines.append(f"{over} had drafts already.")
     blind = [(item, sum(not there for there in item.found.values())) for item in session.classes if done]
     for item, absent in blind:
         name = f"'{item.name}'" if several else "it"
@@ -114,7 +142,7 @@ def summary(session: Session, done: int, total: int, seconds: float) -> str:
             lines.append(
                 f"In {absent} of {len(item.found)} the model does not see {name}; the mask is empty."
             )
-    if len(lines) > 1:
+    if any(absent for _, absent in blind):
         lines.append("If you know that it is there, tick 'Every picture shows it' and run again.")
     failed = [reason for _, reason in session.failures[:5]]
     if len(session.failures) > 5:
@@ -143,6 +171,10 @@ def build_segment(
             assume = gr.Checkbox(
                 label="Every picture shows it", info="Skip the check whether the object is there at all."
             )
+            only_new = gr.Checkbox(
+                label="Only pictures without a draft", elem_id="only-new", visible=False,
+                info="Untick to make the drafts that nobody has checked anew.",
+            )  # fmt: skip
             with gr.Accordion("Keep this class for tomorrow", open=False):
                 save = gr.Button("Save class", size="sm", elem_id="save-class")
                 saved = gr.File(label="Saved class", visible=False, elem_id="saved-class")
@@ -153,7 +185,7 @@ def build_segment(
         fold_handle("setup", "left")
         with gr.Column(scale=1, min_width=320, elem_classes="lfss-main"):
             view = build_result()
-    tab = SegmentTab(supports, queries, strip, assume, progress, view)
+    tab = SegmentTab(supports, queries, strip, assume, only_new, progress, view)
     _wire_queries(tab, service, sessions, session_id, drop, folder, clear, fresh)
     _wire_run(tab, service, sessions, session_id, assume, start, stop)
     wire_result(view, sessions, session_id)
@@ -232,20 +264,24 @@ def _wire_queries(
         return tab.shown(service, session)
 
     @guarded
+    def leave_drafts(key: str, wanted: bool) -> None:
+        sessions.get(key).only_new = bool(wanted)
+
+    @guarded
     def look_again(key: str, threshold: float, opacity: float) -> dict[Any, Any]:
         return tab.view.shown(sessions.get(key), threshold, opacity)
 
     inputs = [session_id, tab.view.threshold, tab.view.opacity]
+    listed = [tab.queries, tab.strip, tab.only_new]
     tab.supports.label.blur(own_words, [session_id, *tab.supports.typed], tab.outputs, **LIGHT)
     for event in tab.supports.changed:
-        event.then(follow, inputs, [tab.queries, tab.strip, tab.progress, *tab.view.outputs], **LIGHT)
+        event.then(follow, inputs, [*listed, tab.progress, *tab.view.outputs], **LIGHT)
     for source in (drop, folder):
-        added = source.upload(
-            add, [session_id, source], [drop, tab.queries, tab.strip, *tab.supports.outputs], **PRIVATE
-        )
+        added = source.upload(add, [session_id, source], [drop, *listed, *tab.supports.outputs], **PRIVATE)
         added.then(look_again, inputs, tab.view.outputs, **LIGHT)
-    clear.click(remove_all, session_id, [tab.queries, tab.strip], **LIGHT)
-    tab.strip.delete(take_out, session_id, [tab.queries, tab.strip], **LIGHT)
+    tab.only_new.input(leave_drafts, [session_id, tab.only_new], None, **LIGHT)
+    clear.click(remove_all, session_id, listed, **LIGHT)
+    tab.strip.delete(take_out, session_id, listed, **LIGHT)
     tab.strip.select(choose, inputs, [tab.queries, *tab.view.outputs], **LIGHT)
     fresh.click(start_afresh, session_id, tab.outputs, **PRIVATE)
 
@@ -255,11 +291,14 @@ def _wire_run(
     assume: gr.Checkbox, start: gr.Button, stop: gr.Button,
 ) -> None:  # fmt: skip
     looks = [tab.view.threshold, tab.view.opacity]
-    outputs = [tab.progress, tab.queries, tab.strip, *tab.view.outputs]
+    outputs = [tab.progress, tab.queries, tab.strip, tab.only_new, *tab.view.outputs]
 
     @guarded
-    def work(key: str, threshold: float, opacity: float, present: bool) -> Iterator[dict[Any, Any]]:
+    def work(
+        key: str, threshold: float, opacity: float, present: bool, only_new: bool
+    ) -> Iterator[dict[Any, Any]]:
         session = sessions.get(key)
+        session.only_new = bool(only_new)
         if example.outgrown(session):
             example.leave(session)
         settings = replace(session.settings, threshold=float(threshold), assume_present=bool(present))
@@ -275,7 +314,7 @@ def _wire_run(
         return {tab.progress: message, **tab.listed(session), **shown}
 
     running = start.click(
-        work, [session_id, *looks, assume], outputs,
+        work, [session_id, *looks, assume, tab.only_new], outputs,
         show_progress="minimal", show_progress_on=tab.progress, **MODEL,
     )  # fmt: skip
     # The flag ends the run at its next step; ``cancels`` also takes one that still waits out of the queue.
@@ -297,7 +336,10 @@ def stream(
         yield {tab.progress: views.progress(0, 0, text="The model is being loaded …")}
     if session.job is not None and session.job.running:  # with other pictures, or other settings
         session.job.stop()
-    updates = run(service, session, settings, items=session.classes, keep_drafts=not session.example)
+    own = not session.example
+    updates = run(
+        service, session, settings, items=session.classes, keep_drafts=own, only_new=own and session.only_new
+    )
     session.job = Job(session, updates)
     yield from follow(tab, session, session.job, settings.threshold, opacity)
 

@@ -49,6 +49,8 @@ class Session(SessionPictures):
         failures: name and reason of queries, and of classes, that could not be segmented.
         example: the worked example is still what is shown.
         settings: of the last run.
+        only_new: a run leaves pictures alone that have drafts of all its labels.
+        passed_over: how many of them the latest run has left alone.
         cancel: set to stop a run at its next step.
         turn: held for one step through the drafts, since quick presses of keys come side by side.
         progress: how many masks of how many the run has made.
@@ -76,6 +78,8 @@ class Session(SessionPictures):
     failures: list[tuple[str, str]] = field(default_factory=list)
     example: bool = False
     settings: Settings = field(default_factory=Settings)
+    only_new: bool = False
+    passed_over: int = 0
     cancel: threading.Event = field(default_factory=threading.Event)
     turn: threading.Lock = field(default_factory=threading.Lock)
     progress: tuple[int, int] = (0, 0)

@@ -62,6 +62,7 @@ def test_a_restart_brings_back_everything_and_a_run_goes_on_without_its_page(
         page.wait_for_selector("#facts .lfss-facts")
         assert page.locator("#label textarea, #label input").first.input_value() == "red"
         assert "cheetah" not in page.content()
+        assert page.locator("#only-new input").is_checked()
         page.click("#run")
         wait_text(page, "#progress", "Nothing new to do")
 

@@ -181,6 +181,25 @@ def test_run_does_only_what_is_new_after_a_restart_and_all_after_a_change(servic
     sessions.close()
 
 
+def test_a_run_of_what_is_new_leaves_pictures_with_drafts_alone_whatever_their_files(
+    service, shared, worked, photo
+):
+    sessions = shared()
+    _, session = sessions.open(None)
+    assert not session.only_new
+    go_on(session)
+    assert session.only_new
+    session.mark(1, np.ones((240, 320), np.int8), "mask")  # another class from now on
+    session.add_queries([photo("again.png", "red", seed=10), photo("new.png", "red", seed=41)])
+    items = session.classes
+    updates = run(service, session, session.settings, items=items, only_new=session.only_new)
+    assert {update.name for update in updates if update.digest} == {"new.png"}
+    assert session.passed_over == 3  # two that are known by their files, one by its pixels
+    updates = run(service, session, session.settings, items=items)
+    assert {update.name for update in updates if update.digest} == {"q0.png", "q1.png", "again.png"}
+    sessions.close()
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"tab": "x"}', '{"tab": "review", "label": 3}', "[" * 5000])
 def test_a_place_that_makes_no_sense_is_the_beginning(shared, worked, tmp_path, text):
     (tmp_path / "work" / "place.json").write_text(text, encoding="utf-8")
