@@ -44,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutate_equivalent.json")
 
 _WORKSPACE = ["tests/storage", "tests/workspace"]
-_COMMANDS = ["tests/test_cli.py", "tests/test_cli_workspace.py"]
+_COMMANDS = ["tests/commands"]
 
 # The tests of a module, or of a folder's modules, where they are not in the one file of the module's name.
 TESTS: dict[str, list[str]] = {
@@ -60,7 +60,7 @@ TESTS: dict[str, list[str]] = {
     "lfss/methods/paia": ["tests/methods/paia"],
     "lfss/methods/tlg": ["tests/methods/test_tlg.py", "tests/methods/test_tlg_parts.py"],
     "lfss/storage": _WORKSPACE,
-    "lfss/support.py": ["tests/test_predictor.py", "tests/test_class_file.py"],
+    "lfss/support.py": ["tests/predictor", "tests/test_class_file.py"],
     "lfss/text.py": ["tests/test_text_input.py"],
     "lfss/workspace": _WORKSPACE,
 }
