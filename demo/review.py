@@ -226,19 +226,14 @@ def unchecked(session: Session, label: str) -> list[Upload]:
     return [Upload(session.picture(row.digest).path, row.name) for row in rows]
 
 
-def thumbnails(session: Session, rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Files and captions for a gallery."""
-    colour = colour_of(session, rows[0].label) if rows else ""
-    return [(str(thumbnail(session, row, colour)), caption(row, objects_in(session, row))) for row in rows]
-
-
-def _version(row: Row) -> str:
+def version_of(row: Row) -> str:
+    """Changes whenever a draft does."""
     return f"{row.label} {row.status} {row.made} {row.threshold}"
 
 
 def objects_in(session: Session, row: Row) -> int:
     """How many objects a draft shows; counted once for each version of it."""
-    key = f"{row.digest} {_version(row)}"
+    key = f"{row.digest} {version_of(row)}"
     if key not in session.object_counts:
         draft = session.workspace.draft(row.digest, row.label)
         session.object_counts[key] = 0 if draft is None or draft.empty else count(draft)
@@ -255,7 +250,7 @@ def objects_text(number: int) -> str:
 def thumbnail(session: Session, row: Row, colour: str = "") -> Path:
     """The picture with its draft, small, in the colour of its label unless another one is given."""
     colour = colour or colour_of(session, row.label)
-    version = f"{_version(row)} {colour}"
+    version = f"{version_of(row)} {colour}"
     path = session.thumbnail_path(row.digest, version)
     if path.exists():
         return path

@@ -19,7 +19,8 @@ from .objects_panel import build_objects
 from .panels import fold_handle
 from .review import View
 from .review_edit import wire_editing, wire_many, wire_repairs, wire_teaching
-from .review_view import PAGE, ReviewTab
+from .review_strip import build_review_strip
+from .review_view import ReviewTab
 from .service import Service
 from .session import Session
 from .sessions import Sessions
@@ -43,7 +44,7 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
         gr.Row(equal_height=False, elem_classes="lfss-work lfss-review"),
     ):
         with gr.Column(scale=0, min_width=260, elem_classes="lfss-side lfss-panel-list"):
-            listing = _build_list()
+            listing = _build_list(sessions)
         fold_handle("list", "left")
         with gr.Column(scale=1, min_width=320, elem_classes="lfss-main"):
             canvas = build_canvas(
@@ -79,7 +80,7 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
     return tab
 
 
-def _build_list() -> dict[str, Any]:
+def _build_list(sessions: Sessions) -> dict[str, Any]:
     """What is listed: components by their names in ``ReviewTab``."""
     with gr.Row(elem_classes="lfss-pair"):
         label = gr.Dropdown(label="Label", choices=[], elem_id="review-label", min_width=100, scale=2)
@@ -93,12 +94,9 @@ def _build_list() -> dict[str, Any]:
         elem_id="review-find", show_label=False,
     )  # fmt: skip
     tally = gr.HTML(elem_id="review-counts", padding=False)
-    gallery = gr.Gallery(
-        label="Drafts", columns=2, height="auto", allow_preview=False, object_fit="contain",
-        interactive=False, elem_id="review-gallery", buttons=[], show_label=False,
-    )  # fmt: skip
     return {
-        "label": label, "state": state, "order": order, "find": find, "counts": tally, "gallery": gallery,
+        "label": label, "state": state, "order": order, "find": find, "counts": tally,
+        "strip": build_review_strip(sessions),
     }  # fmt: skip
 
 
@@ -176,14 +174,10 @@ def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None
         key: str, label: str, state: str, order: str, find: str, event: gr.SelectData
     ) -> dict[Any, Any]:
         session, view = sessions.get(key), View(label, state, order, find)
-        rows = review.listed(session, view)
-        places = {row.digest: i for i, row in enumerate(rows)}
-        start = places.get(session.reviewed or "", 0) // PAGE * PAGE
-        place = start + event.index
-        # The gallery also reports what the page itself selected; that changes nothing here.
-        if not 0 <= place < len(rows) or rows[place].digest == session.reviewed:
+        digest = str(event.value).partition(":")[0]
+        if digest == session.reviewed or digest not in {row.digest for row in review.listed(session, view)}:
             return {tab.facts: gr.skip()}
-        session.reviewed = rows[place].digest
+        session.reviewed = digest
         return tab.current(session, key, view)
 
     @guarded
@@ -205,7 +199,7 @@ def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None
     for event in (tab.find.submit, tab.find.blur):  # not while it is typed: a bound takes several keys
         event(search, inputs, tab.outputs, **LIGHT)
     tab.canvas.select(choose_label, inputs, [*tab.outputs, tab.state, tab.find], **LIGHT)
-    tab.gallery.select(choose, inputs, [tab.canvas, tab.facts], **LIGHT)
+    tab.strip.select(choose, inputs, [tab.canvas, tab.facts], **LIGHT)
 
 
 def _wire_buttons(

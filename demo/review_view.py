@@ -11,15 +11,13 @@ import gradio as gr
 from lfss.doubt import warning
 from lfss.labels import label_key
 
-from . import background, place, review, views
+from . import background, place, review, review_strip, strip, views
 from .bulk_panel import BulkPanel
 from .colours import colour_of
 from .drawing import draft_task
 from .layers import note
 from .review import View
 from .session import Session
-
-PAGE = 36  # thumbnails at a time
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class ReviewTab:
     order: gr.Dropdown
     find: gr.Textbox
     counts: gr.HTML
-    gallery: gr.Gallery
+    strip: gr.HTML
     canvas: gr.HTML
     facts: gr.HTML
     many: BulkPanel
@@ -48,12 +46,12 @@ class ReviewTab:
     @property
     def outputs(self) -> list[Any]:
         """What ``shown`` fills."""
-        return [self.label, self.counts, self.gallery, self.canvas, self.facts, self.activity]
+        return [self.label, self.counts, self.strip, self.canvas, self.facts, self.activity]
 
     @property
     def around(self) -> list[Any]:
         """What ``beside`` fills: everything but the canvas."""
-        return [self.counts, self.gallery, self.facts, self.activity]
+        return [self.counts, self.strip, self.facts, self.activity]
 
     def beside(self, session: Session, view: View) -> dict[Any, Any]:
         """The list and the line under the canvas, after something was drawn on it."""
@@ -61,15 +59,15 @@ class ReviewTab:
         return {part: shown[part] for part in self.around}
 
     def moved(self, session: Session, key: str, view: View, step: int) -> dict[Any, Any]:
-        """Another draft of the list, so many places on; its pictures are sent again on another page only."""
+        """Another draft of the list, so many places on; the list itself is not sent again."""
         rows = review.listed(session, view)
-        places = {row.digest: i for i, row in enumerate(rows)}
-        before = places.get(session.reviewed or "")
+        places = {row.digest: row for row in rows}
+        known = session.reviewed in places
         session.reviewed = review.neighbour(rows, session.reviewed, step)
-        after = places.get(session.reviewed or "")
-        if before is None or after is None or before // PAGE != after // PAGE:
+        if not known or session.reviewed is None:
             return self.shown(session, key, view)
-        return {self.gallery: gr.update(selected_index=after % PAGE), **self.current(session, key, view)}
+        chosen = strip.chosen(review_strip.key_of(places[session.reviewed]))
+        return {self.strip: chosen, **self.current(session, key, view)}
 
     def shown(self, session: Session, key: str, view: View, *, canvas: bool = True) -> dict[Any, Any]:
         """List and current draft as the workspace has them.
@@ -88,16 +86,10 @@ class ReviewTab:
         chosen = session.reviewed if self.exists(session, view) else None
         if chosen is None and rows:
             chosen = session.reviewed = digests[0]
-        place = digests.index(chosen) if chosen in digests else None
-        start = (place or 0) // PAGE * PAGE
-        page = rows[start : start + PAGE]
         return {
             self.label: gr.update(choices=names, value=view.label),
-            self.counts: counts(session, view, start, len(rows)),
-            self.gallery: gr.update(
-                value=review.thumbnails(session, page),
-                selected_index=None if place is None else place - start,
-            ),
+            self.counts: counts(session, view, len(rows)),
+            self.strip: review_strip.tiles(session, rows, chosen),
             self.activity: activity(session),
             **self.current(session, key, view, canvas=canvas),
         }
@@ -155,13 +147,12 @@ def activity(session: Session) -> str:
     return views.notes(list(reversed(session.activity)))
 
 
-def counts(session: Session, view: View, start: int, total: int) -> str:
-    """How far each label is, as bars, and which part of the list is shown, as HTML.
+def counts(session: Session, view: View, total: int) -> str:
+    """How far each label is, as bars, and how long the list is, as HTML.
 
     Args:
         session: of the visitor.
         view: the list.
-        start: number of the first draft on the page.
         total: how many the list has.
     """
     if view.label is None:
@@ -176,7 +167,5 @@ def counts(session: Session, view: View, start: int, total: int) -> str:
                 f'</p><div class="lfss-bar"><span style="width:{100 * checked / every:.0f}%;'
                 f'background:{colour_of(session, name)}"></span></div></div>'
             )
-    more = ""
-    if total > PAGE:
-        more = f"Shown: {start + 1} to {min(start + PAGE, total)} of {total}; next and previous go on."
-    return "".join(bars) + views.notes([more])
+    listed = "" if total < 2 else f"{total} in this list"
+    return "".join(bars) + views.notes([listed])

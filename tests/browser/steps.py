@@ -85,7 +85,7 @@ def session_of(page, sessions: Sessions) -> Session:
 def choose(page, session: Session, number: int) -> str:
     """Open a draft in Review and wait until the canvas shows it; returns its digest."""
     name = f"query{number}.png"
-    page.locator("#review-gallery button", has_text=name).click()
+    page.locator("#review-strip .ls-tile", has_text=name).click()
     wait_text(page, "#review-facts", name)
     wait_until(page, lambda: session.picture(session.reviewed).name == name, name)
     page.locator(f'#review-canvas .lc-view[data-key*="{session.reviewed}"]').wait_for()

@@ -57,7 +57,7 @@ def test_two_labels_a_correction_accepted_drafts_the_folders_help_and_its_undo(p
     page.locator("#review-label input").click()
     page.get_by_role("option", name="red").click()
     page.locator("#review-state").get_by_text("All", exact=True).click()
-    page.locator("#review-gallery button", has_text="q1.png").click()
+    page.locator("#review-strip .ls-tile", has_text="q1.png").click()
     wait_text(page, "#review-facts", "q1.png")
     canvas = Canvas(page, "#review-canvas", SIZE, session.reviewed)
     canvas.choose("brush")
@@ -100,7 +100,7 @@ def learn_from_what_is_accepted(page, session: Session, before: dict) -> None:
     """Switched on, the next accepted draft lets the rest learn; ``z`` takes back both, step by step."""
     page.locator("#learns input").check()
     wait_until(page, lambda: background.wanted(session), "it is switched on")
-    page.locator("#review-gallery button", has_text="q3.png").click()
+    page.locator("#review-strip .ls-tile", has_text="q3.png").click()
     wait_text(page, "#review-facts", "q3.png")
     page.keyboard.press("a")
     wait_text(page, "#improve-told", "learned from what you accepted")

@@ -32,7 +32,7 @@ def test_a_person_splits_and_joins_and_the_count_follows(review_page):
     click_at(0.5, 0.9)
     wait_until(page, lambda: objects() == 2, "the line splits the block")
     wait_text(page, "#review-facts", "2 objects")
-    wait_text(page, "#review-gallery", "2 objects")
+    wait_text(page, "#review-strip", "2 objects")
     page.locator("#objects-mode").get_by_text("Join", exact=True).click()
     wait_text(page, "#objects-told", "Click two objects")
     click_at(0.4, 0.5)

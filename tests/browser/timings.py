@@ -53,7 +53,7 @@ WATCH_NOTE = """wanted => {
 
 # The longest time between two frames, in milliseconds, while the list of drafts is scrolled to its end.
 SCROLL = """async () => {
-  const list = document.querySelector('#review-gallery .grid-wrap');
+  const list = document.querySelector('#review-strip .ls-list');
   let last = performance.now(), longest = 0, frames = 0;
   const step = Math.max(20, (list.scrollHeight - list.clientHeight) / 60);
   const more = () => list.scrollTop + list.clientHeight + 1 < list.scrollHeight && frames < 200;
@@ -64,7 +64,7 @@ SCROLL = """async () => {
     longest = Math.max(longest, now - last);
     last = now;
   }
-  return {longest, frames, pictures: list.querySelectorAll('img').length};
+  return {longest, frames, pictures: list.querySelectorAll('li').length};
 }"""
 
 
