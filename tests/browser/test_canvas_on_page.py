@@ -153,3 +153,9 @@ def test_a_point_asks_the_model_and_one_key_keeps_or_drops_its_answer(review_pag
     assert kept.mean() < 0.2
     page.keyboard.press("Control+z")  # one step of undo
     wait_until(page, lambda: not mask_of(session, digest).any(), "undo")
+    page.mouse.click(point.x, point.y)
+    page.wait_for_selector("#review-canvas .lc-offers")
+    page.keyboard.press("a")  # one key keeps the answer and accepts the draft
+    accepted = lambda: session.workspace.draft(digest, "red").status == "accepted"  # noqa: E731
+    wait_until(page, accepted, "it is accepted")
+    assert mask_of(session, digest)[220:380, 280:520].all()
