@@ -59,8 +59,8 @@ def models(service: Service) -> str:
 def build_about(service: Service) -> None:
     """Lay out and wire the tab."""
     with gr.Tab("About", id="about") as tab:
-        gr.Markdown(TEXT)
-        gr.Markdown("### Models")
+        gr.Markdown(TEXT, elem_classes="lfss-read")
+        gr.Markdown("### Models", elem_classes="lfss-read")
         shown = gr.HTML(elem_id="models", padding=False)
 
         @guarded

@@ -53,7 +53,11 @@ def counted(session: Session, labels: Sequence[str], states: Sequence[str]) -> s
     total = sum(n for name in labels for s, n in found.get(name, {}).items() if s in status)
     left = sum(found.get(name, {}).get("proposed", 0) for name in labels)
     lines = [f"{total} drafts will be exported." if total != 1 else "1 draft will be exported."]
-    if left and "proposed" not in status:
+    if left and "proposed" not in status and not total:
+        lines.append(
+            f"Nobody has checked these {left} drafts yet: decide on them in Review, or tick the last box."
+        )
+    elif left and "proposed" not in status:
         lines.append(f"{left} drafts nobody has checked stay out.")
     if not found:
         return views.empty("There is nothing to export yet", ["Run and review first."])
@@ -124,7 +128,7 @@ def build_export(sessions: Sessions, session_id: gr.State) -> None:
     """Lay out and wire the tab."""
     # Results without a ground truth to match make no sense here.
     choices = [(form.title, name) for name, form in FORMATS.items() if name != "coco-results"]
-    with gr.Tab("Export", id="export") as tab, gr.Row(equal_height=False):
+    with gr.Tab("Export", id="export") as tab, gr.Row(equal_height=False, elem_id="export-form"):
         with gr.Column(min_width=320):
             labels = gr.CheckboxGroup([], label="Labels", elem_id="export-labels")
             states = gr.CheckboxGroup(
