@@ -114,6 +114,7 @@ def test_detections_of_other_programs_are_proposals_with_the_lowest_confidence(i
     assert drafts[0].origin.model == "yolo11n-seg"
     named = replace(found, data={"class_name": np.array(["dog", "dog", "cat"])})
     assert [d.label for d in from_detections(named, image)] == ["dog", "cat"]
+    assert [d.label for d in from_detections(named, image, labels=names)] == ["class 7", "class 1"]
 
 
 def test_what_cannot_be_used_is_told_and_costs_that_row(image: Image) -> None:
@@ -136,7 +137,7 @@ def test_drafts_of_several_pictures_and_missing_labels_are_refused(image: Image)
         to_detections([one, replace(other, image_name="b.jpg")])
     with pytest.raises(ExportError, match="lacks 'dog'"):
         to_detections([one, other], labels=["sheep"])
-    assert len(to_detections([])) == 0
+    assert to_detections([]).mask.shape == (0, 0, 0)
 
 
 def test_without_the_package_one_sentence_says_how_to_get_it(image: Image, monkeypatch) -> None:

@@ -47,6 +47,9 @@ def test_the_window_ends_where_the_picture_ends_and_is_never_tiny() -> None:
     score = np.zeros((400, 600), np.float32)
     score[0, 599] = 1
     assert window_around(score) == Window(0, round(0.5 + LEAST * 200), round(599.5 - LEAST * 300), 600)
+    score[0, 599] = 0
+    score[300:310, 50:550] = 1
+    assert window_around(score) == Window(255, 355, 0, 600)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.49])
@@ -83,8 +86,10 @@ def test_where_both_looks_agree_their_mean_counts() -> None:
     assert (score == np.float32(0.6)).all()
 
 
-def test_no_edge_is_left_at_the_window() -> None:
-    out = blend(np.full((100, 100), 0.5), np.ones((60, 60), np.float32), Window(20, 80, 20, 80))
+@pytest.mark.parametrize("start", [1, 20, 39])
+def test_no_edge_is_left_at_the_window(start: int) -> None:
+    window = Window(start, start + 60, start, start + 60)
+    out = blend(np.full((100, 100), 0.5), np.ones((60, 60), np.float32), window)
     assert 0 < np.abs(np.diff(out, axis=0)).max() < 0.1
     assert 0 < np.abs(np.diff(out, axis=1)).max() < 0.1
 
