@@ -66,7 +66,6 @@ class ColourFeatures:
 
     name = "colour features"
     channels = (len(COLOURS),)
-    strides = (STRIDE,)
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
         return (colour_cells(pixels),)

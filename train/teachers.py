@@ -135,7 +135,6 @@ class TeacherBackbone(nn.Module):
         super().__init__()
         self.net, self.name = network, name
         self.channels = tuple(channels for channels, _ in network.levels.values())
-        self.strides = tuple(stride for _, stride in network.levels.values())
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:

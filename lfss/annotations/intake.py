@@ -246,8 +246,8 @@ class Intake:
         if exported:
             alike = label_key(exported.label) == label_key(gathered.label)
             as_many = exported.shapes in (0, len(gathered.groups))
-            told = combined(map(combined, gathered.seals.values()))
-            apart = exported.objects in ("", told)  # a border between touching objects is part of no mask
+            sealed = combined(map(combined, gathered.seals.values()))
+            apart = exported.objects in ("", sealed)  # a border between touching objects is part of no mask
             as_drawn = fingerprint(gathered.mask) == exported.drawn
             changed = not (alike and as_many and apart and as_drawn)
         elif sheet.exported:

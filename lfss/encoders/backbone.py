@@ -93,7 +93,6 @@ class TimmBackbone:
         network: the network itself.
         name: of the network, with its tag.
         channels: of each level, read from a trial run.
-        strides: pixels per cell of each level, likewise.
 
     Args:
         network: has ``forward_intermediates``; in eval mode.
@@ -116,10 +115,8 @@ class TimmBackbone:
         self.name = name
         self.network, self._levels, self._multiple = network, list(levels), multiple
         self._mean, self._std = tuple(mean), tuple(std)
-        size = 4 * multiple
-        trial = self(torch.zeros(1, 3, size, size))
+        trial = self(torch.zeros(1, 3, 4 * multiple, 4 * multiple))
         self.channels: tuple[int, ...] = tuple(level.shape[1] for level in trial)
-        self.strides: tuple[int, ...] = tuple(size // level.shape[-1] for level in trial)
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:

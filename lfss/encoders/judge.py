@@ -36,7 +36,7 @@ class Judge:
 
         Args:
             whole: (B,) log odds that the picture shows it.
-            cells: (B, h, w) log odds of each cell, as ``lift`` makes them.
+            cells: (B, h, w) log odds of each cell, as ``raise_cells`` makes them.
             concept: its number.
 
         Returns:
@@ -44,12 +44,12 @@ class Judge:
         """
         weight, best = self.weight[concept], best_cells(cells)
         said = weight[0] * whole + weight[1] * best + self.bias[concept]
-        # With b the best cells before ``lift`` and J(b) the judgement, a line that rises with b: where
+        # With b the best cells before ``raise_cells`` and J(b) the judgement, a line that rises with b: where
         # J(b) <= b, nothing was raised and J(b) is asked for; elsewhere the best cells are J(b) now, and
         # J(J(b)) > J(b).
         return torch.minimum(said, best).sigmoid()
 
-    def lift(self, whole: Tensor, cells: Tensor) -> Tensor:
+    def raise_cells(self, whole: Tensor, cells: Tensor) -> Tensor:
         """Raise each concept's cells until its best ones are as sure as the judgement of the picture.
 
         A concept with few masks in training has cells that are too low nearly everywhere, though the picture

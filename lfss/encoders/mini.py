@@ -20,7 +20,6 @@ from . import WEAK
 from .int8 import float_state
 from .judge import Judge
 from .mini_network import Maps, Mini, MiniConfig, log_odds
-from .vit import PATCH
 from .vocabulary import Vocabulary
 
 JUDGE = ("presence.weight", "presence.bias")  # tensors of ``Judge`` beside the network's; may be absent
@@ -65,7 +64,7 @@ class MiniText:
         h, w = maps.concepts.shape[-2:]
         odds = log_odds(maps.concepts)  # (B, V, h, w)
         if self.judge is not None:
-            odds = self.judge.lift(self.network.shown(maps.whole), odds)
+            odds = self.judge.raise_cells(self.network.shown(maps.whole), odds)
         whole = maps.whole[:, :, None, None].expand(-1, -1, h, w)  # (B, dim, h, w)
         return torch.cat((odds, whole), 1)
 
@@ -113,7 +112,6 @@ class MiniFeatures:
     """The matching side of mini: a Backbone."""
 
     name = "mini"
-    strides = (PATCH,)
 
     def __init__(self, network: Mini):
         self.network = network

@@ -198,7 +198,7 @@ def test_the_transformers_outliers_are_repaired_before_its_last_block(
 class TwoLevels:
     """A backbone of random features that depend on the picture."""
 
-    name, channels, strides = "two levels", (3, 3), (8, 16)
+    name, channels = "two levels", (3, 3)
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
         return F.avg_pool2d(pixels, 8), F.avg_pool2d(pixels, 16)

@@ -59,7 +59,7 @@ def test_raised_cells_give_the_same_judgement_as_those_before(slope):
     """The judge reads the cells after ``lift``; what it says must be what it says of the network's own."""
     made = Judge(torch.tensor([[0.5, slope]]).expand(40, 2), noise(40, seed=3))
     whole, odds = 3 * noise(2, 40, seed=4), 3 * noise(2, 40, 5, 6, seed=5)
-    lifted = made.lift(whole, odds)
+    lifted = made.raise_cells(whole, odds)
     said = (0.5 * whole + slope * best_cells(odds) + made.bias).sigmoid()  # (2, 40)
     found = torch.stack([made(whole[:, c], lifted[:, c], c) for c in range(40)], 1)
     torch.testing.assert_close(found, said, atol=1e-5, rtol=1e-4)
@@ -68,7 +68,7 @@ def test_raised_cells_give_the_same_judgement_as_those_before(slope):
 def test_cells_are_raised_alike_until_the_best_are_as_sure_as_the_judge_and_never_lowered():
     made = Judge(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]), torch.tensor([0.5, 0.5, 9.0]))
     odds = noise(1, 3, 5, 6)
-    lifted = made.lift(torch.tensor([[4.0, -9.0, 4.0]]), odds)
+    lifted = made.raise_cells(torch.tensor([[4.0, -9.0, 4.0]]), odds)
     assert best_cells(lifted)[0, 0] == pytest.approx(4.5, abs=1e-5)
     raised = (lifted - odds)[0, 0]
     torch.testing.assert_close(raised, raised[:1, :1].expand(5, 6))

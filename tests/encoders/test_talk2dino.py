@@ -58,7 +58,7 @@ def test_missing_weights_are_an_error_never_random(tmp_path: Path, monkeypatch: 
 class Cells:
     """A backbone of two levels, four channels each, from the picture's colours."""
 
-    name, channels, strides = "cells", (3, 4), (14, 14)
+    name, channels = "cells", (3, 4)
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
         fine = F.avg_pool2d(pixels, 14)

@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 RECIPE = Recipe(steps=24, batch=4, rate=1e-2, width=16, average=0.8, kept_apart=3, checks=2)
 
 
-def test_training_beats_the_read_out_and_resumes(
+def test_training_beats_the_fixed_rule_and_resumes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit_portable([folder], tmp_path / "run", RECIPE, accelerator="cpu")
@@ -70,7 +70,7 @@ def test_training_beats_the_read_out_and_resumes(
     config, _ = load_model(decoder)
     share_of_discs = np.load(folder / "target.npy").mean() / 255  # what "everything is object" scores
     assert config["chosen_at"]["iou"] > share_of_discs + 0.2
-    assert config["chosen_at"]["iou"] > config["chosen_at"]["read_out"]
+    assert config["chosen_at"]["iou"] > config["chosen_at"]["fixed_rule"]
 
 
 def test_a_folder_with_a_training_is_not_trained_over(folder: Path, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_miniature_is_trained_and_says_what_it_is(trained: Path) -> None:
     assert config["config"]["use_query_mask"] is False
     assert config["recipe"]["without"] == ["cow"]
     assert config["trained_on"] == ["tiny_networks:one"]
-    assert set(config["chosen_at"]) == {"step", "minutes", "read_out", "iou"}
+    assert set(config["chosen_at"]) == {"step", "minutes", "fixed_rule", "iou"}
     assert not any(name.startswith("fixed") for name in weights)
     assert (trained / "run" / "curve.png").is_file()
 

@@ -40,13 +40,13 @@ class RandomWords:
 class RandomLevels:
     """A backbone of two levels."""
 
-    channels, strides = (5, 4), (STRIDE, 2 * STRIDE)
+    channels, _strides = (5, 4), (STRIDE, 2 * STRIDE)
 
     def __init__(self, seed: int):
         self.name, self._seed = f"random levels {seed}", seed
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        levels = zip(self.channels, self.strides)
+        levels = zip(self.channels, self._strides)
         return tuple(
             F.conv2d(F.avg_pool2d(pixels, s) - 0.5, _network(self._seed + i, c)).tanh()
             for i, (c, s) in enumerate(levels)

@@ -20,7 +20,7 @@ ensure_torchvision()  # Lightning's metrics import it
 
 import lightning as L  # noqa: E402
 
-ROWS = ("read_out", "iou")  # the fixed rule, which bounds the claim, and the decoder
+ROWS = ("fixed_rule", "iou")  # the fixed rule, which bounds the claim, and the decoder
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     """Save a picture: IoU on classes kept apart against minutes, beside the fixed rule.
 
     Args:
-        history: validations, each with minutes, step, iou and read_out.
+        history: validations, each with minutes, step, iou and fixed_rule.
         path: a PNG.
     """
     import matplotlib
@@ -119,7 +119,7 @@ def draw_curve(history: Sequence[Mapping[str, float]], path: Path) -> None:
     figure, axis = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
     minutes = [row["minutes"] for row in history]
     axis.plot(minutes, [row["iou"] for row in history], "o-", label="decoder")
-    axis.plot(minutes, [row["read_out"] for row in history], "--", label="fixed rule")
+    axis.plot(minutes, [row["fixed_rule"] for row in history], "--", label="fixed rule")
     axis.set(xlabel="minutes", ylabel="mIoU, classes kept apart", xlim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend()

@@ -1,8 +1,8 @@
 """How well mini knows each word, on photos it was not trained on: outlines, and presence.
 
 A word's mask is what the product starts from: the cells whose log odds, raised as the judge of presence
-asks for (``Judge.lift``), are above 0. Presence is the
-product's too: the judge's (``train.mini.presence``) where there is one, else the best cells.
+asks for (``Judge.raise_cells``), are above 0. Presence is the product's too: the judge's
+(``train.mini.presence``) where there is one, else the best cells.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def score_words(
     for i, (known, seen) in enumerate(zip(photos, looks)):
         assert known.mask is not None
         sure[i] = presence_of(judge, seen).numpy()
-        odds = seen.odds if judge is None else judge.lift(seen.whole[None], seen.odds)
+        odds = seen.odds if judge is None else judge.raise_cells(seen.whole[None], seen.odds)
         target = torch.from_numpy(known.mask)
         for number in known.complete:
             right = target == number
