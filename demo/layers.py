@@ -13,6 +13,7 @@ from lfss.objects import count
 
 from . import views
 from .session import Session
+from .words import word
 
 TOLD_LOSS = 0.05  # the share of its own pixels from which a label's loss to another one is told
 
@@ -59,10 +60,11 @@ def layers(session: Session, draft: Draft) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-def note(draft: Draft) -> str:
-    """``2 objects · 98 % sure · lost 12 % to cat``."""
+def note(draft: Draft, *, explained: bool = False) -> str:
+    """``2 objects · 98 % sure · lost 12 % to cat``; ``explained`` for a line of ``views.notes``."""
     number = 0 if draft.empty else count(draft)
     sure = "" if draft.presence is None else f"{draft.presence:.0%} sure"
+    sure = word("presence", sure) if sure and explained else sure
     parts = [f"{number} object{'' if number == 1 else 's'}", sure, losses(draft.lost)]
     return " · ".join(part for part in parts if part)
 

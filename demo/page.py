@@ -30,6 +30,7 @@ from .service import Service
 from .sessions import Sessions
 from .stages_tab import build_stages
 from .supports_panel import word_notes
+from .words import BUBBLE, EXPLAIN
 
 MAX_UPLOAD = "2gb"
 CSS = shipped("style.css")
@@ -88,7 +89,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": theme(),
         "css_paths": CSS,
-        "js": f"() => {{ ({KEYS})(); ({COMPLETE})(); ({PANELS})(); }}",
+        "js": f"() => {{ ({KEYS})(); ({COMPLETE})(); ({PANELS})(); ({EXPLAIN})(); }}",
         "ssr_mode": False,
         # Gradio asks for its own page, and would end the program where that takes more than three seconds:
         # on a busy machine, or one that reaches itself through a proxy.
@@ -111,7 +112,7 @@ def build(service: Service, sessions: Sessions, *, mcp: bool = False) -> Page:
     ) as page:
         session_id = gr.State("")
         sent_id = gr.Textbox(visible=False)
-        gr.HTML(sheet() + LARGE, padding=False)
+        gr.HTML(sheet() + LARGE + BUBBLE, padding=False)
         words = gr.HTML(elem_id="word-list", padding=False)
         bar = build_run_bar()
         status = bar.status

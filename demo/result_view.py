@@ -19,6 +19,7 @@ from .colours import colour_of
 from .handlers import LIGHT, guarded
 from .session import Session
 from .sessions import Sessions
+from .words import word
 
 MAX_PICKS = 24  # pictures under the result; all of them are in the review tab
 
@@ -71,7 +72,8 @@ def shown_result(session: Session, threshold: float, opacity: float) -> tuple[st
     image = session.shown(session.current)
     mask = result.mask(threshold, image.size)
     p = result.prediction
-    there = f"{p.presence:.0%} sure that '{p.label.text}' is there"
+    sure = word("presence", f"{p.presence:.0%} sure")
+    there = f"{sure} that '{p.label.text}' is there"
     share = float(mask.mean())
     took = f" · {p.seconds:.2f} s" if p.stages else ""
     line = f"{image.name} · mask covers {share:.1%} · {there}{took}"

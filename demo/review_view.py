@@ -18,6 +18,7 @@ from .drawing import draft_task
 from .layers import note
 from .review import View
 from .session import Session
+from .words import word
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,10 @@ class ReviewTab:
         here = place.Place("review", draft.label, view.state, view.order, draft.image_digest)
         place.keep(session, here)
         share = float(draft.mask.mean())
+        doubt = "" if draft.doubt is None else f" · {word('doubt')} {draft.doubt:.2f}"
         line = (
             f"{draft.image_name} · {review.STATUS_NAMES[draft.status]} · mask covers {share:.1%}"
-            f" · {note(draft)} · {draft.size[1]} × {draft.size[0]} pixels"
+            f" · {note(draft, explained=True)}{doubt} · {draft.size[1]} × {draft.size[0]} pixels"
         )
         apart = warning(share, draft.label) if draft.status == "proposed" else ""
         told = {self.facts: views.notes([line, apart], kind="facts")}

@@ -20,6 +20,7 @@ from .handlers import LIGHT, PRIVATE, guarded
 from .result_view import viewed_label
 from .session import ScreenPicture, Session
 from .sessions import Sessions
+from .words import word
 
 MAX_SUPPORTS = 4  # support pictures on each card
 
@@ -61,7 +62,8 @@ class StagesTab:
         hidden = len(found.supports) - len(supports)
         more = [f"{hidden} more supports took part."] if hidden else []
         p = found.prediction
-        line = f"{p.presence:.0%} sure that '{p.label.text}' is there; below the limit the mask is empty."
+        sure = word("presence", f"{p.presence:.0%} sure")
+        line = f"{sure} that '{p.label.text}' is there; below the limit the mask is empty."
         label, pair = before_and_after(p, image.pixels)
         return {
             self.label: viewed_label(session),

@@ -13,7 +13,7 @@ from lfss.errors import LfssError
 from lfss.images import SUFFIXES
 from lfss.labels import parse_label
 
-from . import example, views
+from . import example, views, words
 from .classes import ClassItem
 from .classes_panel import ClassesPanel, wire_classes
 from .colours import colour_of
@@ -124,6 +124,7 @@ def support_notes(session: Session) -> list[str]:
         return []
     lines = ["Coloured is what the model takes from each support. Click one to mark the object in it."]
     if session.agreements:
+        lines.append(f"'Agrees' tells its {words.word('agreement')} with the others.")
         middle = float(np.median(session.agreements))
         names = [
             f"'{item.picture.name}'"

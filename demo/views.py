@@ -18,6 +18,8 @@ from lfss.atomic import write_atomic
 from lfss.figures import Pixels, overlay
 from lfss.palette import LABEL_COLOURS, rgb
 
+from .words import buttons
+
 CANVAS_SIDE = 1024  # pixels; the longer side of a picture that is drawn on
 OBJECT_BRUSH, OTHER_BRUSH = "#0072B2", "#E69F00"  # blue and orange: apart in every kind of colour vision
 DRAFT_COLOUR = LABEL_COLOURS[0]  # of a mask that has no label with another one
@@ -118,8 +120,8 @@ def progress(done: int, total: int, *, text: str, seconds_left: float | None = N
 
 
 def notes(lines: Sequence[str], *, kind: str = "note") -> str:
-    """Sentences for people, as HTML with every mark of theirs made harmless."""
-    shown = [f"<p>{html.escape(line)}</p>" for line in lines if line]
+    """Sentences for people, as HTML with every mark of theirs made harmless; see ``words`` for our words."""
+    shown = [f"<p>{buttons(html.escape(line))}</p>" for line in lines if line]
     return f'<div class="lfss-{kind}">{"".join(shown)}</div>' if shown else ""
 
 

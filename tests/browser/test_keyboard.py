@@ -50,6 +50,12 @@ def test_from_a_label_to_an_accepted_draft_by_keyboard_alone(page, sessions, pho
         tab_to(page, "[role=tab]", "Shift+Tab")
     page.keyboard.press("Enter")
     wait_text(page, "#review-facts", "· draft ·")
+    tab_to(page, "#review-facts .lfss-word")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#lfss-word:popover-open")
+    wait_text(page, "#lfss-word", "Presence: how sure the model is")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#lfss-word:popover-open", state="detached")
     session = session_of(page, sessions)
     first = session.reviewed
     for key, other in (("j", True), ("k", False), ("ArrowRight", True), ("ArrowLeft", False)):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import html
 import os
 
 import numpy as np
 import pytest
 
 from demo import views
+from demo.words import WORDS, word
 
 
 @pytest.mark.parametrize("size", [(40, 60), (1024, 700), (3000, 2000)])
@@ -40,3 +42,10 @@ def test_pictures_are_not_changed_by_drawing():
 @pytest.mark.parametrize(("seconds", "text"), [(7.6, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_are_read_by_people(seconds, text):
     assert views.duration(seconds) == text
+
+
+def test_our_words_are_explained_where_they_stand_and_names_cannot_pretend_to_be_one():
+    line = views.notes([f"{word('presence', '96% sure')} that '<b>' is there"])
+    assert f'title="{html.escape(WORDS["presence"])}"' in line
+    assert ">96% sure</button> that &#x27;&lt;b&gt;&#x27; is there" in line
+    assert "<button" not in views.notes([word("onclick", "<i>")])

@@ -22,7 +22,7 @@ STAGES: tuple[StageInfo, ...] = (
     ),
     StageInfo(
         "seeds", "Seeds", "points", "prototypes",
-        "Points spread inside the supports' masks, far from the border and from each other.",
+        "Points of DPS, spread inside the supports' masks, far from the border and from each other.",
         supports="seeds",
     ),
     StageInfo(
@@ -42,12 +42,12 @@ STAGES: tuple[StageInfo, ...] = (
     ),
     StageInfo(
         "rcm", "RCM", "map", "correlation",
-        "Likeness to the supports' object inside the refined mask only; dark outside it.",
+        "Correlation with the supports' object inside the refined first guess only; dark outside it.",
         query="rcm", low=None, high=None,
     ),
     StageInfo(
         "fcm", "FCM", "map", "correlation",
-        "Likeness to the supports' object over the whole query; bright places outside the mask were missed.",
+        "Correlation with the supports' object over the whole query; bright outside the mask was missed.",
         query="fcm", low=None, high=None,
     ),
 )  # fmt: skip
