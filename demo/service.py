@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lfss.encoders import WEAK
 from lfss.errors import InputError, LfssError, WeightsUnavailable
+from lfss.labels import WEAK
 from lfss.settings import Settings
 
 from . import model

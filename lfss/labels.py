@@ -11,6 +11,9 @@ from .text import checked, escaped
 
 MAX_LENGTH = 200
 MAX_PHRASES = 16
+# Text trust below which a word is weak: few masks taught it or none, so its evidence ranks the cells of a
+# picture that shows the object, and says little of how likely the object is.
+WEAK = 0.4
 
 # Words for what surrounds objects in everyday photos. They compete with the label for each cell.
 BACKGROUND_WORDS: tuple[str, ...] = (

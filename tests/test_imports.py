@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,6 +112,20 @@ def test_no_module_imports_itself_in_a_circle():
 
     for name in graph:
         visit(name, ())
+
+
+def test_the_first_page_does_not_wait_for_torch():
+    """Every import at the top of a module of the page, followed until it ends."""
+    known = {module_of(p).removesuffix(".__init__"): p for part in ("lfss", "demo") for p in in_folder(part)}
+    seen: set[str] = set()
+    left = {"demo.page"}
+    while left:
+        name = left.pop()
+        seen.add(name)
+        whole = set(accumulate(name.split("."), lambda base, part: f"{base}.{part}"))  # with its packages
+        left |= ((top_level(known[name]) if name in known else set()) | whole) - seen
+    assert {"demo.service", "lfss.errors", "gradio"} <= seen
+    assert not {name.partition(".")[0] for name in seen} & {"torch", "timm", "open_clip", "matplotlib"}
 
 
 def top_level(path: Path) -> set[str]:

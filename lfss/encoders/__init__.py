@@ -11,10 +11,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-# Trust below which a word is weak: few masks taught it or none, so its evidence ranks the cells of a picture
-# that shows the object, and says little of how likely the object is.
-WEAK = 0.4
-
 
 class VisionLanguage(Protocol):
     """Text and picture cells in one space.
@@ -41,7 +37,7 @@ class VisionLanguage(Protocol):
     def text_trust(self, phrase: str) -> float:
         """How far a phrase is trusted, in [0, 1]: 0 for an unknown one, 1 where the tower cannot tell.
 
-        Below ``WEAK`` the phrase only says where the object is in supports that are known to show it.
+        Below ``labels.WEAK`` the phrase only says where the object is in supports that are known to show it.
         """
         ...
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..errors import WeightsMismatch
+from ..labels import WEAK
 from ..weights import load_into, load_model
-from . import WEAK
 from .int8 import float_state
 from .judge import Judge
 from .mini_network import Maps, Mini, MiniConfig, log_odds

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lfss.encoders import WEAK
 from lfss.encoders.int8 import quantised_state
 from lfss.encoders.judge import Judge
 from lfss.encoders.mini import MiniEncoder, load_mini, mini_config
 from lfss.encoders.mini_network import Mini, MiniConfig, log_odds
 from lfss.encoders.vocabulary import Concept, Vocabulary
 from lfss.errors import WeightsMismatch, WeightsUnavailable
+from lfss.labels import WEAK
 from lfss.weights import save_model
 from train.mini.export import int8_names
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...encoders import WEAK
+from ...labels import WEAK
 from ...similarity import EPS, cosine_map, masked_average
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lfss.encoders import WEAK
+from lfss.labels import WEAK
 from lfss.methods.lfss import (
     InitialMasks,
     assumed_background,
