@@ -135,6 +135,7 @@ PRESETS: dict[str, Preset] = {
             methods={"lfss": LfssConfig(sharpness=16.0, text_limit=6.0, roi=2.0)},
             weights="assets/models/mini",
             local="mini",
+            weights_of={"lfss": "mini-decoder"},
             edges="edges",
             # On VOC training photos that it was kept from (train.evaluate --held-out --presence, 160
             # episodes), 96.9 % of the pictures with the object reach it, 86.9 % of the others do not.

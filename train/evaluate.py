@@ -31,7 +31,7 @@ from lfss.methods import METHODS, Method, find_method
 from lfss.methods.lfss import Lfss, LfssConfig
 from lfss.predictor import Predictor
 from lfss.presets import Preset, find_preset
-from lfss.weights import load_model
+from lfss.weights import find_folder, load_model
 
 from . import cli
 from .data import benchmark
@@ -41,6 +41,7 @@ from .data.episodes import EpisodeList, load_episodes, sample_episodes, save_epi
 from .data.remember import remember
 from .data.splits import Fold, Rule, coco_fold, pascal_fold
 from .measure import report
+from .measure.masks import DECODER
 from .measure.metrics import PROTOCOLS
 from .measure.scoring import Settings, evaluate, growth, presence_at, presence_auc, tally
 
@@ -113,7 +114,10 @@ def _run(options: argparse.Namespace, *, command: str) -> int:
 
 
 def _load(options: argparse.Namespace, folders: Mapping[str, str]) -> tuple[Predictor, dict[str, Method]]:
-    """The model, and beside LFSS without a decoder what is compared with it on the same episodes."""
+    """The model, and beside LFSS without a decoder what is compared with it on the same episodes.
+
+    Where a decoder ships with the preset, it is one of them.
+    """
     preset = find_preset(options.preset)
     if options.method != Lfss.name:
         if folders:
@@ -127,6 +131,9 @@ def _load(options: argparse.Namespace, folders: Mapping[str, str]) -> tuple[Pred
     if options.weights:
         raise InputError("--weights belongs to another method; give those of LFSS as --decoder NAME=FOLDER.")
     config = preset.methods.get(Lfss.name, LfssConfig())
+    shipped = preset.weights_of.get(Lfss.name)
+    if shipped is not None:
+        folders = {DECODER: str(find_folder(shipped, None)), **folders}
     plain = replace(config, decoder="none", circle=False, keep_maps=bool(folders))
     predictor = Predictor.load(preset.with_method(Lfss.name, plain), device=options.device)
     return predictor, {name: _beside(predictor, preset, name, folder) for name, folder in folders.items()}

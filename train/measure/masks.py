@@ -43,6 +43,8 @@ MASKS = {
 FILTER = "final, filter"
 # The product's own mask, with its check of presence: empty where the object is judged absent.
 SHIPPED = "as it ships"
+# The decoder that ships with the preset, beside the fixed rule that is the method's mask here.
+DECODER = "decoder"
 
 
 class Outcome(NamedTuple):
@@ -94,7 +96,9 @@ def episode_masks(
             masks[f"{name}, filter"] = score_at_pixels(values, query.pixels) >= 0.5
         masks[f"{name}, edges"] = score_at_pixels(values, query.pixels, predictor.edges) >= 0.5
     if shipped:
-        masks[SHIPPED] = predictor.predict(given.prepared, query).mask
+        method = (beside or {}).get(DECODER, predictor.method)
+        product = Predictor(predictor.preset, predictor.encoders, method, predictor.device, predictor.edges)
+        masks[SHIPPED] = product.predict(given.prepared, query).mask
     return Outcome(masks, float(_presence(made.values())))
 
 
@@ -141,7 +145,7 @@ def decode(method: Method, episode: Episode, last: Step | None) -> Tensor:
     (one,) = episode.classes
     if isinstance(method, Lfss) and method.portable is not None and last is not None:
         maps = {name: last.query(name)[:, 0] for name in ("maps", "training_free")}
-        return method.decode(last.query("logits")[:, 0], maps, one.text_trust, episode.query_thumbnail)
+        return method.decode(last.query("logits")[:, 0], maps, method.decides(one), episode.query_thumbnail)
     one = replace(one, prepared=None)
     if isinstance(method, Lfss):
         if method.config.circle:

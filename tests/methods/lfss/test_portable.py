@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lfss.labels import WEAK
 from lfss.methods import THUMBNAIL_SIDE, Episode
 from lfss.methods.lfss import InitialMasks, Lfss, LfssConfig, PortableDecoder, background_similarity
 from lfss.methods.lfss.portable import MAP_NAMES, MAP_SIDE, portable_maps
@@ -25,14 +26,16 @@ def episode(
     channels: tuple[int, int] = CHANNELS,
     trust: float = 1.0,
     known: Tensor | None = None,
+    marked: bool = True,
 ) -> Episode:
-    """Random features on two levels with marked supports, and a small picture."""
+    """Random features on two levels with supports that are marked, or not, and a small picture."""
     fine, coarse = channels
     known = coin(B, K, H, W, seed=7, share=0.4).float() if known is None else known
+    known, unknown = (known, torch.zeros_like(known)) if marked else (torch.zeros_like(known), known * 0 + 1)
     features = (scale * noise(B, K, fine, H, W, seed=3), noise(B, K, coarse, 4, 5, seed=4))
     return Episode(
         query_features=(scale * noise(B, fine, H, W, seed=5), noise(B, coarse, 4, 5, seed=6)),
-        classes=(a_class(known, torch.zeros_like(known), features, phrases=(1, 2), trust=trust, seed=-1),),
+        classes=(a_class(known, unknown, features, phrases=(1, 2), trust=trust, seed=-1),),
         query_thumbnail=noise(B, 3, THUMBNAIL_SIDE, THUMBNAIL_SIDE, seed=8).sigmoid(),
     )
 
@@ -71,7 +74,7 @@ def test_empty_and_full_supports_give_finite_maps(area):
 
 def test_an_untrained_decoder_is_the_fixed_rule():
     torch.manual_seed(0)
-    given = episode()
+    given = episode(marked=False)
     with torch.no_grad():
         logits = Lfss(CHANNELS, LfssConfig(decoder="portable")).eval()(given)[:, 0]
         plain = Lfss(CHANNELS).eval()(given)[:, 0]
@@ -92,14 +95,15 @@ def moved() -> Lfss:
     return method
 
 
-def test_the_training_free_rule_decides_where_the_word_is_not_known(moved):
-    given = episode(trust=0.0)
+@pytest.mark.parametrize(("trust", "marked"), [(0.0, False), (WEAK - 0.01, False), (1.0, True)])
+def test_the_training_free_rule_decides_for_weak_words_and_where_something_is_marked(moved, trust, marked):
+    given = episode(trust=trust, marked=marked)
     torch.testing.assert_close(moved(given), Lfss(CHANNELS)(given))
-    assert moved(episode(trust=0.5)).shape == (B, 1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    assert moved(episode(trust=WEAK, marked=False)).shape == (B, 1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
 
 def test_in_a_batch_each_item_is_decided_by_its_own_word(moved):
-    given = episode()
+    given = episode(marked=False)
     mixed = of_class(given, text_trust=torch.tensor([1.0, 0.0]))
     made = moved(mixed)[:, 0]
     torch.testing.assert_close(made[0], moved(given)[0, 0])
@@ -110,7 +114,7 @@ def test_in_a_batch_each_item_is_decided_by_its_own_word(moved):
 
 def test_without_a_picture_the_decoder_says_what_is_missing():
     with pytest.raises(ValueError, match="query_thumbnail"):
-        Lfss(CHANNELS, LfssConfig(decoder="portable"))(replace(episode(), query_thumbnail=None))
+        Lfss(CHANNELS, LfssConfig(decoder="portable"))(replace(episode(marked=False), query_thumbnail=None))
 
 
 def test_every_parameter_gets_a_gradient_once_the_head_has_moved():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +12,12 @@ import torch
 from lfss.edge_network import EdgeNetwork
 from lfss.images import Image
 from lfss.labels import parse_label
+from lfss.methods import Episode, Step
+from lfss.methods.lfss import Lfss
 from lfss.predictor import Predictor
 from tests.fakes import preset, scene
 from train.data.encode import KINDS, AnnotatedPicture, PreparedEpisode, make_support
-from train.measure.masks import FILTER, MASKS, SHIPPED, enlarge, episode_masks, presence_without
+from train.measure.masks import DECODER, FILTER, MASKS, SHIPPED, enlarge, episode_masks, presence_without
 
 BOX = (60, 80, 180, 220)
 
@@ -126,6 +131,24 @@ def test_the_shipped_mask_is_empty_where_the_object_is_judged_absent(predictor: 
         )
         assert SHIPPED not in episode_masks(predictor, given).masks
         assert episode_masks(predictor, given, shipped=True).masks[SHIPPED].any() == found
+
+
+def test_the_shipped_mask_is_that_of_the_decoder_that_ships(predictor: Predictor) -> None:
+    class Nothing(Lfss):
+        def steps(self, episode: Episode) -> Iterator[Step]:
+            *before, last = super().steps(episode)
+            yield from before
+            yield replace(last, tensors={**last.tensors, "logits": last.query("logits") - 1000})
+
+    support = marked(0)
+    given = PreparedEpisode(
+        predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)]), [support], marked(1)
+    )
+    other = Nothing(predictor.encoders.backbone.channels).eval()
+    masks = episode_masks(predictor, given, {DECODER: other}, shipped=True).masks
+    assert masks["final, edges"].any()
+    assert not masks[DECODER].any()
+    assert not masks[SHIPPED].any()
 
 
 def test_presence_is_lower_where_the_object_is_not(predictor: Predictor) -> None:
