@@ -90,7 +90,6 @@ def serve(chosen: argparse.Namespace) -> int:
     PICTURES.size = pictures_budget(chosen.memory)
     device = device_for(chosen.preset, chosen.device)
     service = Service(chosen.preset, method=chosen.method, device=device, models_dir=chosen.models)
-    service.start()  # loads while the page is built
     try:
         sessions = Sessions(chosen.workspace, zip_encoding=chosen.zip_encoding)
     except LfssError as error:
@@ -121,8 +120,11 @@ def launch(chosen: argparse.Namespace, service: Service, sessions: Sessions) -> 
         server_name=chosen.host,
         server_port=chosen.port,
         share=chosen.share,
+        prevent_thread_lock=True,
         **launch_options(),
     )
+    service.start()  # not before: what it imports would hold up the first page
+    page.block_thread()
 
 
 @contextmanager
