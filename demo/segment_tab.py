@@ -294,11 +294,8 @@ def _wire_run(
     outputs = [tab.progress, tab.queries, tab.strip, tab.only_new, *tab.view.outputs]
 
     @guarded
-    def work(
-        key: str, threshold: float, opacity: float, present: bool, only_new: bool
-    ) -> Iterator[dict[Any, Any]]:
+    def work(key: str, threshold: float, opacity: float, present: bool) -> Iterator[dict[Any, Any]]:
         session = sessions.get(key)
-        session.only_new = bool(only_new)
         if example.outgrown(session):
             example.leave(session)
         settings = replace(session.settings, threshold=float(threshold), assume_present=bool(present))
@@ -314,7 +311,7 @@ def _wire_run(
         return {tab.progress: message, **tab.listed(session), **shown}
 
     running = start.click(
-        work, [session_id, *looks, assume, tab.only_new], outputs,
+        work, [session_id, *looks, assume], outputs,
         show_progress="minimal", show_progress_on=tab.progress, **MODEL,
     )  # fmt: skip
     # The flag ends the run at its next step; ``cancels`` also takes one that still waits out of the queue.
