@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from demo import objects_panel, review
+from demo import objects_panel, review, review_strip
 from demo.export_tab import CHECKED, OBJECTS, export, shown_objects
 from demo.objects_panel import coloured, cut_touching, forget, objects_of, split, unite
 from demo.review import View
@@ -89,12 +89,17 @@ def test_each_object_has_a_colour_of_its_own(herd):
 
 def test_the_count_is_on_the_card_and_follows_every_change(herd):
     def card() -> str:
-        rows = review.listed(herd, ALL)
-        return review.thumbnails(herd, rows)[0][1]
+        (row,) = review.listed(herd, ALL)
+        return review.caption(row, review.objects_in(herd, row))
 
+    def version() -> str:
+        return review_strip.tiles(herd, review.listed(herd, ALL), None)["tiles"][0]["version"]
+
+    before = version()
     assert " · 2 objects · q.png" in card()
     split(herd, ALL, at(herd, 10, 65), at(herd, 70, 65))
     assert " · 3 objects · q.png" in card()
+    assert version() != before  # the page fetches the card again
 
 
 def test_an_export_asks_for_objects_and_tells_their_number(herd):
