@@ -74,6 +74,8 @@ def test_a_restart_brings_back_everything_and_a_run_goes_on_without_its_page(
             return real(prediction)
 
         monkeypatch.setattr(served.service, "is_present", slow)
+        page.locator("#only-new input").uncheck()
+        wait_until(page, lambda: not session.only_new, "all drafts may be made anew")
         page.locator("#threshold input").first.fill("0.4")
         page.keyboard.press("Tab")
         page.click("#run")
