@@ -20,7 +20,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from lfss.errors import InputError, SupportError
+from lfss.errors import InputError
 from lfss.methods import THUMBNAIL_SIDE
 from lfss.methods.lfss import LfssConfig
 from lfss.methods.lfss.portable import MAP_NAMES, MAP_SIDE
@@ -133,11 +132,7 @@ def run_task(
     task: Task, data: DataSet, predictor: Predictor
 ) -> tuple[dict[str, torch.Tensor], AnnotatedPicture]:
     """What the portable decoder reads: ``maps`` and ``training_free``, (1, M, 50, 50) and (1, 50, 50)."""
-    prepare = partial(prepare_episode, predictor, data, task.episode, seed=task.episode.query, word=task.word)
-    try:
-        given = prepare(task.kind)
-    except SupportError:  # a box around the whole picture says nothing where the word is unknown
-        given = prepare("mask")
+    given = prepare_episode(predictor, data, task.episode, task.kind, seed=task.episode.query, word=task.word)
     *_, last = predictor.steps(given.prepared, given.query.image, assume_present=True)
     return {name: last.query(name)[:, 0] for name in ("maps", "training_free")}, given.query
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from lfss.errors import NoForeground
+from lfss.errors import NoForeground, SupportError
 from lfss.images import Image
 from lfss.labels import parse_label
 from lfss.methods import Episode
@@ -107,7 +107,8 @@ def prepare_episode(
         predictor: the model.
         data: the pictures of the episode.
         spec: which pictures, and which class.
-        kind: how the supports are marked.
+        kind: how the supports are marked. Where that says nothing, as a box around the whole picture, and the
+            word is unknown, they have their masks.
         seed: of scribbles.
         word: off treats the label as a word that the model does not know.
 
@@ -115,11 +116,18 @@ def prepare_episode(
         SupportError: the supports are not what the method needs.
     """
     pictures = [annotated(data, sample_id, spec.class_id) for sample_id in spec.supports]
-    supports = [
-        make_support(picture, kind, seed=f"{seed}|{sample_id}")
-        for picture, sample_id in zip(pictures, spec.supports)
-    ]
-    prepared = predictor.prepare(parse_label(spec.class_name), supports)
+
+    def prepared_with(kind: Kind) -> Prepared:
+        marked = zip(pictures, spec.supports)
+        supports = [make_support(picture, kind, seed=f"{seed}|{sample_id}") for picture, sample_id in marked]
+        return predictor.prepare(parse_label(spec.class_name), supports)
+
+    try:
+        prepared = prepared_with(kind)
+    except SupportError:
+        if kind == "label":
+            raise
+        prepared = prepared_with("mask")
     if not word and kind != "label":
         prepared = prepared.without_text()
     return PreparedEpisode(prepared, pictures, annotated(data, spec.query, spec.class_id))
