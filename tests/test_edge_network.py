@@ -109,6 +109,19 @@ def test_each_of_its_three_inputs_matters(which):
     assert (made(*given) - before).abs().max() > 1e-3
 
 
+def test_grey_is_nothing_and_what_lies_beyond_the_limits_is_as_the_limit():
+    made = network()
+    for name, parameter in made.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+    grey, none = torch.full((1, 3, 32, 48), 0.5), torch.zeros(1, 32, 48)
+    assert not made(grey, none, torch.zeros(1, 4, 6)).any()
+    for sign in (-1, 1):
+        cells = torch.full((1, 4, 6), 30.0 * sign)
+        torch.testing.assert_close(made(grey, none, 2 * cells), made(grey, none, cells))
+        torch.testing.assert_close(made(grey, none + 9 * sign, cells), made(grey, none + LIMIT * sign, cells))
+
+
 def test_every_parameter_learns_once_the_head_has_moved():
     made = network().requires_grad_(True)
     out = made(noise(2, 3, 32, 32).sigmoid(), noise(2, 32, 32, seed=1), noise(2, 4, 4, seed=2))
@@ -144,3 +157,10 @@ def test_the_default_model_ships_with_one(monkeypatch):
     assert loaded.width >= 8
     assert loaded.head.weight.abs().max() > 0
     assert edge_network.SIDE == 320
+    # With another wiring than that of the training the same weights would ask for something else.
+    down, across = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
+    disc = (down**2 + across**2 < 0.4).float()
+    made = loaded(disc.expand(1, 3, 64, 64), 3 * (0.6 - down.abs())[None], 4 * (disc - 0.5)[None])
+    torch.testing.assert_close(
+        made[0, 32, [2, 20, 32, 44]], torch.tensor([-1.325, -0.249, -0.231, 0.002]), atol=2e-3, rtol=0
+    )
