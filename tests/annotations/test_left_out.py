@@ -182,7 +182,7 @@ def test_coordinates_of_the_stored_frame_are_turned_with_the_picture(
     way = {5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"}[orientation]
     wanted = np.array(turned.transpose(PIL.Image.Transpose[way])) > 0
     np.testing.assert_array_equal(found["a.jpg"].mask, wanted)
-    assert any("EXIF" in note for note in report.notes)
+    assert any("(EXIF): a.jpg." in note for note in report.notes)
     assert not report.left_out
 
 

@@ -326,3 +326,12 @@ def test_a_legend_never_leads_out_of_its_folder(tmp_path: Path) -> None:
 def test_an_origin_survives_in_full(tmp_path: Path) -> None:
     coco.write([a_draft()], tmp_path / "out")
     assert coco.read(tmp_path / "out")[0].origin == MACHINE
+
+
+def test_a_mask_that_was_stored_as_a_jpeg_is_cut_in_the_middle_of_its_greys(tmp_path: Path) -> None:
+    drawn = blob((64, 64), 1)
+    PIL.Image.fromarray(np.where(drawn, 255, 0).astype(np.uint8)).save(tmp_path / "1.jpg", quality=60)
+    levels = np.asarray(PIL.Image.open(tmp_path / "1.jpg"))
+    assert ((levels > 0) & (levels < 255)).any()
+    (found,) = png.read(tmp_path, label="dog")
+    np.testing.assert_array_equal(found.mask, levels >= 128)
