@@ -28,7 +28,7 @@ def test_markup_in_labels_and_names_is_text_and_closing_the_tab_frees_what_it_he
         archive.write(photos["query0"], f"{ATTACK}.png")
         archive.writestr("<svg onload=window.pwned=1>.png", b"no picture")
     give(page, "#queries", [tmp_path / "set.zip"])
-    wait_text(page, "#query-strip", "<img src=x")
+    wait_text(page, "#query-notes", "1 picture")
     page.click("#run")
     wait_text(page, "#progress", "Done: 1 picture")
     wait_text(page, "#progress", "<svg onload")
