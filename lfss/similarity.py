@@ -78,6 +78,20 @@ class Cells(NamedTuple):
     weight: Tensor
 
 
+def mean_of_best(maps: Tensor, share: float) -> Tensor:
+    """Mean of the best cells of each map; a single cell would be too easily fooled.
+
+    Args:
+        maps: (..., h, w).
+        share: part of all cells that counts as the best, at least one cell.
+
+    Returns:
+        (...).
+    """
+    flat = maps.flatten(-2)  # (..., h*w)
+    return flat.topk(max(1, round(share * flat.shape[-1])), dim=-1).values.mean(-1)
+
+
 def pool_cells(features: Tensor, mask: Tensor, grid: int, *, directions: bool = False) -> Cells:
     """Masked means over a coarse grid, so that products of cells with cells stay small.
 

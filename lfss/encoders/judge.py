@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..similarity import mean_of_best
+
 BEST = 0.02  # share of the cells that count as the best ones
 
 
@@ -71,5 +73,4 @@ class Judge:
 
 def best_cells(logits: Tensor) -> Tensor:
     """(..., h, w) -> (...): mean of the best 2 % of the cells."""
-    flat = logits.flatten(-2)
-    return flat.topk(max(1, round(BEST * flat.shape[-1])), dim=-1).values.mean(-1)
+    return mean_of_best(logits, BEST)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lfss.similarity import mean_of_best
+
 EPS = 1e-6
 TEMPERATURE = 0.1  # of cosines between cells and prototypes
 MIN_SHARE = 0.01  # of a crop that object and background must each cover to make a prototype
@@ -107,8 +109,7 @@ def evidence_loss(
     parts = []
     for maps, target, marked, named in zip(log_p, targets, complete, label.tolist()):
         if named > 0:
-            flat = maps[named].flatten()
-            parts.append(-flat.topk(max(1, round(POOLED * len(flat)))).values.mean())
+            parts.append(-mean_of_best(maps[named], POOLED))
         if not target:
             continue
         things = [c for c in target if c > 0]

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...labels import WEAK
-from ...similarity import EPS, cosine_map, masked_average
+from ...similarity import EPS, cosine_map, masked_average, mean_of_best
 
 
 def text_probability(logits: Tensor, roles: Tensor) -> Tensor:
@@ -72,13 +72,12 @@ def presence(probability: Tensor, *, share: float = 0.01) -> Tensor:
 
     Args:
         probability: (N, h, w) in [0, 1].
-        share: part of all cells averaged, at least one; a single cell would be too easily fooled.
+        share: part of all cells averaged, at least one.
 
     Returns:
         (N,) in [0, 1].
     """
-    flat = probability.flatten(1)
-    return flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)
+    return mean_of_best(probability, share)
 
 
 def raised_to_half(probability: Tensor, *, share: float = 0.02) -> Tensor:
@@ -94,9 +93,7 @@ def raised_to_half(probability: Tensor, *, share: float = 0.02) -> Tensor:
         (N, h, w) in [0, 1].
     """
     logits = probability.logit(1e-6)
-    flat = logits.flatten(1)  # (N, h*w)
-    best = flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(1)  # (N,)
-    middle = (best + flat.median(1).values) / 2
+    middle = (mean_of_best(logits, share) + logits.flatten(1).median(1).values) / 2  # (N,)
     return (logits - middle[:, None, None]).sigmoid()
 
 
