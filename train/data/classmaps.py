@@ -44,18 +44,19 @@ def read_label(label: MaskFile | Shapes, crowd: Crowd = "ignore") -> tuple[Class
         return _paint(label, crowd)
     try:
         with PIL.Image.open(label.path) as file:
-            grey = label.white is not None and label.photo is None
-            mode, raw = file.mode, np.asarray(file.convert("L") if grey else file)
+            black_and_white = label.white is not None and label.photo is None
+            mode, raw = file.mode, np.asarray(file.convert("L") if black_and_white else file)
     except _UNREADABLE as error:
         raise InputError(f"The mask '{label.path}' cannot be read ({error}). Replace it.") from error
-    if label.photo is not None and label.white is not None:
-        height, width = _picture_size(label.photo)
-        stretched = cv2.resize(raw, (width, height), interpolation=cv2.INTER_LINEAR)
-        classes = np.where(stretched >= SALIENT, np.uint8(label.white), np.uint8(0))
-        return classes, (stretched > NOT_SALIENT) & (stretched < SALIENT)
     if label.white is not None:
+        inside, ignore = raw >= 128, np.zeros(raw.shape, np.bool_)
+        if label.photo is not None:
+            height, width = _picture_size(label.photo)
+            saliency = cv2.resize(raw, (width, height), interpolation=cv2.INTER_LINEAR)
+            inside = saliency >= SALIENT
+            ignore = ~inside & (saliency > NOT_SALIENT)
         kind = np.uint8 if label.white < IGNORE else np.uint16
-        return np.where(raw >= 128, kind(label.white), kind(0)), np.zeros(raw.shape, np.bool_)
+        return np.where(inside, kind(label.white), kind(0)), ignore
     if raw.ndim != 2:
         raise InputError(
             f"The mask '{label.path}' is in colour ({mode}); class numbers are expected. "
@@ -81,10 +82,7 @@ def measure(source: Source) -> dict[str, list[int]]:
     """
     label = source.label
     image_size = _picture_size(source.image)
-    if isinstance(label, Shapes):
-        label_size = label.size
-    else:
-        label_size = _picture_size(label.photo or label.path)
+    label_size = label.size if isinstance(label, Shapes) else _picture_size(label.photo or label.path)
     if image_size != label_size:
         where = f"the outlines in '{label.file}'" if isinstance(label, Shapes) else f"its mask '{label.path}'"
         raise InputError(
