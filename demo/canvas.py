@@ -14,7 +14,6 @@ import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -25,11 +24,11 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from lfss.errors import InputError, LfssError
+from lfss.shipped import shipped
 
 from .sent import of, text
 from .views import CANVAS_SIDE, OTHER_BRUSH, resized
 
-ASSETS = Path(__file__).parent.parent / "assets"
 MAX_MASK_BYTES = 4 * CANVAS_SIDE * CANVAS_SIDE  # of a mask that comes back, as text
 MAX_POINTS = 400  # in one question; a stroke is many points. canvas_ask.js sends no more
 SCRIPTS = (
@@ -168,8 +167,8 @@ def build_canvas(
     return gr.HTML(
         value=None,
         html_template=_template(),
-        css_template=(ASSETS / "canvas.css").read_text(encoding="utf-8"),
-        js_on_load="\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        css_template=shipped("canvas.css").read_text(encoding="utf-8"),
+        js_on_load="\n".join(shipped(name).read_text(encoding="utf-8") for name in SCRIPTS),
         server_functions=[save_mask, ask_model, set_colour],
         apply_default_css=False,
         elem_id=elem_id,

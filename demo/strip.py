@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from lfss.errors import InputError, LfssError
+from lfss.shipped import shipped
 
 from . import sent
 
-ASSETS = Path(__file__).parent.parent / "assets"
 AT_ONCE = 24  # pictures in one answer; strip.js asks for fewer
 
 
@@ -78,8 +78,8 @@ def build_strip(
     return gr.HTML(
         value=None,
         html_template=f'<ul class="ls-list" aria-label="{html.escape(label)}"{attribute}></ul>',
-        css_template=(ASSETS / "strip.css").read_text(encoding="utf-8"),
-        js_on_load=(ASSETS / "strip.js").read_text(encoding="utf-8"),
+        css_template=shipped("strip.css").read_text(encoding="utf-8"),
+        js_on_load=shipped("strip.js").read_text(encoding="utf-8"),
         server_functions=[answer],
         apply_default_css=False,
         elem_id=elem_id,

@@ -86,13 +86,13 @@ class MiniText:
         """
         found = [self.vocabulary.resolve(phrase) for phrase in phrases]
         # A word that is not trusted is searched for by its marks, so its judge has no say either.
-        concepts = {match.index: match.trust for match in found if match and match.trust > 0}
+        trust = {match.index: match.trust for match in found if match and match.trust > 0}  # of each concept
         judge = self.judge
-        if judge is None or not concepts or not all(judge.has_learnt(c) for c in concepts):
+        if judge is None or not trust or not all(judge.has_learnt(c) for c in trust):
             return None
         whole = self.network.shown(dense[:, self.concepts :, 0, 0])  # (B, V)
-        judged = {c: judge(whole[:, c], dense[:, c], c) for c in concepts}
-        return torch.stack([_less_careful(p) if concepts[c] < WEAK else p for c, p in judged.items()]).amax(0)
+        judged = {c: judge(whole[:, c], dense[:, c], c) for c in trust}  # (B,) each
+        return torch.stack([_less_careful(p) if trust[c] < WEAK else p for c, p in judged.items()]).amax(0)
 
     def competitors(self, phrases: Sequence[str]) -> tuple[str, ...]:
         """None: a concept's log odds are against all others of the vocabulary already."""
