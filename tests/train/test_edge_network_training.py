@@ -134,7 +134,7 @@ def test_pixels_near_the_outline_count_more_and_invalid_ones_not_at_all() -> Non
 
 
 def test_stored_scores_are_those_that_the_product_would_correct(given: list[str], tmp_path: Path) -> None:
-    """The guided filter's score of the stored picture from the stored cells."""
+    """The guided filter's score of the stored picture from its logits, which are stored at 80 x 80."""
     from lfss.edge_network import logits_of
     from lfss.edges import to_pixels
 
@@ -143,4 +143,6 @@ def test_stored_scores_are_those_that_the_product_would_correct(given: list[str]
     for row in range(2):
         picture = (255 * seen.picture[row].permute(1, 2, 0)).round().byte().numpy()
         expected = logits_of(to_pixels(seen.cells[row].numpy(), np.ascontiguousarray(picture)))
-        np.testing.assert_allclose(seen.score[row].numpy(), expected, atol=0.05)
+        found = seen.score[row].numpy()
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+        assert ((found > 0) == (expected > 0)).mean() > 0.98

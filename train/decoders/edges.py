@@ -18,6 +18,7 @@ from tqdm import tqdm
 from lfss.edge_network import LIMIT, SIDE, SUB, logits_of, small_square
 from lfss.edges import to_pixels
 from lfss.predictor import Predictor
+from lfss.similarity import resize_map
 
 from ..data.datasets import DataSet, write_text
 from ..data.encode import PreparedEpisode, prepare_episode
@@ -29,6 +30,7 @@ from .learning import cut_windows
 Sources = Sequence[tuple[DataSet, list[str]]]
 
 WINDOW = 240  # pixels of the square that training cuts out of a picture
+BLOCKS = SIDE // SUB  # the size at which the network reads logits, whatever size they were made at
 
 
 class Batch(NamedTuple):
@@ -37,7 +39,7 @@ class Batch(NamedTuple):
     Attributes:
         picture: (N, 3, S, S) in [0, 1].
         score: (N, S, S) logits of the guided filter's score.
-        cells: (N, h, w) logits before the filter.
+        cells: (N, S/4, S/4) logits before the filter, of the method's cells or of its decoder.
         target, valid: (N, S, S) in [0, 1].
     """
 
@@ -78,10 +80,9 @@ def make_examples(
     tasks = mark_unknown_words(draw_tasks(config, sources), predictor)
     queries = list(dict.fromkeys((t.source, t.episode.query) for t in tasks))
     n, p = len(tasks), len(queries)
-    cells = _prepared(tasks[0], sources, predictor).prepared.cells
     shapes: dict[str, tuple[type, tuple[int, ...]]] = {
         "pictures": (np.uint8, (p, 3, SIDE, SIDE)),
-        "cells": (np.float16, (n, *cells)),
+        "cells": (np.float16, (n, BLOCKS, BLOCKS)),
         "score": (np.float16, (n, SIDE, SIDE)),
         "target": (np.uint8, (n, SIDE, SIDE)),
         "valid": (np.uint8, (n, SIDE, SIDE)),
@@ -105,10 +106,11 @@ def make_examples(
     for i in tqdm(range(done, n), initial=done, total=n, desc="episodes", unit="episode", mininterval=2):
         given = _prepared(tasks[i], sources, predictor)
         *_, last = predictor.steps(given.prepared, given.query.image, assume_present=True)
-        logits = last.query("logits")[0, 0].float().cpu().numpy().clip(-30, 30)
+        found = last.query("logits")[0, :1].float().cpu().clamp(-30, 30)  # (1, h, w): cells, or a decoder's
+        logits = found[0].numpy()
         square = small_square(given.query.image.pixels)
         arrays["pictures"][about["queries"][i]] = square.transpose(2, 0, 1)
-        arrays["cells"][i] = logits
+        arrays["cells"][i] = resize_map(found, (BLOCKS, BLOCKS))[0].numpy()
         arrays["score"][i] = logits_of(to_pixels(logits, square))
         arrays["target"][i] = small_square(given.query.mask.astype(np.uint8) * 255)
         arrays["valid"][i] = small_square((~given.query.ignore).astype(np.uint8) * 255)
@@ -167,7 +169,7 @@ def vary(batch: Batch) -> Batch:
         batch: at 320 pixels.
 
     Returns:
-        At 240 pixels; the cells are enlarged to 60 x 60.
+        At 240 pixels, the cells at 60 x 60.
     """
     count, blocks = len(batch.picture), WINDOW // SUB
     side = torch.empty(count, 1).uniform_(0.45, 1.0) * torch.empty(count, 2).uniform_(0.9, 1.1)
@@ -177,8 +179,7 @@ def vary(batch: Batch) -> Batch:
     window[:, :, 2] = torch.empty(count, 2).uniform_(-1, 1) * (1 - side).clamp_min(0)
     maps = torch.stack((batch.score, batch.target, batch.valid), 1)
     pixels = cut_windows(torch.cat((batch.picture, maps), 1), window, WINDOW)
-    large = F.interpolate(batch.cells[:, None], (SIDE // SUB, SIDE // SUB), mode="bilinear")
-    cells = cut_windows(large, window, blocks)[:, 0]
+    cells = cut_windows(batch.cells[:, None], window, blocks)[:, 0]
     gain, offset = (0.2 * torch.randn(count, 1, 1)).exp(), 0.4 * torch.randn(count, 1, 1)
     places = 0.5 * torch.randn(count, 1, 12, 12)
     wrong = [F.interpolate(places, (s, s), mode="bilinear")[:, 0] for s in (WINDOW, blocks)]
