@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 # What an operator becomes. A comparison becomes its opposite; changed numbers make the off-by-one faults.
@@ -75,11 +75,15 @@ def _other(value: float) -> float:
     return value + 1 if value < 10 else 2 * value
 
 
-def mutants(source: str) -> Iterator[Mutant]:
-    """Every mutant of a module, in the order of its source."""
-    count = sum(1 for _ in places(ast.parse(source)))
+def lines_of(source: str) -> list[int]:
+    """The line of each place of a module that can be changed, in the order of its source."""
+    return [node.lineno for node, _ in places(ast.parse(source))]
+
+
+def mutants(source: str, numbers: Sequence[int]) -> Iterator[Mutant]:
+    """Mutants of a module, which are the places of these numbers in ``lines_of``."""
     lines = source.splitlines()
-    for number in range(count):
+    for number in numbers:
         tree = ast.parse(source)
         node, index = list(places(tree))[number]
         before = ast.unparse(node)

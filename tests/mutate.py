@@ -38,21 +38,35 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
-from .mutants import Mutant, mutants
+from .mutants import Mutant, lines_of, mutants
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = Path(__file__).with_name("mutate_equivalent.json")
 
-_WORKSPACE = ["tests/storage", "tests/workspace"]
-_COMMANDS = ["tests/commands"]
+
+def _workspace(*names: str) -> list[str]:
+    return [f"tests/workspace/test_workspace_{name}.py" for name in names]
+
+
+# Without those that start programs of their own, which do not see the change.
+_WORKSPACE = [
+    "tests/storage",
+    *_workspace("classes", "damaged", "drafts", "history", "labels", "pictures", "thresholds"),
+]
+_FILES = ["tests/commands/files/test_segment_results.py", "tests/commands/files/test_segment_resume.py"]
 
 # The tests of a module, or of a folder's modules, where they are not in the one file of the module's name.
 TESTS: dict[str, list[str]] = {
     "lfss/annotations": ["tests/annotations"],
     "lfss/annotations/raster.py": ["tests/annotations/test_outlines.py"],
     "lfss/annotations/rings.py": ["tests/annotations/test_outlines.py"],
-    "lfss/batch": ["tests/batch", *_COMMANDS],
-    "lfss/commands": _COMMANDS,
+    "lfss/batch": ["tests/batch", "tests/commands"],
+    "lfss/batch/folder.py": _FILES,
+    "lfss/batch/loop.py": ["tests/batch/test_into_workspace.py"],
+    "lfss/batch/on_ray.py": ["tests/batch/test_on_ray.py"],
+    "lfss/batch/planning.py": _FILES,
+    "lfss/batch/record.py": _FILES,
+    "lfss/commands": ["tests/commands"],
     "lfss/decode.py": ["tests/test_images.py", "tests/test_budget.py"],
     "lfss/encoders": ["tests/encoders"],
     "lfss/methods": ["tests/methods"],
@@ -60,9 +74,19 @@ TESTS: dict[str, list[str]] = {
     "lfss/methods/paia": ["tests/methods/paia"],
     "lfss/methods/tlg": ["tests/methods/test_tlg.py", "tests/methods/test_tlg_parts.py"],
     "lfss/storage": _WORKSPACE,
+    "lfss/storage/database.py": _workspace("older", "read_only", "damaged"),
+    "lfss/storage/failures.py": _workspace("pictures"),
+    "lfss/storage/integrity.py": _workspace("damaged", "read_only"),
+    "lfss/storage/listing.py": _workspace("drafts", "labels"),
+    "lfss/storage/packed.py": _workspace("drafts", "history", "thresholds"),
+    "lfss/storage/pictures.py": _workspace("pictures", "classes"),
+    "lfss/storage/schema.py": _workspace("older"),
     "lfss/support.py": ["tests/predictor", "tests/test_class_file.py"],
     "lfss/text.py": ["tests/test_text_input.py"],
     "lfss/workspace": _WORKSPACE,
+    "lfss/workspace/_drafts.py": _workspace("drafts"),
+    "lfss/workspace/_labels.py": _workspace("labels", "classes"),
+    "lfss/workspace/_pictures.py": _workspace("pictures", "imports"),
 }
 
 # Imported before the children are forked, so that none of them pays for it.
@@ -227,8 +251,8 @@ def tests_of(key: str) -> list[str]:
     return next((TESTS[name] for name in names if name in TESTS), [str(own)])
 
 
-def sample(found: list[Mutant], count: int | None, seed: str) -> list[Mutant]:
-    """At most ``count`` of the mutants, drawn with a seed, in the order of the source."""
+def sample(found: list[int], count: int | None, seed: str) -> list[int]:
+    """At most ``count`` of the places, drawn with a seed, in the order of the source."""
     if count is None or count >= len(found):
         return found
     return [found[i] for i in sorted(random.Random(seed).sample(range(len(found)), count))]
@@ -337,8 +361,9 @@ def main() -> int:
     survived = 0
     for given in options.modules:
         path, key = given.resolve(), given.resolve().relative_to(ROOT).as_posix()
-        places = [m for m in mutants(path.read_text(encoding="utf-8")) if start <= m.line <= end]
-        chosen = sample(places, options.sample, f"{options.seed} {key}")
+        source = path.read_text(encoding="utf-8")
+        places = [number for number, line in enumerate(lines_of(source)) if start <= line <= end]
+        chosen = list(mutants(source, sample(places, options.sample, f"{options.seed} {key}")))
         found = try_module(path, options.tests or tests_of(key), chosen, known.get(key, {}))
         results[key] = {"places": len(places), **found}
         survived += len(found["survived"])
