@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+import torch
 
+from lfss import compat
 from lfss.compat import ensure_torchvision
 from lfss.errors import LfssError
 
@@ -85,6 +88,31 @@ def failing(monkeypatch):
         monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
 
     return fail
+
+
+HALF_MADE = """
+import torchvision.half
+torchvision.half  # as the real one asks of its submodules
+from lfss import compat
+if not compat._declared:
+    raise RuntimeError("operator torchvision::nms does not exist")
+"""
+
+
+def test_what_a_failed_import_leaves_behind_is_removed_before_the_next(tmp_path, monkeypatch):
+    """A submodule that is there already would not become an attribute of the package again."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "half.py").touch()
+    (tmp_path / "torchvision" / "__init__.py").write_text(HALF_MADE)
+    for name in [n for n in sys.modules if n.partition(".")[0] == "torchvision"] + ["torchvision.half"]:
+        monkeypatch.setitem(sys.modules, name, None)
+        del sys.modules[name]
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(compat, "_declared", [])
+    monkeypatch.setattr(torch.library, "Library", Mock())
+    ensure_torchvision()
+    assert sys.modules["torchvision"].half is sys.modules["torchvision.half"]
+    assert "lfss.compat" in sys.modules, "nothing else is removed"
 
 
 def test_an_absent_torchvision_gives_one_clear_sentence(failing):

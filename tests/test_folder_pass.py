@@ -170,10 +170,11 @@ def test_three_checked_pictures_decide_alone():
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_one_picture_alone_teaches_nothing(count):
+def test_one_picture_alone_teaches_nothing_and_two_do(count):
     samples, _ = folder(2)
     empty = samples[1]._replace(first=torch.zeros(1, H, W))
     given = [*samples[:count], empty]
     verdict = judge(given, teach(given), ["dog"], CONFIG)[0]
     assert not verdict.helps
     assert "nothing to learn from" in verdict.reason
+    assert "nothing to learn from" not in judge(samples, teach(samples), ["dog"], CONFIG)[0].reason

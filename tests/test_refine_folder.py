@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from lfss.edge_network import EdgeNetwork
 from lfss.errors import InputError
 from lfss.images import read_image
 from lfss.predictor import Predictor
-from lfss.refine_folder import changes, keep, learn, undo
-from lfss.refine_preview import preview
+from lfss.refine_folder import Change, _spread, changes, keep, learn, samples, undo
+from lfss.refine_preview import GLIMPSE_SIDE, preview
 from lfss.workspace import Workspace
 from tests.fakes import scene
 
@@ -133,6 +134,47 @@ def test_a_preview_counts_shows_the_biggest_and_stores_nothing(tmp_path, workspa
     first = seen.biggest[0]
     assert (first.label, first.before.shape, first.after.shape) == ("red", SIZE, SIZE)
     assert (first.before != first.after).any()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_glimpse_of_a_large_and_thin_mask_has_the_longest_side_that_may_be(turned):
+    mask = np.zeros((1, 4 * GLIMPSE_SIDE), bool)
+    mask[:, 8:80] = True
+    mask = mask.T if turned else mask
+    draft = Draft("a.png", "0" * 64, "red", mask)
+    seen = preview([[Change(mask, draft, mask.astype(np.float32), 1.0)]])
+    for shown in (seen.biggest[0].before, seen.biggest[0].after):
+        assert shown.shape == ((GLIMPSE_SIDE, 1) if turned else (1, GLIMPSE_SIDE))
+        assert np.count_nonzero(shown) == 72 / 4
+
+
+def test_each_picture_teaches_what_a_person_decided_and_else_what_the_model_said(
+    tmp_path, workspace, predictor
+):
+    digests = fill(tmp_path, workspace)
+    for digest, presence in zip(digests[:2], (0.3, None)):
+        draft = workspace.draft(digest, "red")
+        assert draft is not None
+        workspace.put_draft(replace(draft, presence=presence), score_of(truth()))
+    for digest, status in zip(digests[2:], ("accepted", "absent", "rejected")):
+        workspace.set_status(digest, "red", status)
+    taught = [
+        (round(one.presence.item(), 3), one.checked.item(), one.known.item())
+        for one in samples(workspace, Encoder(predictor.encode), ["red"])
+    ]
+    assert taught == [
+        (1, True, True),  # accepted; what is checked comes first
+        (0, True, True),  # absent
+        (0.3, False, True),
+        (1, False, True),  # the model does not say
+        (0, False, False),  # rejected: neither mask nor map counts
+        (1, False, True),
+    ]
+
+
+def test_teachers_are_spread_evenly_and_none_comes_twice():
+    assert _spread(list("abcdef"), 3) == ["a", "c", "e"]
+    assert _spread(list("ab"), 3) == ["a", "b"]
 
 
 def test_an_object_that_was_judged_absent_stays_absent(tmp_path, workspace, predictor):

@@ -230,7 +230,9 @@ def test_a_model_that_is_nowhere_lists_the_places(tmp_path):
     assert str(tmp_path / "models" / "absent") in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "\x00\xff"])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "\x00\xff", pytest.param("{}" + " " * (1 << 20), id="more than 1 MB")]
+)
 def test_a_damaged_config_is_one_clear_error(tmp_path, text):
     folder = weights.save_model(tmp_path / "model", {"x": torch.ones(1)}, {})
     (folder / weights.CONFIG).write_text(text, encoding="latin-1")

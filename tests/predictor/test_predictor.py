@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from rectangles import BOX, iou, picture, tensors_of, truth
 
 from lfss.devices import pick_device
 from lfss.edges import to_pixels
+from lfss.encoding import presence_offset
 from lfss.errors import InputError, NoForeground, UnknownName, WeightsMismatch
 from lfss.images import resize_to
 from lfss.labels import parse_label
@@ -68,6 +71,14 @@ def test_a_judge_that_doubts_marked_supports_is_brought_to_even_odds(tmp_path):
     again = Prepared.load(prepared.save(tmp_path / "red.safetensors"))
     assert again.presence_offset == pytest.approx(prepared.presence_offset)
     assert again.presence_offset > 0
+
+
+def test_a_judge_is_brought_to_even_odds_on_the_mean_of_the_marked_supports():
+    doubting = SimpleNamespace(presence=lambda _phrases, dense: dense)
+    marked = [torch.tensor([0.1]), torch.tensor([0.4])]
+    odds = (1 / 9 * 2 / 3) ** 0.5  # the mean in logits
+    assert presence_offset(doubting, ["red"], marked) == pytest.approx(-math.log(odds), abs=1e-4)
+    assert presence_offset(doubting, ["red"], [torch.tensor([0.9])]) == 0, "nobody is made less sure"
 
 
 def test_iterate_yields_the_stages_in_the_order_of_the_paper(predictor, red):

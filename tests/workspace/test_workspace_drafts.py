@@ -13,6 +13,7 @@ from samples import ORIGIN, a_draft, digest_of, smooth_scores
 
 from lfss.doubt import doubt_of
 from lfss.errors import InputError, UnknownName, WorkspaceError
+from lfss.storage.packed import pack_draft
 from lfss.workspace import DATABASE_NAME
 
 
@@ -21,6 +22,14 @@ def test_a_draft_comes_back_as_it_was_also_after_a_restart(workspace):
     assert workspace.put_draft(draft, smooth_scores(61, 83, seed=1))
     assert same(workspace.draft(draft.image_digest, "dog"), draft)
     assert same(reopened(workspace).draft(draft.image_digest, "dog"), draft)
+
+
+@pytest.mark.parametrize("objects", [None, np.eye(60, 80, dtype=np.uint16)])
+def test_a_packed_draft_is_the_draft_again(objects):
+    draft = a_draft(1, **({} if objects is None else {"mask": objects > 0, "objects": objects}))
+    made = pack_draft(draft).unpack()
+    assert np.array_equal(made.objects, draft.objects)
+    assert same(replace(made, objects=None), replace(draft, objects=None))
 
 
 def test_a_draft_that_is_not_there_is_none(workspace):

@@ -97,6 +97,13 @@ def test_a_kept_copy_outlives_the_upload_and_moves_with_the_workspace(workspace,
     assert moved.image(picture.digest).name == "upload.png"
 
 
+def test_a_picture_whose_file_is_gone_since_it_was_read_is_known_without_a_file(workspace, tmp_path):
+    path = write_photo(tmp_path / "a.png", 1)
+    image = read_image(path)
+    path.unlink()
+    assert workspace.add_image(image).path is None
+
+
 def test_what_is_not_a_picture_is_refused(workspace, tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(ImageError):

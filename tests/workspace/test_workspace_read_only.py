@@ -93,6 +93,8 @@ def test_what_is_no_file_of_a_workspace_is_a_sentence(tmp_path):
         ("UPDATE origins SET data='{'", "The draft of 'dog' on 'photo 0.jpg' has damaged records"),
         ("UPDATE origins SET data='[]'", "has damaged records"),
         ("""UPDATE origins SET data='{"supports": [5], "settings": {}}'""", "has damaged records"),
+        ("UPDATE origins SET data=json_set(data, '$.threshold', 7)", "has damaged records"),
+        ("UPDATE origins SET data=json_set(data, '$.label', 5)", "has damaged records"),
         ("CREATE TRIGGER t AFTER UPDATE ON drafts BEGIN DELETE FROM drafts; END", "a trigger 't'"),
         ("CREATE VIEW v AS SELECT 1", "a view 'v'"),
     ],

@@ -36,10 +36,19 @@ def bad_inputs() -> dict[str, tuple[str, str]]:
         "'not' words of no label": (f"{base} --label cat --not wolf", "does not say which"),
         "a box of no label": (f"{base} --label cat --box s1.png=1,1,9,9", "does not say which"),
         "a pair of one": (f"{base} --label cat --may-overlap cat", "names two labels"),
+        "a pair of one label twice": (f"{base} --label cat --may-overlap cat,CAT", "names two labels"),
         "two classes to save": (f"{base} --label cat --save-class c.safetensors", "saves one class"),
         "no target": (base.replace("--out out", ""), "Say where results go"),
         "no query": (base.replace("--query photos", ""), "Say which pictures"),
         "engine without a workspace": (f"{base} --engine ray", "--workspace"),
+        "a saved class for the engine": (
+            "segment --class c.safetensors --query photos --workspace ws --engine ray",
+            "prepares the class on each machine",
+        ),
+        "a class to save for the engine": (
+            base.replace("--out out", "--workspace ws --engine ray --save-class c.safetensors"),
+            "prepares the class on each machine",
+        ),
         "list of what is not there": (
             base.replace("--query photos", "--list void/note.txt"),
             "no file or folder 'nothing'",
@@ -80,6 +89,11 @@ def test_bad_flags_exit_2(line, place, model, capsys):
     with pytest.raises(SystemExit) as caught:
         main(line.split())
     assert caught.value.code == 2
+
+
+def test_a_value_that_is_far_too_long_is_refused_before_anything_looks_at_it(place, model, capsys):
+    assert segment("--preset", "x" * 100_001) == 2
+    assert "The value of --preset" in capsys.readouterr().err
 
 
 def test_missing_weights_exit_3(place, model, capsys):

@@ -6,12 +6,15 @@ import errno
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import PIL.Image
 from fake_model import AS_USUAL, files, read, save_photo, segment
 
 from lfss.__main__ import main
 from lfss.batch import folder
+from lfss.batch.record import RunRecord
 from lfss.commands import console
 from lfss.labels import Label
 
@@ -24,7 +27,9 @@ def test_results_mirror_the_folders_and_the_table_tells_each(place, model, capsy
     for name, bright in zip(names, (12, 6, 24)):
         expected_mask = np.repeat(np.arange(24)[:, None] < bright, 32, axis=1) * 255
         np.testing.assert_array_equal(read(f"out/{name}.mask.png"), expected_mask)
-        assert read(f"out/{name}.overlay.jpg").shape == (24, 32, 3)
+        with PIL.Image.open(f"out/{name}.overlay.jpg") as overlay:
+            assert overlay.size == (32, 24)
+            assert overlay.quantization[0][0] == 3  # of a quality of 90
     table = capsys.readouterr().out
     assert [line.split()[:3] for line in table.splitlines()[1:4]] == [
         ["2.png", "25.0%", "75%"], ["10.png", "50.0%", "75%"], ["sub/2.png", "100.0%", "75%"],
@@ -112,6 +117,12 @@ def test_a_file_whose_name_begins_like_a_label_is_written_with_its_folder(place,
     assert model.supports[0].image.name == "dog=a.png"
 
 
+def test_folders_of_labels_that_would_fall_together_are_numbered_from_one(place, model):
+    line = "segment --label a/b --label c/b --support s1.png --query photos/2.png --out out"
+    assert main(line.split()) == 0
+    assert [f for f in files("out") if "mask" in f] == ["b-1/2.mask.png", "b-2/2.mask.png"]
+
+
 def test_pictures_with_equal_stems_or_names_do_not_meet(place, model):
     save_photo(place / "photos" / "2.JPG", bright=3)
     save_photo(place / "other" / "2.png", bright=1)
@@ -131,7 +142,7 @@ def test_names_too_long_for_an_ending_are_cut_and_kept_apart(place, model):
     assert segment("--stages") == 0
     masks = sorted(p.name for p in (place / "out").rglob("*.mask.png"))
     assert len(masks) == 3 + len(names)
-    assert all(len(name.encode()) <= 255 for name in masks)
+    assert all(len(p.name.encode()) <= 240 for p in (place / "out").rglob("*"))
     assert "short.mask.png" in masks
     assert segment("--stages") == 0  # goes on with the same names
 
@@ -169,6 +180,15 @@ def test_queries_above_the_working_folder_stay_inside_the_output(place, model, m
     assert len([f for f in files("out") if f.endswith("mask.png")]) == 3
 
 
+def test_the_record_is_written_before_and_after_a_short_run_and_not_with_each_picture(
+    place, model, monkeypatch
+):
+    saved, save = [], RunRecord.save
+    monkeypatch.setattr(RunRecord, "save", lambda self, out: saved.append(out) or save(self, out))
+    assert segment() == 0
+    assert len(saved) == 2
+
+
 def test_progress_goes_to_stderr_with_the_time_left(place, model, monkeypatch, capsys):
     monkeypatch.setattr(console, "TELL_EVERY", 0.0)
     assert segment("--json") == 0
@@ -178,6 +198,13 @@ def test_progress_goes_to_stderr_with_the_time_left(place, model, monkeypatch, c
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert segment("--overwrite") == 0
     assert "3/3" in capsys.readouterr().err
+
+
+def test_progress_is_told_now_and_then_with_the_time_that_the_rest_takes(monkeypatch, capsys):
+    seconds = iter([0.0, 100.0, 104.0, 112.0, 113.0])  # at the start, then after each picture
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    assert list(console.with_progress("abcd", 10)) == list("abcd")
+    assert capsys.readouterr().err == "3 of 10 pictures, about 42 s left\n"
 
 
 def test_json_is_plain_ascii_and_holds_odd_names(place, model, capsys):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+import tracemalloc
 from pathlib import Path
 
+import pytest
 from fake_model import files, save_photo, segment
 
 from lfss import figures
 from lfss.batch import record
-from lfss.errors import NoForeground
+from lfss.errors import InputError, NoForeground
 from lfss.images import Image
 
 
@@ -71,6 +73,17 @@ def test_files_of_other_origin_and_damaged_records_are_not_replaced(place, model
     Path("out/lfss-run.json").write_text("{")
     assert segment() == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_record_that_is_far_too_large_is_refused_before_it_is_read(place):
+    with (place / "lfss-run.json").open("wb") as file:
+        file.truncate((1 << 29) + 1)  # takes no room on the disk
+    tracemalloc.start()
+    with pytest.raises(InputError, match="cannot be read"):
+        record.read_record(place / "lfss-run.json")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1e6
 
 
 def test_stopping_keeps_what_is_done_and_the_next_run_goes_on(place, model, capsys):
