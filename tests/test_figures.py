@@ -71,6 +71,7 @@ def test_colours_of_a_map_rise_in_brightness_and_ends_are_clipped():
     brightness = colors @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(brightness) > -2).all()
     assert brightness[-1] > brightness[0] + 150
+    np.testing.assert_array_equal(colors, figures.colorize(np.linspace(0, 1, 256)[None])[0])
     ends = figures.colorize(np.array([[-9.0, 0.0, 1.0, 9.0]]))[0]
     np.testing.assert_array_equal(ends[0], ends[1])
     np.testing.assert_array_equal(ends[2], ends[3])
@@ -92,6 +93,15 @@ def test_every_kind_is_drawn_at_the_pictures_size_without_touching_it(kind):
     assert drawn.shape == (60, 80, 3)
     assert (drawn != 100).any()
     assert (image.pixels == 100).all()
+
+
+def test_a_map_without_a_range_is_drawn_from_0_to_1():
+    values = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    drawn = [
+        figures.draw(Stage("any", "Any", "map", (), values, **span), read_image(grey()))
+        for span in ({}, {"low": 0.0, "high": 1.0})
+    ]
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_points_lie_where_they_say_also_in_a_shrunk_picture():

@@ -7,6 +7,10 @@ import torch
 
 from lfss.encoders import backbone, talk2dino, vlm
 from lfss.errors import InputError, UnknownName, WeightsUnavailable
+from lfss.folder_pass import FolderConfig
+from lfss.methods.lfss import LfssConfig
+from lfss.methods.paia.config import PaiaConfig
+from lfss.methods.tlg.config import TlgConfig
 from lfss.presets import PRESETS, Preset, cache_folder, find_preset
 
 HUB = [name for name, preset in PRESETS.items() if preset.local is None]
@@ -57,6 +61,39 @@ def test_a_preset_hands_the_commits_of_its_repositories_to_both_towers(name, mon
     assert loaded[:2] == towers[:2]
     assert set(given) in ({"vlm", "backbone"}, {"both"})
     assert all(where == ({"owner/name": "0123abc"}, "folder") for where in given.values())
+
+
+@pytest.mark.parametrize(
+    ("config", "measured"),
+    [
+        (
+            LfssConfig(),
+            {"alpha": 0.5, "refine_temperature": 2.0, "seeds": 5, "window": 3, "sigma": 4.0, "radius": 2.0,
+             "iterations": 5, "attention_temperature": 1.0, "cells": 16, "decoder_width": 256,
+             "sharpness": 16.0, "text_limit": 6.0, "roi": 0.6},
+        ),
+        (PaiaConfig(), {"scale": 20.0, "sharpness": 10.0, "iterations": 3, "auxiliary_weight": 1.0}),
+        (
+            TlgConfig(),
+            {"width": 128, "cells": 16, "tokens": 7, "heads": 8, "regularisation": 0.1, "sinkhorn_steps": 30},
+        ),
+        (
+            FolderConfig(),
+            {"pictures": 128, "grid": 16, "scale": 20.0, "share": 0.9, "limit": 6.0, "checked": 3,
+             "agreement": 0.5},
+        ),
+        (
+            PRESETS["mini"],
+            {"size": 384, "presence_threshold": 0.1,
+             "methods": {"lfss": LfssConfig(sharpness=16.0, text_limit=6.0, roi=2.0)}},
+        ),
+        (PRESETS["paper-rn50"], {"size": 400, "presence_threshold": 0.5}),
+    ],
+    ids=lambda value: type(value).__name__,
+)  # fmt: skip
+def test_numbers_are_those_that_the_published_figures_were_measured_with(config, measured):
+    """Whoever changes one of them measures again, and says so."""
+    assert {name: getattr(config, name) for name in measured} == measured
 
 
 def test_a_method_gets_other_settings_and_weights_and_the_others_keep_theirs():

@@ -270,3 +270,10 @@ def test_segments_of_panoptic_are_read_and_bad_ones_cost_themselves(tmp_path: Pa
     found, report = read("coco-panoptic", panoptic(tmp_path, *segments))
     assert found["a.jpg", "dog"].mask.sum() == 16
     assert ["segment 7" in report.left_out[0], "segment 8" in report.left_out[1]] == [True, True]
+
+
+def test_a_size_that_panoptic_leaves_open_is_that_of_the_png(tmp_path: Path) -> None:
+    file = panoptic(tmp_path, {"id": 300, "category_id": 1})
+    file.write_text(file.read_text().replace('"height": 40, "width": 60', '"height": null'))
+    found, _ = read("coco-panoptic", file)
+    assert found["a.jpg", "dog"].size == SIZE

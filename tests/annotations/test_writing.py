@@ -100,6 +100,12 @@ def test_results_take_their_numbers_from_the_ground_truth(tmp_path: Path) -> Non
     assert all(isinstance(r["segmentation"]["counts"], str) and "bbox" not in r for r in results)
 
 
+def test_results_without_a_ground_truth_are_numbered_from_one(tmp_path: Path) -> None:
+    coco_results.write(scene(), tmp_path / "out", objects="together")
+    results = load(tmp_path / "out/results.json")
+    assert [(r["image_id"], r["category_id"]) for r in results] == [(1, 1), (1, 2), (4, 1)]
+
+
 @pytest.mark.parametrize(("lacks", "named"), [("images", "1.jpg"), ("categories", "dog")])
 def test_results_for_another_ground_truth_are_refused(tmp_path: Path, lacks: str, named: str) -> None:
     truth = {
@@ -250,7 +256,14 @@ def test_label_studio_polygons_stay_within_the_percent_that_it_takes(tmp_path: P
     points = np.array(value["points"])
     assert points.min() >= 0
     assert points.max() == 100
+    assert np.array_equal(points, points.round(6))
     assert value["closed"] is True
+
+
+def test_label_studio_polygons_leave_no_part_out_unless_asked_to(tmp_path: Path) -> None:
+    labelstudio.write(scene(), tmp_path / "out", shapes="polygon")
+    regions = load(tmp_path / "out/tasks.json")[0]["predictions"][0]["result"]
+    assert len(regions) == 2, "the speck is a part of one pixel"
 
 
 def test_labelme_masks_are_crops_with_inclusive_boxes(tmp_path: Path) -> None:
@@ -277,6 +290,14 @@ def test_yolo_has_a_line_for_each_part_and_an_empty_file_for_none(tmp_path: Path
     assert values.min() >= 0
     assert values.max() < 1
     assert (tmp_path / "out/labels/train/2.txt").read_text() == ""
+
+
+def test_yolo_keeps_every_pixel_of_what_a_person_called_an_object(tmp_path: Path) -> None:
+    numbers = np.where(SPECK, 1, 0).astype(np.uint16)
+    numbers[2, 10] = 2  # the speck, which nobody would keep otherwise
+    shape = SPECK.copy()
+    yolo.write([a_draft(shape=shape, objects=numbers)], tmp_path / "out")
+    assert len((tmp_path / "out/labels/train/dog.txt").read_text().splitlines()) == 2
 
 
 def test_yolo_settings_are_yaml_whatever_the_label(tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def network(**changes) -> Tlg:
     return built
 
 
+def test_a_factor_of_one_is_the_middle_of_the_colours_of_text_planes():
+    (info,) = (stage for stage in Tlg.stages if stage.key == "text_plane")
+    assert (info.low, info.high) == (0, 2)
+
+
 def test_tlg_is_the_method_of_that_name():
     assert METHODS["tlg"] is Tlg
 

@@ -71,6 +71,11 @@ def test_lfss_is_the_method_of_that_name():
     assert not Lfss.needs.masks
 
 
+def test_the_colours_of_superpixels_reach_from_none_to_the_last_seed():
+    (info,) = (stage for stage in Lfss.stages if stage.key == "superpixels")
+    assert (info.low, info.high) == (-1, LfssConfig().seeds - 1)
+
+
 @pytest.mark.parametrize("decoder", ["none", "paper"])
 def test_forward_is_the_steps_drained(decoder):
     torch.manual_seed(0)

@@ -67,6 +67,13 @@ def assert_same(made: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_the_movements_of_all_usual_iterations_are_stages_and_the_background_is_the_first_colour():
+    described = {stage.key: stage for stage in Paia.stages}
+    steps = [stage.step for key, stage in described.items() if key.startswith("movement_")]
+    assert steps == [f"fusion_{t}" for t in range(1, PaiaConfig().iterations + 1)]
+    assert described["runner_up"].low == 0
+
+
 def test_the_method_is_registered():
     assert METHODS["paia"] is Paia
 
