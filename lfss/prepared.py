@@ -52,7 +52,7 @@ class Prepared:
     digests: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
     thumbnails: tuple[npt.NDArray[np.uint8], ...]
-    presence_offset: float = 0.0
+    presence_offset: float
 
     @property
     def text_trust(self) -> float:

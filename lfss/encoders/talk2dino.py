@@ -35,7 +35,7 @@ _BEGINNINGS = ("proj.", "")  # of the projection's names in the whole model's fi
 class Projection(nn.Module):
     """CLIP's text vector -> DINOv2's cells: two linear layers with a tanh between them."""
 
-    def __init__(self, text: int = 512, cells: int = 768):
+    def __init__(self, text: int, cells: int):
         super().__init__()
         self.linear_layer = nn.Linear(text, cells)
         self.hidden_layers = nn.ModuleList([nn.Linear(cells, cells)])
@@ -137,7 +137,7 @@ def projection_state(file: Path) -> dict[str, Tensor]:
     """
     from safetensors import SafetensorError, safe_open
 
-    wanted = list(Projection().state_dict())
+    wanted = list(Projection(1, 1).state_dict())
     try:
         with safe_open(str(file), "pt") as opened:
             names = set(opened.keys())

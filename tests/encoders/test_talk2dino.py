@@ -22,7 +22,7 @@ from tests.encoders.test_vlm import TRANSFORMER, build
 
 def test_the_projection_is_two_layers_with_a_tanh_between() -> None:
     torch.manual_seed(0)
-    module, text = Projection(), torch.randn(3, 512)
+    module, text = Projection(512, 768), torch.randn(3, 512)
     first, second = module.linear_layer, module.hidden_layers[0]
     for row, made in zip(text, module(text)):
         hidden = torch.tanh(first.weight @ row + first.bias)
@@ -31,7 +31,7 @@ def test_the_projection_is_two_layers_with_a_tanh_between() -> None:
 
 @pytest.mark.parametrize("beginning", ["", "proj."])
 def test_only_the_projection_is_read_from_the_authors_file(tmp_path: Path, beginning: str) -> None:
-    state = Projection().state_dict()
+    state = Projection(512, 768).state_dict()
     others = {"model.cls_token": torch.zeros(1, 1, 768), "logit_scale": torch.zeros(())}
     save_file({beginning + k: v.clone() for k, v in state.items()} | others, tmp_path / "model.safetensors")
     read = projection_state(tmp_path / "model.safetensors")
