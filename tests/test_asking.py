@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from lfss.asking import LEVEL, Marks, ask, combine, level_for
 from lfss.errors import InputError
@@ -118,6 +119,7 @@ def test_the_supports_of_the_class_take_part(predictor):
     together = predictor.prepare(label, [Support(image) for image in images])
     query = read_image(scene("red", seed=3), name="query.png")
     assert joined.digests == together.digests
+    assert torch.equal(joined.encoded.supports.thumbnails, together.encoded.supports.thumbnails)
     assert np.array_equal(predictor.predict(joined, query).mask, predictor.predict(together, query).mask)
     with pytest.raises(InputError, match="cannot be used together"):
         one.joined_with(predictor.prepare(parse_label("blue"), [Support(images[0])]))

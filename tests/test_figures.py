@@ -153,6 +153,17 @@ def test_strip_has_a_column_for_each_stage_and_a_row_for_each_picture():
     assert figures.strip(prediction(query, 9), query, [query] * 9).shape == three.shape
 
 
+def test_a_caption_takes_as_many_lines_as_it_needs_in_its_own_letters():
+    query = read_image(grey())
+
+    def height(words: str) -> int:
+        stage = Stage("any", "Any", "number", (), np.array(0.5), words)
+        bare = Prediction(block(), block().astype(np.float32), 1.0, (stage,), Label("dog"), "mini", 0.5, 0.1)
+        return figures.strip(bare, query, [], thumb=200).shape[0]
+
+    assert height("Yellow fits the words here.") == height("x") < height("Yellow fits the words. " * 9)
+
+
 def test_strip_shows_map_colours_and_the_mask_of_the_query():
     query = read_image(grey())
     drawn = figures.strip(prediction(query, 0), query, []).reshape(-1, 3)

@@ -18,7 +18,7 @@ import pytest
 
 from lfss import decode
 from lfss.errors import ImageError, SupportError
-from lfss.images import list_images, read_image, read_mask, read_scribbles, resize_to
+from lfss.images import halve, list_images, read_image, read_mask, read_scribbles, resize_to
 
 RED, GREEN, BLACK, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 0), (255, 255, 255)
 
@@ -466,6 +466,15 @@ def test_scribbles_are_green_or_white_and_red(tmp_path):
         read_scribbles(path, (24, 32))
     with pytest.raises(SupportError, match="its picture is"):
         read_scribbles(path, (24, 33))
+
+
+def test_a_picture_far_too_large_is_halved_by_the_means_of_four_pixels():
+    given = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    made = halve(given, 16)
+    means = given.reshape(32, 2, 48, 2, 3).mean((1, 3))
+    assert made.shape == means.shape
+    assert np.abs(made - means).max() <= 1
+    np.testing.assert_array_equal(halve(given[:, :95], 16), given[:, :95])  # an odd side ends it
 
 
 def test_the_smallest_side_is_a_documented_number():

@@ -8,6 +8,10 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
+import pytest
+
+import lfss
+
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(p for part in ("lfss", "demo", "train") for p in (ROOT / part).rglob("*.py"))
 
@@ -43,6 +47,12 @@ def named(paths: list[Path], forbidden: set[str]) -> dict[str, set[str]]:
     """The files among ``paths`` that import something forbidden, and what."""
     hits = {str(p.relative_to(ROOT)): roots(p) & forbidden for p in paths}
     return {name: found for name, found in hits.items() if found}
+
+
+def test_the_public_names_are_there_and_no_others():
+    assert all(getattr(lfss, name) for name in lfss.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'annotate'"):
+        _ = lfss.annotate
 
 
 def test_there_are_files_to_read():

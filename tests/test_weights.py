@@ -202,6 +202,20 @@ def test_a_model_loads_from_a_repository_put_by_hand(tmp_path):
     assert weights.load_model(REPO)[0] == {"a": 2}
 
 
+def test_both_files_of_a_model_on_the_hub_are_downloaded(tmp_path, monkeypatch):
+    made, asked = weights.save_model(tmp_path / "made", {"x": torch.ones(2)}, {"a": 1}), []
+
+    def download(repo_id, filename, *, revision, etag_timeout):
+        asked.append((repo_id, filename, revision))
+        return str(made / filename)
+
+    online(monkeypatch, download)
+    config, state = weights.load_model(REPO, revision="v1")
+    assert config["a"] == 1
+    assert torch.equal(state["x"], torch.ones(2))
+    assert asked == [(REPO, weights.CONFIG, "v1"), (REPO, weights.WEIGHTS, "v1")]
+
+
 def test_tied_and_transposed_tensors_are_saved(tmp_path):
     x = torch.arange(6.0).view(2, 3)
     folder = weights.save_model(tmp_path / "tied", {"x": x, "same": x, "turned": x.T}, {})

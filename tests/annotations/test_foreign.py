@@ -143,6 +143,15 @@ def test_data_sets_for_yolo_are_read_with_all_their_splits(layout: str, names: s
     assert not report.left_out
 
 
+def test_label_files_beside_the_names_of_labels_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/data.yaml").write_text("names: [cat, dog]\n")
+    (tmp_path / "set/a.txt").write_text(LINE.format(1))
+    photo(tmp_path / "photos/a.jpg")
+    found, _ = read("yolo", tmp_path / "set", images=tmp_path / "photos")
+    assert list(found) == [("a.jpg", "dog")]
+
+
 def test_bad_lines_for_yolo_cost_themselves(tmp_path: Path) -> None:
     folder = yolo(tmp_path, "{}/{}")
     lines = [
@@ -235,6 +244,28 @@ def test_predictions_count_until_somebody_submits(tmp_path: Path) -> None:
     assert (draft.status, draft.mask.sum()) == ("accepted", 24)
 
 
+def test_what_the_model_proposed_is_accepted_by_whoever_submits_it(tmp_path: Path) -> None:
+    proposed = POLYGON | {"meta": {"lfss": {"status": "proposed", "model": "mini"}}}
+    edited = region("rectanglelabels", {"x": 0, "y": 0, "width": 10, "height": 10}) | {
+        "meta": {"lfss": {"status": "edited", "model": "person"}}
+    }
+    edited["value"]["rectanglelabels"] = ["cat"]
+    found, _ = read("labelstudio", tasks(tmp_path, proposed, edited))
+    assert {label: draft.status for (_, label), draft in found.items()} == {
+        "dog": "accepted", "cat": "edited",
+    }  # fmt: skip
+
+
+def test_a_label_from_a_control_of_its_own_is_that_of_the_region_with_its_number(tmp_path: Path) -> None:
+    plain = {**POLYGON, "value": {"points": SQUARE, "closed": True}}
+    labels = [
+        {"id": number, "type": "labels", "value": {"labels": [label]}}
+        for number, label in (("y", "cat"), ("x", "dog"))
+    ]
+    found, _ = read("labelstudio", tasks(tmp_path, plain, *labels))
+    assert [label for _, label in found] == ["dog"]
+
+
 def test_bad_regions_of_label_studio_cost_themselves(tmp_path: Path) -> None:
     keypoint = region("keypointlabels", {"x": 5, "y": 5})
     turned = POLYGON | {"image_rotation": 90}
@@ -254,6 +285,7 @@ def panoptic(folder: Path, *segments: dict) -> Path:
     numbers = np.zeros((*SIZE, 3), np.uint8)
     numbers[2:6, 2:6] = (44, 1, 0)  # 300
     numbers[10:20, 10:20] = (7, 0, 0)
+    numbers[30:33, 30:33] = (1, 0, 2)  # 131073
     (folder / "panoptic_val").mkdir()
     PIL.Image.fromarray(numbers).save(folder / "panoptic_val/a.png")
     data = {
@@ -267,8 +299,9 @@ def panoptic(folder: Path, *segments: dict) -> Path:
 
 def test_segments_of_panoptic_are_read_and_bad_ones_cost_themselves(tmp_path: Path) -> None:
     segments = [{"id": 300, "category_id": 1}, {"id": 7, "category_id": 5}, {"id": 8, "category_id": 1}]
+    segments.append({"id": 131073, "category_id": 1})
     found, report = read("coco-panoptic", panoptic(tmp_path, *segments))
-    assert found["a.jpg", "dog"].mask.sum() == 16
+    assert found["a.jpg", "dog"].mask.sum() == 16 + 9
     assert ["segment 7" in report.left_out[0], "segment 8" in report.left_out[1]] == [True, True]
 
 

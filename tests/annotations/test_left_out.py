@@ -13,6 +13,7 @@ import pytest
 from drawn import png_bytes
 
 from lfss.annotations import FORMATS, coco, labelme, png, voc
+from lfss.annotations.reading import check_pixels
 from lfss.annotations.report import Report
 from lfss.drafts import Draft
 from lfss.errors import InputError
@@ -103,6 +104,25 @@ def test_an_annotation_of_no_image_and_boxes_alone_are_told(tmp_path: Path) -> N
     assert list(found) == ["b.jpg"]
     assert "image_id 5" in report.left_out[0]
     assert "1 annotations have no outline" in report.left_out[1]
+
+
+def test_a_pixel_in_the_corner_is_no_share_of_the_picture_where_this_program_drew_it() -> None:
+    corner = [np.array([[0, 0], [0.5, 0], [0.5, 0.5]], np.float32)]
+    check_pixels(corner, SIZE, own=True)
+    for rings, own in ((corner, False), ([corner[0] / 3], True)):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            check_pixels(rings, SIZE, own=own)
+
+
+def test_files_of_two_splits_have_their_pictures_in_folders_of_their_own(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        dumped(tmp_path / f"annotations/instances_{split}.json", coco_data({"segmentation": [SQUARE]}))
+        for name in ("a.jpg", "b.jpg"):
+            photo(tmp_path / "images" / split / name)
+    drafts = coco.read(tmp_path)
+    assert sorted(d.image_path.relative_to(tmp_path / "images").as_posix() for d in drafts) == [
+        "train/a.jpg", "train/b.jpg", "val/a.jpg", "val/b.jpg",
+    ]  # fmt: skip
 
 
 def test_a_bad_polygon_does_not_cost_the_good_one_beside_it(tmp_path: Path) -> None:

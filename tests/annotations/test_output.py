@@ -216,3 +216,24 @@ def test_pictures_lie_where_the_page_on_formats_says(form: str, place: str, tmp_
     PIL.Image.fromarray(np.zeros((10, 12, 3), np.uint8)).save(path)
     FORMATS[form].write([draft_of(path)], tmp_path / "out", images=True)
     assert (tmp_path / "out" / place / "dog.png").is_file()
+
+
+def test_a_file_gets_its_name_where_the_disk_has_no_links_and_never_replaces_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    def write(path: Path, meanwhile: bytes = b"") -> None:
+        with output.new_file(path) as partial:
+            partial.write_bytes(b"whole")
+            if meanwhile:
+                path.write_bytes(meanwhile)
+
+    monkeypatch.setattr(os, "link", refuse)
+    write(tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_bytes() == b"whole"
+    with pytest.raises(ExportError):
+        write(tmp_path / "b.zip", b"of another program")
+    assert (tmp_path / "b.zip").read_bytes() == b"of another program"
+    assert leftovers(tmp_path) == ["a.zip", "b.zip"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from drawn import MACHINE, a_draft
 
+from lfss.annotations import sidecar, yolo
 from lfss.annotations.provenance import (
     combined,
     content,
@@ -135,3 +137,13 @@ def test_a_proposal_of_nearly_everything_is_warned_of_until_a_person_has_looked(
     everything = np.ones((10, 12), bool)
     assert "warning" in describe(a_draft(shape=everything))
     assert "warning" not in describe(a_draft(shape=everything, status="accepted"))
+
+
+def test_notes_of_pictures_without_the_name_of_their_file_still_say_who_made_the_masks(tmp_path):
+    yolo.write([a_draft(shape=MASK)], tmp_path / "out")
+    file = tmp_path / "out" / sidecar.FILE
+    notes = json.loads(file.read_text())
+    del notes["pictures"][0]["original"]
+    file.write_text(json.dumps(notes))
+    (draft,) = yolo.read(tmp_path / "out")
+    assert draft.origin == MACHINE

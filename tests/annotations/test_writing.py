@@ -24,6 +24,7 @@ from lfss.annotations import (
     yolo,
 )
 from lfss.annotations.palette import colours
+from lfss.annotations.pieces import pieces
 from lfss.drafts import Draft, Origin
 from lfss.errors import ExportError, InputError, UnknownName
 
@@ -78,6 +79,17 @@ def test_coco_lists_absent_labels_with_their_picture(tmp_path: Path) -> None:
     images = instances(tmp_path)["images"]
     assert images[1]["lfss"]["absent"] == ["dog"]
     assert "absent" not in images[2]["lfss"], "rejected is not absent"
+
+
+def test_objects_that_touch_by_a_neck_are_parted_where_each_is_asked_for() -> None:
+    shape = np.zeros((40, 90), bool)
+    shape[5:35, 5:40] = shape[5:35, 50:85] = shape[19:21] = True
+    shape[:, :5] = shape[:, 85:] = False
+    drawn = a_draft(shape=shape)
+    counts = {how: len(list(pieces(drawn, how))) for how in ("together", "parts", "each")}
+    assert counts == {"together": 1, "parts": 1, "each": 2}
+    joined = a_draft(shape=shape, objects=shape.astype(np.uint16))
+    assert len(list(pieces(joined, "each"))) == 1, "a person has said that it is one"
 
 
 def test_coco_leaves_out_an_object_whose_parts_are_all_too_small(tmp_path: Path) -> None:
@@ -298,6 +310,14 @@ def test_yolo_keeps_every_pixel_of_what_a_person_called_an_object(tmp_path: Path
     shape = SPECK.copy()
     yolo.write([a_draft(shape=shape, objects=numbers)], tmp_path / "out")
     assert len((tmp_path / "out/labels/train/dog.txt").read_text().splitlines()) == 2
+
+
+def test_yolo_draws_no_line_to_a_crumb(tmp_path: Path) -> None:
+    shape = np.zeros((30, 40), bool)
+    shape[2:22, 2:22] = shape[25:27, 36] = True  # 400 pixels, and 2 of them
+    yolo.write([a_draft(shape=shape)], tmp_path / "out")
+    (line,) = (tmp_path / "out/labels/train/dog.txt").read_text().splitlines()
+    assert max(map(float, line.split()[1::2])) * 40 < 23
 
 
 def test_yolo_settings_are_yaml_whatever_the_label(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lfss.images import read_image
 from lfss.labels import competitors, parse_label
 from lfss.predictor import Predictor
 from lfss.presets import Encoders
-from lfss.support import Support
+from lfss.support import Support, shares_of_cells
 from tests.fakes import ColourFeatures, ColourWords, preset, scene
 
 
@@ -125,6 +125,15 @@ def test_scribbles_leave_the_rest_unknown_and_background_wins_where_they_cross()
     stroke[100, 90:200], ground[:, 95] = True, True
     known = Support.from_scribbles(picture(), stroke, ground).known
     assert (known[100, 95], known[100, 96], known[5, 95], known[5, 5]) == (0, 1, 0, -1)
+
+
+def test_a_cell_that_a_stroke_crosses_is_known_and_the_others_are_not():
+    known = np.full((16, 24), -1, np.int8)
+    known[3, :16], known[12, 8:] = 1, 0  # eight by eight pixels a cell
+    known[12, :8] = 1
+    inside, unknown = shares_of_cells(known, (2, 3))
+    np.testing.assert_allclose(inside, [[1, 1, 0], [1, 0, 0]])
+    np.testing.assert_array_equal(unknown, [[0, 0, 1], [0, 0, 0]])
 
 
 def test_tiny_supports_and_queries_work(predictor):

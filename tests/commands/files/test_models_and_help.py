@@ -31,7 +31,8 @@ def test_models_lists_the_presets_and_whether_their_weights_are_here(tmp_path, m
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "model.safetensors").touch()
     assert told() == [True, None]
-    assert main(["models"]) == 0
+    monkeypatch.setattr(sys, "argv", ["lfss", "models"])
+    assert main() == 0
     text = capsys.readouterr().out
     assert "weights here:" in text
     assert "weights from the Hugging Face hub" in text

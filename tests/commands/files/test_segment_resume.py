@@ -170,6 +170,21 @@ def test_a_full_disk_stops_with_one_sentence_and_keeps_the_rest(place, model, mo
     assert "2 done, 1 kept" in capsys.readouterr().out
 
 
+def test_a_disk_that_is_full_for_the_last_record_is_told(place, model, monkeypatch, capsys):
+    write, written = record.write_atomic, []
+
+    def full(path: Path, data: bytes) -> None:
+        written.append(path.name)
+        if len(written) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(record, "write_atomic", full)
+    assert segment() == 1
+    assert "is full" in capsys.readouterr().err
+    assert written == ["lfss-run.json"] * 2
+
+
 def test_a_folder_that_cannot_be_written_is_a_sentence(place, model, monkeypatch, capsys):
     def deny(_path: Path, _data: bytes) -> None:
         raise PermissionError(13, "Permission denied")

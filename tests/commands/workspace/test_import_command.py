@@ -39,7 +39,13 @@ def test_a_folder_of_results_comes_into_a_workspace_as_if_made_there(place, what
     line = ("--query", "both", "photos/a.png", "--threshold", "0.4")
     assert segment(*line, what=what) == 0
     assert segment(*line, what=what, to="--out out") == 0
-    assert lfss("import --workspace other --format png out --images .") == 0
+    file = Path("out/lfss-run.json")
+    record = json.loads(file.read_text())
+    record["results"].append({**record["results"][0], "image": "of an earlier version.png", "file": ""})
+    file.write_text(json.dumps(record))
+    capsys.readouterr()
+    assert lfss("import --workspace other --format png out --images . --json") == 0
+    assert json.loads(capsys.readouterr().out)["joined"] == 0
     with Workspace.open("ws", create=False) as one, Workspace.open("other") as two:
         assert len(one.drafts()) == len(two.drafts()) > 2
         for draft in one.drafts():
