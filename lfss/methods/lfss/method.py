@@ -338,8 +338,12 @@ class Lfss(Method):
             shared.repeat_interleave(k, 0),
             prepared.background.flatten(0, 1),
         ).unflatten(0, (b, k))  # (B, K, h, w)
+        support_mask = torch.where(prepared.settled, first.support_mask, support_mask)
+        # Refinement may leave object only where a person has said that there is none, outside a box.
+        nothing = ~support_mask.flatten(2).any(2)  # (B, K)
+        support_mask = torch.where(nothing[..., None, None], first.support_mask, support_mask)
         query_mask = refine(query, first.query_mask, shared, self._background(query, first.query_mask))
-        return torch.where(prepared.settled, first.support_mask, support_mask), query_mask
+        return support_mask, query_mask
 
     def _background(self, features: Tensor, mask: Tensor) -> Tensor:
         """Cosine with the own background: (N, C, h, w), (N, h, w) -> (N, h, w)."""

@@ -286,6 +286,17 @@ def test_without_refinement_the_refined_masks_are_the_initial_ones():
         assert torch.equal(made[f"refined_mask.{side}"], made[f"initial_mask.{side}"])
 
 
+def test_refinement_leaves_some_object_inside_a_small_box():
+    # Features of noise: in a quarter of these episodes only cells outside the box would be left.
+    inside = torch.zeros(1, 1, H, W)
+    inside[:, :, 3:5, 3:5] = 1
+    for seed in range(20):
+        given = episode(1, 1, marks="label", seed=seed)
+        made = run(of_class(given, unknown=inside), alpha=0.1)["refined_mask.support"]
+        assert made.any(), seed
+        assert not made[inside == 0].any(), seed
+
+
 def test_without_dps_the_association_map_compares_with_one_global_prototype():
     given = episode(1, 1, marks="mask")
     made = run(given, dps=False)
