@@ -80,9 +80,7 @@ def _undo_refine(workspace: Workspace) -> int:
 def _show(stats: Stats) -> None:
     rows = [("label", *STATUSES, "failed")]
     for label, drafts in stats.drafts.items():
-        rows.append(
-            (label, *(str(drafts.get(state, 0)) for state in STATUSES), str(stats.failures.get(label, 0)))
-        )
+        rows.append((label, *(str(drafts.get(state, 0)) for state in STATUSES), str(stats.failures[label])))
     print_table(rows)
     total = sum(sum(drafts.values()) for drafts in stats.drafts.values())
     size = f"{stats.bytes / 1e6:.1f} MB on the disk"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_a_copy_counts_once_however_many_labels_and_is_no_draft_of_earlier(capsy
     told = capsys.readouterr().out
     assert "2 pictures have the same pixels as 'a.jpg' and share its draft." in told
     assert "\n2 drafts of earlier stayed." in told
+
+
+def test_the_label_of_a_run_is_named_where_it_is_the_only_one(capsys):
+    for labels in (["dog"], ["dog", "cat"]):
+        into_workspace._print(Namespace(json=True, workspace="ws"), a_report(), labels, None)
+        document = json.loads(capsys.readouterr().out)
+        assert document["labels"] == labels
+        assert document.get("label") == ("dog" if len(labels) == 1 else None)
 
 
 def test_a_hundred_failures_are_listed_and_the_others_counted(capsys):

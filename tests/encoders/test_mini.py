@@ -40,6 +40,10 @@ def test_one_pass_gives_what_both_contracts_give(encoder, pixels):
     torch.testing.assert_close(features[0], encoder.backbone(pixels)[0])
 
 
+def test_black_and_white_are_the_ends_of_what_the_network_reads(encoder, pixels):
+    torch.testing.assert_close(encoder.network.tower(pixels), 2 * pixels - 1)
+
+
 def test_maps_have_stride_16_and_features_are_unit_cells(encoder, pixels):
     dense, (features,) = encoder.encode(pixels)
     assert dense.shape == (2, encoder.vlm.dim, 4, 6)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lfss.methods import Episode, Pictures, collate, map_tensors
+from lfss.methods import Episode, Pictures, StageInfo, collate, map_tensors
+from lfss.stages import Stage
 from tests.masks import coin, noise
 from tests.methods.made import a_class, all_tensors, item, of_class
 
@@ -22,6 +23,18 @@ def episode(phrases: tuple[int, int] = (1, 2), *, seed: int = 0, k: int = K) -> 
     one = a_class(known, 1 - known, features, phrases=phrases, trust=0.5 + seed / 10, seed=seed)
     thumbnail = noise(1, 3, 100, 100, seed=seed)
     return Episode((noise(1, 6, H, W, seed=seed), noise(1, 3, 2, 2, seed=seed)), (one,), thumbnail)
+
+
+def test_a_support_is_marked_where_a_cell_is_known():
+    known, unknown = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
+    unknown[0, 0, 0, 0] = 0
+    unknown[0, 1] = 0.5
+    assert a_class(known, unknown, (noise(1, 3, 4, 2, 2),)).marked.tolist() == [[True, False, False]]
+
+
+def test_a_stage_has_the_range_from_0_to_1_where_nothing_else_is_said():
+    info = StageInfo("any", "Any", "map", "step", "Yellow is high.")
+    assert (info.low, info.high) == (Stage("any", "Any", "map").low, Stage("any", "Any", "map").high)
 
 
 def test_a_batch_holds_each_episode_unchanged():

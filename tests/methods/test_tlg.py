@@ -51,6 +51,7 @@ def test_every_class_gets_logits_and_every_stage_its_tensor():
     steps = {step.key: step for step in network().steps(episode(classes=2))}
     assert steps["prediction"].query("logits").shape == (B, 2, 2 * H, 2 * W)
     assert steps["prediction"].query("presence").shape == (B, 2)
+    assert steps["correlation"].query("likeness").shape == (B, 2, SMALL.cells, SMALL.cells)
     for stage in Tlg.stages:
         for name in (stage.query, stage.supports):
             assert name is None or name in steps[stage.step].tensors, stage.key

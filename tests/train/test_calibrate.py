@@ -60,6 +60,27 @@ def test_masks_of_a_setting_are_those_of_a_method_with_it(voc: Path, tmp_path: P
     assert np.array_equal(masks_of(made, (20, 20))[place], expected[0].numpy())
 
 
+def test_a_word_that_counts_as_unknown_is_taken_back_where_something_is_marked(
+    voc: Path, tmp_path: Path
+) -> None:
+    data = open_data(voc, "voc", split="train", cache=tmp_path / "cache")
+    (spec,) = sample_episodes(data, ["cat"], shots=1, count=1, seed=0).episodes
+    predictor = Predictor.load(one(), device="cpu")
+    trust = {
+        (kind, word): prepare_episode(predictor, data, spec, kind, seed=0, word=word).prepared.text_trust
+        for kind in ("label", "mask")
+        for word in (True, False)
+    }
+    known = trust["label", True]
+    assert known > 0
+    assert trust == {
+        ("label", True): known,
+        ("label", False): known,
+        ("mask", True): known,
+        ("mask", False): 0,
+    }
+
+
 @pytest.mark.parametrize("split", ["val", "val2017", "test"])
 def test_pictures_to_report_on_are_refused(
     voc: Path, tmp_path: Path, split: str, capsys: pytest.CaptureFixture[str]

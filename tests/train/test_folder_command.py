@@ -9,16 +9,31 @@ import numpy as np
 import pytest
 
 from lfss.errors import InputError
+from lfss.images import Image
 from tests.train.tiny_sets import write_animals
 from train.data.datasets import open_data
+from train.data.encode import AnnotatedPicture
 from train.folder import main, read_choices, summarise
-from train.measure.folders import Score, draw_folder
+from train.measure.folders import Score, _score, draw_folder
 
 
 @pytest.fixture
 def animals(tmp_path: Path):
     root = write_animals(tmp_path / "voc", each=6)
     return open_data(root, "voc", split="val", cache=tmp_path / "cache")
+
+
+def test_a_folder_is_scored_over_all_its_pictures_and_usable_drafts_are_counted():
+    def picture(*rows: str) -> AnnotatedPicture:
+        mask = drawn(*rows)
+        return AnnotatedPicture(Image(np.zeros((*mask.shape, 3), np.uint8), "a.png"), mask, mask & False)
+
+    def drawn(*rows: str) -> np.ndarray:
+        return np.array([[c == "#" for c in row] for row in rows])
+
+    pictures = {"a": picture("##..", "##.."), "b": picture("#...", "...."), "none": picture("....", "....")}
+    masks = {"a": drawn("##..", "##.."), "b": drawn("##..", "##.."), "none": drawn("....", "....")}
+    assert _score(pictures, masks, helped=True) == Score(5 / 8, 2 / 3, 1 / 2, True)
 
 
 def test_a_folder_has_its_share_of_pictures_without_the_object_and_smaller_shares_are_part_of_it(animals):

@@ -61,7 +61,8 @@ class Branches(NamedTuple):
         query, support: (N, 2h, 2w) logits of the two branches.
         query_mask: (B, h, w) bool pseudo mask of the query; None where it is not used.
         support_mask: (B, K, h, w) bool pseudo masks.
-        likeness: (N, q, q') mean correlation of each query cell with the support's object.
+        likeness: (N, q, q') correlation of each query cell with its best cell of the support, the mean over
+            the levels.
         plan: (N, g^2, g^2) transport plan of the query's tokens.
         query_residual, support_residual: (N, h, w) mean over the channels.
         query_plane, support_plane: (N, p, p) text planes.

@@ -58,6 +58,17 @@ def test_a_folder_of_results_comes_into_a_workspace_as_if_made_there(place, what
     assert "0 drafts imported" in capsys.readouterr().out
 
 
+def test_a_picture_that_is_not_found_is_told_with_what_to_do(place, capsys):
+    square = {"label": "dog", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+    lost = {"imagePath": "lost.png", "imageHeight": 20, "imageWidth": 20, "shapes": [square]}
+    Path("lost.json").write_text(json.dumps(lost))
+    for more, advice in (("", "Name the folder of the pictures"), (" --images photos", "Rename it there")):
+        assert lfss(f"import --workspace other --format labelme lost.json --json{more}") == 1
+        (problem,) = json.loads(capsys.readouterr().out)["problems"]
+        assert "lost.png" in problem
+        assert advice in problem
+
+
 def test_a_record_that_names_a_file_elsewhere_is_not_followed(place, capsys):
     assert segment("--query", "photos/a.png", to="--out out") == 0
     file = Path("out/lfss-run.json")

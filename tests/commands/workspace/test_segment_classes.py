@@ -117,6 +117,20 @@ def test_a_saved_class_stays_with_the_workspace(place, capsys):
         assert {d.origin.supports for d in workspace.drafts()} == {(read_image("s.png").digest,)}
 
 
+def test_new_supports_join_those_of_the_workspace_and_a_saved_class_takes_their_place(place):
+    def supports() -> list[str]:
+        with Workspace.open("ws", create=False) as workspace:
+            return [kept.picture.name for kept in workspace.supports("red")]
+
+    one = ("--query", "photos/a.png")
+    assert segment(*one, "--save-class", "red.safetensors") == 0
+    assert supports() == ["s.png"]
+    assert segment(*one, what="--label red --support photos/b.png") == 0
+    assert supports() == ["s.png", "b.png"]
+    assert segment(*one, what="--class red.safetensors") == 0
+    assert supports() == []
+
+
 def test_a_saved_class_gives_the_same_masks_as_its_supports(place, capsys):
     assert segment("--save-class", "classes/red.safetensors", to="--out direct") == 0
     assert segment(to="--out saved", what="--class classes/red.safetensors") == 0

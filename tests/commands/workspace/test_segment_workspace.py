@@ -217,6 +217,7 @@ def test_the_table_counts_drafts_by_state(place, capsys):
     assert main(["workspace", "ws", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["drafts"]["red"] == {"accepted": 1, "absent": 1, "proposed": 1}
+    assert "undone" not in document
     (label,) = document["labels"]
     assert (label["name"], label["supports"], len(label["failures"])) == ("red", 1, 1)
 

@@ -218,6 +218,14 @@ def test_seeds_lie_inside_the_refined_masks_and_are_distinct():
             assert all(made["refined_mask.support"][b, k, r, c] for r, c in points)
 
 
+def test_where_a_mask_has_room_for_one_seed_no_other_is_shown():
+    made = run(episode(marks="one cell"))
+    for name in ("prototypes.seeds", "prototypes.shifted"):
+        points = made[name].flatten(0, 1)  # (B * K, P, 2)
+        assert ((points >= 0).all(2).sum(1) == 1).all()
+        assert (points[(points < 0).any(2)] == -1).all()
+
+
 def test_rcm_is_fcm_inside_the_refined_mask_and_zero_outside():
     made = run(episode())
     assert torch.equal(made["correlation.rcm"], made["correlation.fcm"] * made["refined_mask.query"])

@@ -9,6 +9,8 @@ from tiny_sets import write_animals
 
 from lfss.errors import InputError, UnknownName
 from train.data.benchmark import (
+    EPISODES,
+    FEWEST,
     GROUPS,
     NAME,
     pick_group,
@@ -54,3 +56,7 @@ def test_classes_with_too_few_pictures_are_not_reported(tmp_path: Path) -> None:
     few = open_data(write_animals(tmp_path / "few", each=5), "voc", split="val", cache=tmp_path / "cache")
     with pytest.raises(InputError, match="no class of cat-cow with 6 pictures"):
         reported_classes(GROUPS["cat-cow"], few)
+
+
+def test_the_benchmark_of_this_name_has_a_thousand_episodes_and_six_pictures_a_class() -> None:
+    assert (NAME, EPISODES, FEWEST) == ("everyday-photos v1", 1000, 6)

@@ -29,7 +29,9 @@ from tiny_sets import (
 
 from lfss.annotations.rle import coco_counts, to_string
 from lfss.errors import InputError, UnknownName
+from train.data.classmaps import read_label
 from train.data.datasets import check_counts, open_data
+from train.data.layouts import MaskFile, _shape
 from train.data.splits import MIN_AREA, OFFICIAL, Official, pascal_fold
 from train.mini.photos import fraction, held_out, never_trained, split_rule
 
@@ -98,7 +100,9 @@ def test_fss_takes_white_for_the_folders_class(tmp_path: Path) -> None:
     data = open_data(root, "fss", cache=tmp_path / "cache")
     assert data.classes == {1: "abacus", 2: "zebra"}
     assert data.ids_of(2) == ("zebra/1", "zebra/2")
-    assert set(np.unique(data.sample("zebra/1").read_classes()[0])) == {0, 2}
+    classes, _ = data.sample("zebra/1").read_classes()
+    assert classes.ndim == 2, "the files are in colour, white and black"
+    assert set(np.unique(classes)) == {0, 2}
 
 
 def test_saliencies_are_stretched_over_their_photo_and_unknown_between_the_limits(tmp_path: Path) -> None:
@@ -128,6 +132,14 @@ def test_class_numbers_above_255_survive(tmp_path: Path) -> None:
     assert not ignore.any()
 
 
+def test_masks_of_sixteen_bits_keep_their_numbers(tmp_path: Path) -> None:
+    values = np.array([[0, 300], [7, 255]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    classes, ignore = read_label(MaskFile(tmp_path / "a.png", frozenset({7, 300})))
+    assert classes.tolist() == [[0, 300], [7, 0]]
+    assert ignore.tolist() == [[False, False], [False, True]]
+
+
 def polygon(top: int, left: int, bottom: int, right: int) -> list[list[float]]:
     return [[left, top, right, top, right, bottom, left, bottom]]
 
@@ -146,6 +158,14 @@ def test_coco_reads_polygons_and_both_kinds_of_run_lengths_alike(tmp_path: Path)
         sample = open_data(root, "coco", cache=tmp_path / "cache").samples[0]
         np.testing.assert_array_equal(sample.read_mask(17)[0], mask)
         assert sample.areas == {17: 1500}
+
+
+def test_coco_takes_every_class_number_that_sixteen_bits_hold(tmp_path: Path) -> None:
+    for number in (1, 65_535):
+        assert _shape({"category_id": number, "segmentation": polygon(0, 0, 9, 9)}).class_id == number
+    for number in (0, 65_536):
+        with pytest.raises(ValueError, match="category_id"):
+            _shape({"category_id": number, "segmentation": []})
 
 
 def test_coco_lays_later_objects_on_top(tmp_path: Path) -> None:
@@ -194,9 +214,14 @@ def test_upright_size_is_what_a_mask_must_have(tmp_path: Path) -> None:
     assert open_data(root, "voc", cache=tmp_path / "cache").samples[0].read_image().shape == (80, 40, 3)
 
 
-def test_index_is_read_again_and_remade_when_a_mask_changes(tmp_path: Path) -> None:
+def test_index_is_read_again_and_remade_when_a_mask_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root, cache = write_voc(tmp_path / "voc", {"val": [{CAT: block()}]}), tmp_path / "cache"
     open_data(root, "voc", cache=cache)
+    assert not capsys.readouterr().err
+    open_data(root, "voc", cache=tmp_path / "other", progress=True)
+    assert "measuring masks" in capsys.readouterr().err
     (stored,) = (cache / "index").iterdir()
     text = stored.read_text()
     stored.write_text(text.replace("3136", "4242"))

@@ -12,7 +12,7 @@ from lfss.errors import InputError
 from lfss.predictor import Predictor
 from lfss.presets import Encoders, Preset
 from tests.fakes import ColourFeatures, ColourWords
-from train.data.remember import Remembered, remember
+from train.data.remember import Remembered, _alike, remember
 
 SIZE = 64
 
@@ -135,3 +135,11 @@ def test_forms_have_folders_of_their_own(tmp_path: Path) -> None:
     sizes = [remember(plain, tmp_path, form=form)[1] for form in ("float16", "int8")]
     assert sizes[1] < 0.8 * sizes[0]
     assert len(list((tmp_path / "encoded").iterdir())) == 4  # two towers, two forms
+
+
+def test_outputs_are_alike_up_to_a_share_of_their_own_size() -> None:
+    for size in (1e-2, 1.0, 1e3):
+        made = size * torch.ones(1, 4, 5, 5)
+        assert _alike((made,), (1.01 * made,))
+        assert not _alike((made,), (1.03 * made,))
+    assert not _alike((made,), (made[..., 1:],))

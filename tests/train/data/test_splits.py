@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lfss.errors import UnknownName
-from train.data.splits import COCO_NAMES, SAME_CLASS, VOC_NAMES, Count, coco_fold, pascal_fold
+from train.data.splits import COCO_NAMES, OFFICIAL, SAME_CLASS, VOC_NAMES, Count, coco_fold, pascal_fold
 
 
 def test_pascal_folds_are_the_published_ones() -> None:
@@ -63,3 +63,12 @@ def test_a_count_allows_its_slack() -> None:
     assert Count("pairs", 1000, 995, slack=5).right
     assert not Count("pairs", 1000, 994, slack=5).right
     assert not Count("pictures", 1449, 1448).right
+
+
+def test_no_official_rule_counts_more_pairs_than_the_one_that_asks_for_less() -> None:
+    """A class that covers a point of the grid and one of 2,048 pixels are nearly the same; none is rare."""
+    for official in OFFICIAL.values():
+        for counts in official.pairs.values():
+            assert all(0 < count < official.pictures for count in counts)
+        if {"area", "grid"} <= official.pairs.keys():
+            assert all(0.9 < g / a <= 1 for a, g in zip(official.pairs["area"], official.pairs["grid"]))

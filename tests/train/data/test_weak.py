@@ -140,6 +140,14 @@ def test_marks_on_the_object_alone_say_nothing_beside_it(seed: int) -> None:
     assert 1 <= (click == 1).sum() < (scribble == 1).sum()
 
 
+def test_a_point_of_a_tiny_picture_is_one_pixel() -> None:
+    mask = np.zeros((9, 9), np.bool_)
+    mask[2:7, 2:7] = True
+    known = known_point(mask)
+    assert np.argwhere(known == 1).tolist() == [[4, 4]]
+    assert (known == 0).sum() == 0
+
+
 def test_points_spread_by_the_stated_rule() -> None:
     mask = blob(3, (40, 50))
     clicks = points(mask, 4)

@@ -56,6 +56,11 @@ def test_a_box_around_everything_is_no_box() -> None:
     assert make_support(whole, "box", seed=0).known is None
 
 
+def test_a_mask_that_shows_nothing_marks_nothing() -> None:
+    picture = marked()
+    assert make_support(picture._replace(mask=picture.mask & False), "mask", seed=0).known is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_plain_scene_is_segmented_by_every_readout_that_looks(predictor: Predictor, kind: str) -> None:
     support, query = marked(0), marked(1, box=(30, 40, 150, 200))
