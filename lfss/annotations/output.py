@@ -42,8 +42,8 @@ def new_folder(out: Path) -> Iterator[Path]:
         if out.is_dir():
             out.rmdir()  # fails if it has been filled meanwhile
         partial.rename(out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    except (OSError, ExportError) as error:
+        raise _under_its_name(out, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -64,8 +64,8 @@ def new_file(out: Path) -> Iterator[Path]:
         yield partial
         sync_file(partial)
         _give_name(partial, out)
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    except (OSError, ExportError) as error:
+        raise _under_its_name(out, error) from error
     finally:
         with suppress(OSError):  # where a file stands in place of the folder, that was told above
             partial.unlink(missing_ok=True)
@@ -89,6 +89,13 @@ def _check_free(out: Path) -> None:
         raise ExportError(
             f"'{out}' exists already and is not an empty folder. Choose another name, or move it away first."
         )
+
+
+def _under_its_name(out: Path, error: OSError | ExportError) -> ExportError:
+    """The error of a write in ``out``, where what is written within it lies below a hidden name."""
+    if isinstance(error, ExportError):
+        return cannot_write(out, error.__cause__) if isinstance(error.__cause__, OSError) else error
+    return cannot_write(out, error)
 
 
 def cannot_write(out: Path, error: OSError) -> ExportError:

@@ -89,10 +89,25 @@ def test_a_full_disk_leaves_no_bundle(tmp_path: Path, monkeypatch: pytest.Monkey
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lfss.annotations.bundle._zip", full)
-    with pytest.raises(ExportError, match="disk is full"):
-        write_bundle([a_draft()], tmp_path / "b.zip")
-    assert leftovers(tmp_path) == []
+    # Where the formats are written, below a hidden name, and where the zip is.
+    for place in ("png.write_png", "bundle._zip"):
+        monkeypatch.setattr(f"lfss.annotations.{place}", full)
+        with pytest.raises(ExportError) as raised:
+            write_bundle([a_draft()], tmp_path / "b.zip", formats=("png",), options={"separate": True})
+        assert str(raised.value).startswith(f"'{tmp_path / 'b.zip'}' was not written: the disk is full.")
+        assert leftovers(tmp_path) == []
+        monkeypatch.undo()
+
+
+def test_the_folder_of_several_formats_is_named_as_it_was_asked_for(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with (
+        pytest.raises(ExportError, match="the disk is full") as raised,
+        output.new_folder(out) as folder,
+        output.new_folder(folder / "png"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert str(raised.value).startswith(f"'{out}' was")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
