@@ -116,10 +116,12 @@ def earlier_records(
         found = read_record(file)
     except InputError as error:
         raise InputError(f"{error} {advice}") from error
+    done = [record for record in found.results if record.outcome.status != "failed"]
     other = [key for key in {**settings, **found.settings} if found.settings.get(key) != settings.get(key)]
+    if other and not done and not any(out.rglob("*.mask.png")):
+        return RunRecord(settings, [])  # nothing came of that run, so there is nothing to mix with
     if other:
         raise InputError(f"'{out}' holds results of a run with another {' and '.join(other)}. {advice}")
-    done = [record for record in found.results if record.outcome.status != "failed"]
     return RunRecord(settings, done, found.origins)
 
 

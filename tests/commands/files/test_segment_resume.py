@@ -52,6 +52,25 @@ def test_results_of_other_settings_are_not_mixed(place, model, capsys):
     assert segment(label="cat") == 0
 
 
+def test_a_run_of_which_nothing_came_does_not_hold_its_folder(place, model, capsys):
+    def fail(query: Image) -> None:
+        raise NoForeground("No support shows the object.")
+
+    model.before = fail
+    assert segment(label="cat") == 1
+    model.before = lambda query: None
+    assert segment() == 0
+    assert segment(label="cat") == 2
+    Path("out/lfss-run.json").write_text(
+        record_without_results()
+    )  # of a program killed before it noted a mask
+    assert segment(label="cat") == 2
+
+
+def record_without_results() -> str:
+    return json.dumps({**json.loads(Path("out/lfss-run.json").read_text()), "results": []})
+
+
 def test_a_folder_of_an_earlier_version_goes_on(place, model, capsys):
     assert segment() == 0
     file = Path("out/lfss-run.json")
