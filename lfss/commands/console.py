@@ -54,8 +54,8 @@ def print_json(document: dict[str, Any]) -> None:
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Rows of text in columns; the first row is the heading."""
-    rows = [tuple(map(escaped, row)) for row in rows]
+    """Rows of text in columns, a line each; the first row is the heading."""
+    rows = [tuple(escaped(cell).replace("\n", "\\n") for cell in row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())

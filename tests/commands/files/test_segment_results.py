@@ -37,6 +37,11 @@ def test_results_mirror_the_folders_and_the_table_tells_each(place, model, capsy
     assert "3 done, 0 kept from before, 0 failed" in table
 
 
+def test_a_line_end_in_a_name_does_not_break_the_table(capsys):
+    console.print_table([("picture", "mask"), ("new\nline.jpg", "9%")])
+    assert capsys.readouterr().out == "picture        mask\nnew\\nline.jpg  9%\n"
+
+
 def test_a_mask_of_everything_is_never_given_without_saying_so(place, model, capsys):
     assert segment() == 0
     table = capsys.readouterr().out
