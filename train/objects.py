@@ -159,8 +159,8 @@ def _run(options: argparse.Namespace) -> None:
         result |= {"preset": options.preset, "drafts": _chosen(drafts)}
     write_text(options.out, json.dumps(result, indent=1))
     for name in ("coco", "drafts"):
-        if isinstance(told := result.get(name), dict):
-            print(f"{name}: chosen on train2017: {told['chosen']}")
+        if isinstance(measured := result.get(name), dict):
+            print(f"{name}: chosen on train2017: {measured['chosen']}")
 
 
 def cases_of(root: Path, split: str) -> Iterator[Case]:

@@ -163,9 +163,9 @@ def _store(
         draft = entry.draft
         before = first.setdefault((draft.image_digest, label_key(draft.label)), draft)
         if before is not draft:
-            told = report.notes if np.array_equal(before.mask, draft.mask) else problems
+            remarks = report.notes if np.array_equal(before.mask, draft.mask) else problems
             this, other = (d.image_path or d.image_name for d in (draft, before))
-            told.append(
+            remarks.append(
                 f"'{this}' has the same pixels as '{other}', and a workspace holds one draft "
                 f"'{draft.label}' for both: the mask of '{other}' was taken."
             )

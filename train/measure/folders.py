@@ -144,15 +144,15 @@ def score_folder(
     """
     ids = folder.mixed(foreign)
     pictures = {i: annotated(data, i, folder.class_id) for i in ids}
-    told = [i for i in ids if pictures[i].mask.any()][:checked]
+    corrected = [i for i in ids if pictures[i].mask.any()][:checked]
     packed = {i: pack_draft(draft_of(first[i], pictures[i].image), first[i].score) for i in ids}
     plain = {i: first[i].mask for i in ids}
     rows = {FIRST: _score(pictures, plain, helped=False)}
     for name, drafts in (rivals or {}).items():
         rows[name] = _score(pictures, {i: drafts[i].mask for i in ids}, helped=False)
     if checked:
-        rows[REST] = _score(pictures, _but(plain, told), helped=False)
-    for name, known in ((PASS, []), (CHECKED, told))[: 1 + bool(checked)]:
+        rows[REST] = _score(pictures, _but(plain, corrected), helped=False)
+    for name, known in ((PASS, []), (CHECKED, corrected))[: 1 + bool(checked)]:
         masks, helped = _refined(folder.class_name, pictures, plain, packed, encoder, config, known)
         rows[name] = _score(pictures, _but(masks, known), helped=helped)
     return rows

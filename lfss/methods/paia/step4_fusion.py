@@ -67,10 +67,10 @@ def fuse(
     total = (original.shots + share.sum(2)).clamp_min(EPS)[..., None]
     background = original.prototypes[:, :1]  # (B, 1, C)
     if ground is not None:
-        every = weight * (shown.amax(1) > 0) * (ground.weight[..., 0] > EPS)  # (B, M)
+        ground_weight = weight * (shown.amax(1) > 0) * (ground.weight[..., 0] > EPS)  # (B, M)
         count = original.shots.sum(1)[:, None]  # (B, 1)
-        taught = torch.einsum("bm,bmc->bc", every, ground.vectors[:, :, 0]) + background[:, 0] * count
-        background = (taught / (count + every.sum(1, keepdim=True)).clamp_min(EPS))[:, None]
+        summed = torch.einsum("bm,bmc->bc", ground_weight, ground.vectors[:, :, 0]) + background[:, 0] * count
+        background = (summed / (count + ground_weight.sum(1, keepdim=True)).clamp_min(EPS))[:, None]
     return torch.cat((background, (known + learned) / total), 1)
 
 
