@@ -49,10 +49,11 @@ def read_parts(path: Path | str) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = load(data)
     except (SafetensorError, struct.error, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputError(
-            f"'{path}' is not a class saved by this program, or it is damaged. Save the class again."
+            f"'{Path(path).name}' is not a class saved by this program, or it is damaged. "
+            "Save the class again."
         ) from error
     if not isinstance(about, dict):
-        raise InputError(f"'{path}' is not a class saved by this program. Save the class again.")
+        raise InputError(f"'{Path(path).name}' is not a class saved by this program. Save the class again.")
     return about, tensors
 
 

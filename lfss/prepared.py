@@ -159,7 +159,7 @@ class Prepared:
         about, tensors = read_parts(path)
         if about.get("format") not in (FORMAT, FORMER):
             raise InputError(
-                f"'{path}' was not saved by this version of the program (its format is "
+                f"'{Path(path).name}' was not saved by this version of the program (its format is "
                 f"'{str(about.get('format'))[:40]}'; '{FORMAT}' was expected). Save the class again."
             )
         try:
@@ -168,8 +168,8 @@ class Prepared:
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             problem = f"it has no {error}" if isinstance(error, KeyError) else error
             raise InputError(
-                f"'{path}' cannot be used as a saved class: {problem}. It is damaged or was changed; save "
-                "the class again."
+                f"'{Path(path).name}' cannot be used as a saved class: {problem}. It is damaged or was "
+                "changed; save the class again."
             ) from error
         return _read(about, {key: tensor.to(device) for key, tensor in tensors.items()})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,6 +204,7 @@ def test_every_refusal_says_in_plain_text_what_to_do(url, case):
     assert told in json.loads(text.split("data: ")[-1])["error"]
     assert "&#" not in text
     assert "validation error" not in text
+    assert tempfile.gettempdir() not in text  # no place on the server's disk
 
 
 def test_optional_inputs_may_be_left_out(client, write):
