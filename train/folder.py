@@ -112,10 +112,14 @@ def run_seed(
         supports: numbers of supports that are tried instead of the pass, for a row each.
     """
     made: Run = {str(share): {} for share in foreign}
-    for name in tqdm(names, unit="class", desc=f"seed {seed}"):
-        folder = draw_folder(
+    # All of them first, so that a class with too few pictures is told before an hour of work.
+    folders = [
+        draw_folder(
             data, name, photos=photos, most=max(foreign) / 100, seed=seed, supports=max(supports, default=1)
         )
+        for name in names
+    ]
+    for name, folder in tqdm(list(zip(names, folders)), unit="class", desc=f"seed {seed}"):
         first = predict_folder(predictor, data, folder, kind)
         rivals = {f"{n} supports": predict_folder(predictor, data, folder, kind, n) for n in supports}
         for share in foreign:
@@ -171,10 +175,10 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_held_out(parser)
     cli.add_classes(parser)
     cli.add_never_trained(parser)
-    parser.add_argument("--photos", type=int, default=24, help="of a folder")
+    parser.add_argument("--photos", type=int, default=24, help="pictures of a folder (default: 24)")
     parser.add_argument(
         "--foreign", type=int, nargs="+", default=[0, 25, 50, 75], choices=range(101), metavar="PERCENT",
-        help="share of the folder that lacks the object",
+        help="of the folder that lack the object, a row for each (default: 0 25 50 75)",
     )  # fmt: skip
     parser.add_argument("--annotation", choices=KINDS, default="label", help="what is marked on the support")
     parser.add_argument("--checked", type=int, default=0, help="more rows, after so many were corrected")
@@ -183,7 +187,9 @@ def _parser() -> argparse.ArgumentParser:
         help="rows for so many supports instead of the pass, its rival",
     )  # fmt: skip
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="a choice of the pass")
-    parser.add_argument("--seed", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0, 1, 2], help="one draw of folders for each (default: 0 1 2)"
+    )
     cli.add_result(parser)
     return parser
 

@@ -152,7 +152,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ways", type=int, default=1, help="classes of an episode")
     parser.add_argument("--shots", type=int, default=1, help="supports of a class")
     parser.add_argument("--aux", type=int, nargs="+", default=[2], help="pictures without masks of a class")
-    parser.add_argument("--foreign", type=float, default=0.0, help="share of them that show something else")
+    parser.add_argument(
+        "--foreign", type=float, default=0.0, help="share of them, 0 to 1, that show something else"
+    )
     parser.add_argument("--annotation", choices=KINDS, default="mask", help="how supports are marked")
     parser.add_argument("--threshold", type=Path, help="folder of a trained one, for more rows")
     cli.add_episodes(parser, 1000, seeds=cli.FIVE_SEEDS)

@@ -83,7 +83,7 @@ def test_choices_are_read_by_name_and_others_refused():
             read_choices([wrong])
 
 
-def test_it_writes_every_share_and_never_over_a_result(tmp_path, capsys):
+def test_it_writes_every_share_and_never_over_a_result(tmp_path, monkeypatch, capsys):
     root, out = write_animals(tmp_path / "voc", each=6), tmp_path / "result.json"
     typed = [
         *("--data", str(root), "--split", "val", "--classes", "cat,cow", "--photos", "4", "--seed", "0", "1"),
@@ -102,3 +102,8 @@ def test_it_writes_every_share_and_never_over_a_result(tmp_path, capsys):
     assert "train.folder" in result["command"]
     assert main(typed) == 2
     assert "is there already" in capsys.readouterr().err
+    # A wrong class is told before the right ones before it have cost their time.
+    monkeypatch.delattr("train.folder.predict_folder")
+    typed[typed.index("cat,cow")], typed[-1] = "cat,unicorn", str(tmp_path / "other.json")
+    assert main(typed) == 2
+    assert "There is no class 'unicorn'" in capsys.readouterr().err

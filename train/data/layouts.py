@@ -126,7 +126,7 @@ def scan(root: Path, layout: str, split: str | None = None) -> Listing:
     if layout not in LAYOUTS:
         raise UnknownName("layout", layout, LAYOUTS)
     if not root.is_dir():
-        raise InputError(f"There is no folder '{root}'. Give the data set's own folder.")
+        raise InputError(f"There is no folder '{root}'. Check the path given as --data.")
     listing = LAYOUTS[layout](root, split)
     if not listing.sources:
         raise InputError(f"'{root}' lists no picture. Check that it is a data set of layout {layout}.")

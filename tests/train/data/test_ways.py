@@ -97,6 +97,7 @@ def test_the_same_seed_draws_the_same_list_and_another_seed_another(root):
     [
         ({"ways": 5}, "5 ways were asked for, of 4 classes"),
         ({"shots": 0}, "at least one shot"),
+        ({"foreign": 50}, "between 0 and 1.* 50"),
         ({"auxiliary": 50}, "'cat' has .* pictures for auxiliary pictures; these episodes need 50"),
         ({"shots": 20}, "'cat' has .* pictures for supports and queries; these episodes need 41"),
     ],
