@@ -86,8 +86,8 @@ def sample_ways(
         )
     if shots < 1 or auxiliary < 0 or count < 1 or not 0 <= foreign <= 1:
         raise InputError(
-            "Episodes need at least one shot, no fewer than 0 auxiliary pictures, a foreign share of them "
-            f"between 0 and 1, and there must be one episode. Given: {shots}, {auxiliary}, {foreign}, {count}."
+            "Needed are at least one shot, no fewer than 0 auxiliary pictures, a foreign share of them "
+            f"between 0 and 1, and one episode. Given were {shots}, {auxiliary}, {foreign} and {count}."
         )
     if others is not None and (both := {s.id for s in data.samples} & {s.id for s in others.samples}):
         raise InputError(
