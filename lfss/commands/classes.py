@@ -105,6 +105,8 @@ def read_request(args: argparse.Namespace) -> Request:
             "for: --label WORDS with --support PATH, or --class FILE."
         )
     _check_names(classes)
+    if not args.workspace:  # one may get the other label of a pair later
+        _check_pairs(flags.may_overlap, [one.label.text for one in classes])
     saved = [one.saved for one in classes if one.saved]
     return Request(
         classes,
@@ -246,6 +248,17 @@ def _check_names(classes: Sequence[ClassRequest]) -> None:
         if key in seen:
             raise InputError(f"Two labels of this run are '{seen[key]}'. Leave one out, or rename it.")
         seen[key] = one.label.text
+
+
+def _check_pairs(pairs: Sequence[tuple[str, str]], labels: Sequence[str]) -> None:
+    """Raise an InputError unless every name of the pairs is one of the labels."""
+    keys = {label_key(label) for label in labels}
+    for name in (name for pair in pairs for name in pair):
+        if label_key(name) not in keys:
+            known = ", ".join(labels)
+            raise InputError(
+                f"--may-overlap names '{name}', which is no label of this run ({known}). Correct the name."
+            )
 
 
 def _agreed(typed: str | None, known: Sequence[str], what: str, default: str) -> str:

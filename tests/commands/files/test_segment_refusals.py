@@ -37,6 +37,10 @@ def bad_inputs() -> dict[str, tuple[str, str]]:
         "a box of no label": (f"{base} --label cat --box s1.png=1,1,9,9", "does not say which"),
         "a pair of one": (f"{base} --label cat --may-overlap cat", "names two labels"),
         "a pair of one label twice": (f"{base} --label cat --may-overlap cat,CAT", "names two labels"),
+        "a pair with another label": (
+            f"{base} --label cat --may-overlap cat,cow",
+            "names 'cow', which is no label of this run (dog, cat)",
+        ),
         "two classes to save": (f"{base} --label cat --save-class c.safetensors", "saves one class"),
         "no target": (base.replace("--out out", ""), "Say where results go"),
         "no query": (base.replace("--query photos", ""), "Say which pictures"),
