@@ -446,6 +446,17 @@ def test_masks_that_do_not_fit_or_mark_nothing_are_refused(tmp_path):
         read_mask(tmp_path / "none.png", (24, 32))
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_a_photo_given_as_a_mask_is_refused_and_an_object_cut_out_of_it_is_not(form, tmp_path):
+    path, photo = tmp_path / "m.img", np.random.default_rng(0).integers(20, 250, (96, 128, 3), np.uint8)
+    path.write_bytes(encoded(photo, form))
+    with pytest.raises(SupportError, match="is a photo, not a mask"):
+        read_mask(path, (96, 128))
+    photo[:, :16] = 0
+    path.write_bytes(encoded(photo, form))
+    assert 0.5 < read_mask(path, (96, 128)).mean() < 0.9
+
+
 def test_scribbles_are_green_or_white_and_red(tmp_path):
     strokes = np.zeros((24, 32, 4), np.uint8)
     strokes[2, 3:9] = (*GREEN, 255)
