@@ -42,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str]) -> int:
-    args = build_parser(argv[0] if argv else "").parse_args(argv)
+    if not argv:
+        build_parser("").print_help(sys.stderr)
+        return REFUSED
+    args = build_parser(argv[0]).parse_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         _check_texts(args)
@@ -93,7 +96,11 @@ def _check_texts(args: argparse.Namespace) -> None:
 
 def build_parser(wanted: str) -> argparse.ArgumentParser:
     """All commands by name, and the flags of the one that is wanted."""
-    parser = argparse.ArgumentParser(prog="lfss", description="Masks from a label and a few photos.")
+    parser = argparse.ArgumentParser(
+        prog="lfss",
+        description="Masks from a label and a few photos.",
+        epilog="'lfss segment --help' shows the flags of segment, with examples; so does each command.",
+    )
     parser.add_argument("--version", action="version", version=f"lfss {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="command")
     for name, (module, summary) in COMMANDS.items():

@@ -77,7 +77,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         default = FORMATS[formats[0]].options[name].default
         kind: dict[str, Any] = {"action": "store_true"}
         if not isinstance(default, bool):
-            kind = {"type": Path if default is None else type(default), "metavar": "VALUE"}
+            kind = {"type": Path if default is None else type(default)}
+            kind["metavar"] = {Path: "FILE", str: "TEXT"}.get(kind["type"], "NUMBER")
         which = "" if name == "images" else f" ({', '.join(formats)})"
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(

@@ -48,3 +48,18 @@ def test_help_answers_at_once(command):
     assert done.returncode == 0, done.stderr
     wanted = {"segment": ["--box dog1.jpg=40,30,200,180"], "": list(COMMANDS)}.get(command, [command])
     assert all(words in done.stdout for words in wanted)
+
+
+def test_without_a_command_its_help_is_shown(capsys):
+    assert main([]) == 2
+    text = " ".join(capsys.readouterr().err.split())  # it is wrapped
+    assert all(name in text for name in (*COMMANDS, "'lfss segment --help'"))
+
+
+def test_the_help_of_an_option_says_what_kind_of_value_it_takes(capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    text = capsys.readouterr().out
+    assert all(
+        flag in text for flag in ("--detail NUMBER", "--min-part NUMBER", "--match FILE", "--prefix TEXT")
+    )

@@ -78,7 +78,6 @@ def test_bad_inputs_are_one_sentence_and_exit_2(case, json_too, place, model, ca
 @pytest.mark.parametrize(
     "line",
     [
-        "",
         "dance",
         "segment --label dog --support s1.png --query photos --out out --workspace ws",
         "segment --label dog --support s1.png --query photos --list photos.txt --out out",
