@@ -32,6 +32,15 @@ function showLayers() {
   redraw();
 }
 
+/* What is drawn on has changed: its state, and how many objects it shows. */
+function retellLayer({ state, note }) {
+  const layer = layers.find(l => l.drawn), told = $('.lc-drawn small');
+  if (layer) Object.assign(layer, { state, note });
+  if (layer && told) told.textContent = tellLayer(layer);
+}
+
+const tellLayer = layer => [layer.state, layer.note].filter(Boolean).join(' · ');
+
 /* Text goes in as text: a label is what somebody typed. */
 function part(kind, classes, text = '') {
   const node = document.createElement(kind);
@@ -57,7 +66,7 @@ function listLayers() {
     eye.innerHTML = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M2 12c3-5 6-7 10-7s7 2 10 7c-3 5-6 7-10 7s-7-2-10-7z"/><circle cx="12" cy="12" r="3"/>' +
       (off ? '<path d="M4 20 20 4"/>' : '') + '</svg>';
     eye.addEventListener('click', () => { hidden[off ? 'delete' : 'add'](layer.label); showLayers(); listLayers(); });
-    item.append(colour, name, part('small', '', [layer.state, layer.note].filter(Boolean).join(' · ')), eye);
+    item.append(colour, name, part('small', '', tellLayer(layer)), eye);
     return item;
   }));
 }

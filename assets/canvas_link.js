@@ -64,6 +64,7 @@ async function send() {
 function settled(item, answer) {
   saved = Math.max(saved, item.revision);
   if (answer.version && saved === revision) task = { ...task, version: answer.version };
+  if (answer.state) retellLayer(answer);
   if (!proposal) show(answer.error || (saved === revision ? 'Saved' : 'Not saved yet …'), Boolean(answer.error));
 }
 

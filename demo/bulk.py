@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lfss.drafts import Draft
+from lfss.drafts import Draft, Status
 from lfss.errors import InputError
+from lfss.storage.listing import Row
 
 from . import review, views
+from .colours import colour_of
 from .review import View, drafts_of
 from .session import Session
 
@@ -84,21 +86,45 @@ def accept(session: Session, view: View) -> Proposal:
     rows = [row for row in review.listed(session, view) if row.status in ("proposed", "edited")]
     if not rows:
         raise InputError("This list has no draft that is left to accept.")
-    doubtful = sorted(rows, key=lambda row: -1.0 if row.doubt is None else -row.doubt)[:SHOWN]
+    rows.sort(key=lambda row: -1.0 if row.doubt is None else -row.doubt)
+    return _decided(
+        session, rows, "accepted", f"{drafts_of(len(rows))} would be accepted. The most doubtful of them:"
+    )
+
+
+def absent(session: Session, view: View) -> Proposal:
+    """Mark the drafts of a list absent whose mask is empty and that nobody has checked.
+
+    Those are shown in which the model is least sure of that.
+    """
+    rows = [
+        row
+        for row in review.listed(session, view)
+        if row.status == "proposed" and not review.objects_in(session, row)
+    ]
+    if not rows:
+        raise InputError("This list has no empty mask that nobody has checked.")
+    rows.sort(key=lambda row: -1.0 if row.presence is None else -row.presence)
+    told = f"{drafts_of(len(rows))} with an empty mask would be marked absent. The least sure of them:"
+    return _decided(session, rows, "absent", told)
+
+
+def _decided(session: Session, rows: Sequence[Row], status: Status, told: str) -> Proposal:
+    """Give drafts of one label a state; the first of them are shown."""
     pictures = "".join(
         f'<figure class="lfss-card"><img src="{views.data_url(_seen(session, row))}" alt="">'
         f"<figcaption>{html.escape(review.caption(row))}</figcaption></figure>"
-        for row in doubtful
+        for row in rows[:SHOWN]
     )
-    told = views.notes([f"{drafts_of(len(rows))} would be accepted. The most doubtful of them:"], kind="done")
     label, before = rows[0].label, {row.digest: row for row in rows}
 
     def store() -> None:
         now = session.workspace.overview(label)
         same = [row.digest for row in now if before.get(row.digest) == row]
-        session.workspace.set_status(same, label, "accepted")
+        session.workspace.set_status(same, label, status)
 
-    return Proposal(len(rows), f'{told}<div class="lfss-cards">{pictures}</div>', (label,), store)
+    shown = f'{views.notes([told], kind="done")}<div class="lfss-cards">{pictures}</div>'
+    return Proposal(len(rows), shown, (label,), store)
 
 
 def repair(session: Session, view: View, name: str, radius: int) -> Iterator[str | Proposal]:
@@ -220,8 +246,9 @@ def cards(session: Session, glimpses: Sequence[Glimpse], told: str, more: Sequen
 
 def _card(session: Session, glimpse: Glimpse) -> str:
     small = views.shrunk(session.small(glimpse.digest), SIDE)
+    colour = colour_of(session, glimpse.label)
     pictures = "".join(
-        f'<div><img src="{views.data_url(views.shown_mask(small, mask))}" alt="{when}">'
+        f'<div><img src="{views.data_url(views.shown_mask(small, mask, colour=colour))}" alt="{when}">'
         f"<small>{when}</small></div>"
         for when, mask in (("before", glimpse.before), ("after", glimpse.after))
     )
@@ -235,7 +262,9 @@ def _card(session: Session, glimpse: Glimpse) -> str:
 def _seen(session: Session, row: Any) -> views.Pixels:
     draft = session.workspace.draft(row.digest, row.label)
     small = session.small(row.digest)
-    return small if draft is None else views.shown_mask(small, draft.mask)
+    if draft is None:
+        return small
+    return views.shown_mask(small, draft.mask, colour=colour_of(session, row.label))
 
 
 def _repaired(session: Session, draft: Draft, name: str, radius: int) -> Draft:

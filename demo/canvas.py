@@ -14,7 +14,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import gradio as gr
@@ -121,7 +121,20 @@ class Task:
     hint: str = ""
 
 
-SaveMask = Callable[[str, str, npt.NDArray[np.int8]], str]
+class Saved(NamedTuple):
+    """What the page is told once a mask is kept.
+
+    Attributes:
+        version: under which the page now holds it.
+        state, note: of the layer that was drawn on, see ``demo.layers``; empty where there is none.
+    """
+
+    version: str
+    state: str = ""
+    note: str = ""
+
+
+SaveMask = Callable[[str, str, npt.NDArray[np.int8]], Saved]
 Recolour = Callable[[str, str, str], str]
 AskModel = Callable[[str, str, list[tuple[float, float, bool]], npt.NDArray[np.int8]], npt.NDArray[np.bool_]]
 
@@ -132,8 +145,8 @@ def build_canvas(
     """The component; its value is ``asdict(Task)`` or None.
 
     Args:
-        save: keeps a mask, given session, key, and values at the shown size (see ``decode_mask``), and
-            returns the version under which the page now holds it. Raises an LfssError with a sentence.
+        save: keeps a mask, given session, key, and values at the shown size (see ``decode_mask``). Raises an
+            LfssError with a sentence.
         ask: answers points (x and y as shares of the picture, and whether they lie on the object) and the
             mask so far with another mask; None where no model can be asked.
         recolour: gives a label, of a session, another colour, and returns it; None where none has one.
@@ -142,27 +155,28 @@ def build_canvas(
 
     # Gradio hands a function of the component one argument, whatever the page sent.
     def save_mask(sent: Any) -> dict[str, str]:
-        def saved() -> str:
-            return save(text(sent, "session"), text(sent, "key"), decode_mask(of(sent, "mask")))
+        def saved() -> dict[str, str]:
+            return save(text(sent, "session"), text(sent, "key"), decode_mask(of(sent, "mask")))._asdict()
 
-        return _answer(saved, "version")
+        return _answer(saved)
 
     def ask_model(sent: Any) -> dict[str, str]:
-        def answered() -> str:
+        def answered() -> dict[str, str]:
             if ask is None:
                 raise InputError("The model cannot be asked here.")
             drawn, points = decode_mask(of(sent, "mask")), checked_points(of(sent, "points"))
-            return encode_mask(ask(text(sent, "session"), text(sent, "key"), points, drawn).astype(np.int8))
+            found = ask(text(sent, "session"), text(sent, "key"), points, drawn)
+            return {"mask": encode_mask(found.astype(np.int8))}
 
-        return _answer(answered, "mask")
+        return _answer(answered)
 
     def set_colour(sent: Any) -> dict[str, str]:
-        def coloured() -> str:
+        def coloured() -> dict[str, str]:
             if recolour is None:
                 raise InputError("Labels have no colour of their own here.")
-            return recolour(text(sent, "session"), text(sent, "label"), text(sent, "colour"))
+            return {"colour": recolour(text(sent, "session"), text(sent, "label"), text(sent, "colour"))}
 
-        return _answer(coloured, "colour")
+        return _answer(coloured)
 
     return gr.HTML(
         value=None,
@@ -176,10 +190,10 @@ def build_canvas(
     )
 
 
-def _answer(work: Callable[[], str], name: str) -> dict[str, str]:
-    """The result under ``name``, or the sentence of what was wrong under ``error``."""
+def _answer(work: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The result, or the sentence of what was wrong under ``error``."""
     try:
-        return {name: work()}
+        return work()
     except LfssError as error:
         return {"error": str(error)}
 

@@ -13,9 +13,9 @@ from lfss.drafts import Draft
 from lfss.errors import InputError
 
 from . import review, views
-from .canvas import Task, encode_mask, merge, task_value, version_of
+from .canvas import Saved, Task, encode_mask, merge, task_value, version_of
 from .colours import colour_of
-from .layers import layers
+from .layers import layers, note
 from .session import Session
 from .sessions import Sessions
 
@@ -75,7 +75,7 @@ def support_task(session: Session, key: str, index: int) -> dict[str, Any] | Non
     return task_value(task)
 
 
-def keep_drawing(sessions: Sessions, key: str, name: str, drawn: npt.NDArray[np.int8]) -> str:
+def keep_drawing(sessions: Sessions, key: str, name: str, drawn: npt.NDArray[np.int8]) -> Saved:
     """Keep what a canvas sent, wherever its task came from.
 
     Args:
@@ -83,9 +83,6 @@ def keep_drawing(sessions: Sessions, key: str, name: str, drawn: npt.NDArray[np.
         key: of the session.
         name: the task's key.
         drawn: (h, w) int8 at the shown size: 1 object, 0 not the object, -1 nothing said.
-
-    Returns:
-        The version under which the page now holds the drawing.
 
     Raises:
         InputError: the draft or the support is gone.
@@ -99,10 +96,12 @@ def keep_drawing(sessions: Sessions, key: str, name: str, drawn: npt.NDArray[np.
             assert draft is not None
             mask = merge(draft.mask, drawn)
             review.redraw(session, draft, mask)
-            return version_of(name, views.resized(mask, (drawn.shape[0], drawn.shape[1])).astype(np.int8))
+            small = views.resized(mask, (drawn.shape[0], drawn.shape[1])).astype(np.int8)
+            kept = session.workspace.draft(digest, of) or draft
+            return Saved(version_of(name, small), review.STATUS_NAMES[kept.status], note(kept))
         if kind == SUPPORT:
             _keep_marks(session, digest, of, drawn)
-            return version_of(name, drawn)
+            return Saved(version_of(name, drawn))
     raise InputError("What was drawn on is not there any more. Choose the picture again.")
 
 

@@ -29,10 +29,10 @@ STATES: dict[str, Status] = {
     "Drafts nobody has checked": "proposed",
 }
 OBJECTS = {
-    "Each object (a shape for all of a label in panoptic, VOC and PNG)": "",
-    "Each object, in every format that can": "parts",
-    "Each object, those that touch cut apart": "each",
-    "All of a label in a picture together": "together",
+    "One for each object; in panoptic, VOC and PNG one for each label": "",
+    "One for each object, in every format that can": "parts",
+    "One for each object, those that touch cut apart": "each",
+    "One for each label in a picture": "together",
 }
 COUNTED = 500  # drafts whose objects are counted before an export
 CHECKED = ["Accepted", "Edited", "Object absent"]
@@ -55,10 +55,10 @@ def counted(session: Session, labels: Sequence[str], states: Sequence[str]) -> s
     lines = [f"{total} drafts will be exported." if total != 1 else "1 draft will be exported."]
     if left and "proposed" not in status and not total:
         lines.append(
-            f"Nobody has checked these {left} drafts yet: decide on them in Review, or tick the last box."
+            f"Nobody has checked {review.drafts_of(left)} yet: decide in Review, or tick the last box."
         )
     elif left and "proposed" not in status:
-        lines.append(f"{left} drafts nobody has checked stay out.")
+        lines.append(f"Left out: {review.drafts_of(left)} that nobody has checked.")
     if not found:
         return views.empty("There is nothing to export yet", ["Run and review first."])
     return views.notes(lines) + _table(session, [name for name in labels if name in found], status)
@@ -70,9 +70,12 @@ def _table(session: Session, labels: Sequence[str], status: set[Status]) -> str:
     for name in labels:
         listed = [row for row in session.workspace.overview(name) if row.status in status]
         shown = [row for row in listed if row.status not in ("absent", "rejected")]
-        objects = str(sum(review.objects_in(session, row) for row in shown)) if len(shown) <= COUNTED else "…"
+        objects = without = "…"
+        if len(shown) <= COUNTED:
+            found = [review.objects_in(session, row) for row in shown]
+            objects, without = str(sum(found)), str(len(listed) - sum(n > 0 for n in found))
         pictures = len({row.digest for row in listed})
-        cells = "".join(f"<td>{cell}</td>" for cell in (pictures, objects, len(listed) - len(shown)))
+        cells = "".join(f"<td>{cell}</td>" for cell in (pictures, objects, without))
         rows.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
     if not rows:
         return ""
@@ -138,7 +141,7 @@ def build_export(sessions: Sessions, session_id: gr.State) -> None:
         with gr.Column(min_width=320):
             formats = gr.CheckboxGroup(choices, value=["coco"], label="Formats", elem_id="export-formats")
             objects = gr.Radio(
-                list(OBJECTS), value=next(iter(OBJECTS)), label="A shape for", elem_id="export-objects"
+                list(OBJECTS), value=next(iter(OBJECTS)), label="Shapes", elem_id="export-objects"
             )
             images = gr.Checkbox(label="Put the pictures in too", elem_id="export-images")
             write = gr.Button("Export", variant="primary", elem_id="export")

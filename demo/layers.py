@@ -13,7 +13,6 @@ from lfss.objects import count
 
 from . import views
 from .session import Session
-from .words import word
 
 TOLD_LOSS = 0.05  # the share of its own pixels from which a label's loss to another one is told
 
@@ -60,13 +59,17 @@ def layers(session: Session, draft: Draft) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-def note(draft: Draft, *, explained: bool = False) -> str:
-    """``2 objects · 98 % sure · lost 12 % to cat``; ``explained`` for a line of ``views.notes``."""
-    number = 0 if draft.empty else count(draft)
+def note(draft: Draft) -> str:
+    """``2 objects · 98 % sure · lost 12 % to cat``."""
     sure = "" if draft.presence is None else f"{draft.presence:.0%} sure"
-    sure = word("presence", sure) if sure and explained else sure
-    parts = [f"{number} object{'' if number == 1 else 's'}", sure, losses(draft.lost)]
+    parts = [objects(draft), sure, losses(draft.lost)]
     return " · ".join(part for part in parts if part)
+
+
+def objects(draft: Draft) -> str:
+    """``2 objects``."""
+    number = 0 if draft.empty else count(draft)
+    return f"{number} object{'' if number == 1 else 's'}"
 
 
 def losses(lost: Mapping[str, float]) -> str:

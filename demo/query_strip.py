@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -28,9 +28,8 @@ def build_query_strip(sessions: Sessions) -> gr.HTML:
     return strip.build_strip(pictures, elem_id="query-strip", label="Pictures to search in", removable=True)
 
 
-def tiles(session: Session) -> dict[str, object]:
-    """The value of the strip: a tile for each query, with a tick once every label was searched for in it."""
-    made = done(session)
+def tiles(session: Session, made: Container[Path]) -> dict[str, object]:
+    """The value of the strip: a tile for each query, with a tick for those of which ``made`` has the file."""
     found = [
         strip.Tile(query.path.stem, "", query.name, "done" if query.path in made else "")
         for query in session.queries

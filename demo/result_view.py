@@ -41,7 +41,7 @@ class ResultView:
     @property
     def outputs(self) -> list[Any]:
         """What ``shown`` fills."""
-        return [self.label, self.result, self.facts, self.picks, self.why]
+        return [self.label, self.result, self.facts, self.picks, self.why, self.everywhere]
 
     def shown(self, session: Session, threshold: float = 0.5, opacity: float = 0.45) -> dict[Any, Any]:
         """The picture that is looked at, and those to choose from."""
@@ -54,14 +54,14 @@ class ResultView:
             self.facts: facts,
             self.picks: gr.update(value=picks(session), visible=bool(session.found)),
             self.why: gr.update(visible=explained),
+            self.everywhere: gr.update(visible=not session.example),  # which makes no drafts
         }
 
 
 def viewed_label(session: Session) -> Any:
-    """Of several labels, the one whose results are looked at."""
-    return gr.update(
-        choices=class_choices(session), value=session.classes.viewed.number, visible=len(session.classes) > 1
-    )
+    """Of several labels, the one whose results are looked at, once there are any."""
+    several = len(session.classes) > 1 and any(item.found for item in session.classes)
+    return gr.update(choices=class_choices(session), value=session.classes.viewed.number, visible=several)
 
 
 def shown_result(session: Session, threshold: float, opacity: float) -> tuple[str | None, str]:
@@ -140,7 +140,7 @@ def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> N
         session = sessions.get(key)
         digests = list(session.found)[-MAX_PICKS:]
         if 0 <= event.index < len(digests):
-            session.current = digests[event.index]
+            session.look_at(digests[event.index])
         found = view.shown(session, float(threshold), float(opacity))
         del found[view.picks]
         return found
@@ -149,6 +149,7 @@ def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> N
     def choose_label(key: str, number: int, threshold: float, opacity: float) -> dict[Any, Any]:
         session = sessions.get(key)
         session.view(session.classes.numbered(number))
+        session.follows = False
         return view.shown(session, float(threshold), float(opacity))
 
     def for_all(session: Session, threshold: float) -> Iterator[str | bulk.Proposal]:
@@ -163,7 +164,7 @@ def wire_result(view: ResultView, sessions: Sessions, session_id: gr.State) -> N
         slider.input(
             look_again, [session_id, *looks], [view.result, view.facts], trigger_mode="always_last", **LIGHT
         )
-    chosen = [view.label, view.result, view.facts, view.why]
+    chosen = [part for part in view.outputs if part is not view.picks]
     view.picks.select(choose, [session_id, *looks], chosen, **LIGHT)
     view.label.input(choose_label, [session_id, view.label, *looks], view.outputs, **LIGHT)
     proposing = wire_bulk(view.bulk, sessions, session_id, [], [], lambda session, key: {})

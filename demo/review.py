@@ -90,6 +90,12 @@ def neighbour(rows: Sequence[Row], digest: str | None, step: int) -> str | None:
     return rows[min(max(places[digest] + step, 0), len(rows) - 1)].digest
 
 
+def stay(session: Session, view: View) -> None:
+    """Stay on the draft under review if the list still has it; else its first one comes."""
+    if session.reviewed not in {row.digest for row in listed(session, view)}:
+        session.reviewed = None
+
+
 def draft_of(session: Session, view: View) -> Draft:
     """The draft under review.
 

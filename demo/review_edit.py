@@ -91,20 +91,23 @@ def wire_teaching(
 
 def wire_many(
     tab: ReviewTab, panel: BulkPanel, service: Service, sessions: Sessions, session_id: gr.State,
-    buttons: tuple[gr.Button, gr.Button, gr.Button], chosen: gr.Dropdown, radius: gr.Slider,
+    buttons: tuple[gr.Button, gr.Button, gr.Button, gr.Button], chosen: gr.Dropdown, radius: gr.Slider,
 ) -> None:  # fmt: skip
-    """Connect what changes many drafts: accept all, repair all, and run again.
+    """Connect what changes many drafts: accept all, mark empty ones absent, repair all, and run again.
 
     Args:
         tab: the tab.
         panel: shows what would change.
         service, sessions, session_id: as all handlers get them.
-        buttons: for the three.
+        buttons: for the four.
         chosen, radius: which repair, and how far it goes.
     """
 
     def accept(session: Session, *view: str) -> Iterator[str | bulk.Proposal]:
         yield bulk.accept(session, View(*view))
+
+    def absent(session: Session, *view: str) -> Iterator[str | bulk.Proposal]:
+        yield bulk.absent(session, View(*view))
 
     def repair(session: Session, name: str, reach: float, *view: str) -> Iterator[str | bulk.Proposal]:
         yield from bulk.repair(session, View(*view), name, int(reach))
@@ -112,10 +115,12 @@ def wire_many(
     def again(session: Session, *view: str) -> Iterator[str | bulk.Proposal]:
         yield from bulk.again(service, session, View(*view))
 
-    proposing = wire_bulk(
-        panel, sessions, session_id, tab.view, tab.outputs,
-        lambda session, key, *view: tab.shown(session, key, View(*view)),
-    )  # fmt: skip
+    def changed(session: Session, key: str, *view: str) -> dict[Any, Any]:
+        review.stay(session, View(*view))
+        return tab.shown(session, key, View(*view))
+
+    proposing = wire_bulk(panel, sessions, session_id, tab.view, tab.outputs, changed)
     proposing(buttons[0], accept, tab.view)
-    proposing(buttons[1], repair, [chosen, radius, *tab.view])
-    proposing(buttons[2], again, tab.view)
+    proposing(buttons[1], absent, tab.view)
+    proposing(buttons[2], repair, [chosen, radius, *tab.view])
+    proposing(buttons[3], again, tab.view)

@@ -53,8 +53,8 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
                 recolour=lambda *sent: recolour(sessions, *sent),
                 elem_id="review-canvas",
             )
-            facts = gr.HTML(elem_id="review-facts", padding=False)
             buttons = _build_buttons()
+            facts = gr.HTML(elem_id="review-facts", padding=False)
         fold_handle("tools", "right")
         with gr.Column(scale=0, min_width=260, elem_classes="lfss-side lfss-tail lfss-panel-tools"):
             tools = _build_tools()
@@ -73,8 +73,8 @@ def build_review(service: Service, sessions: Sessions, session_id: gr.State) -> 
     wire_repairs(tab, sessions, session_id, tools.repairs, tools.radius)
     wire_teaching(tab, service, sessions, session_id, tools.teach, tools.lesson)
     wire_many(
-        tab, many, service, sessions, session_id, (tools.accept, tools.mend, tools.again), tools.kind,
-        tools.radius,
+        tab, many, service, sessions, session_id,
+        (tools.accept, tools.absent, tools.mend, tools.again), tools.kind, tools.radius,
     )  # fmt: skip
     wire_folder_panel(folder, tab, service, sessions, session_id)
     return tab
@@ -90,7 +90,7 @@ def _build_list(sessions: Sessions) -> dict[str, Any]:
         )  # fmt: skip
     state = gr.Radio(list(review.STATES), value="To do", label="Show", elem_id="review-state")
     find = gr.Textbox(
-        label="Find", placeholder="part of a name, doubt>0.3, presence<0.5", max_lines=1,
+        label="Find", placeholder="name, doubt>0.3, presence<0.5", max_lines=1,
         elem_id="review-find", show_label=False,
     )  # fmt: skip
     tally = gr.HTML(elem_id="review-counts", padding=False)
@@ -121,6 +121,7 @@ class _Tools(NamedTuple):
     again: gr.Button
     lesson: gr.HTML
     accept: gr.Button
+    absent: gr.Button
     kind: gr.Dropdown
     mend: gr.Button
 
@@ -138,17 +139,21 @@ def _build_tools() -> _Tools:
         again = gr.Button("Run the unchecked drafts again", size="sm", elem_id="run-again")
         lesson = gr.HTML(elem_id="lesson", padding=False)
     with gr.Accordion("All drafts of this list", open=False, elem_id="many"):
-        accept = gr.Button("Accept all", size="sm", elem_id="accept-all", min_width=100)
-        with gr.Row():
-            kind = gr.Dropdown(
-                list(review.REPAIRS), value="Remove specks", label="Repair", show_label=False,
-                elem_id="repair-kind", min_width=120,
-            )  # fmt: skip
-            mend = gr.Button("Repair all", size="sm", elem_id="repair-all", min_width=90)
+        with gr.Row(elem_classes="lfss-tools"):
+            accept = gr.Button("Accept all", size="sm", elem_id="accept-all", min_width=100)
+            absent = gr.Button("Empty ones are absent", size="sm", elem_id="absent-all", min_width=150)
+        kind = gr.Dropdown(
+            list(review.REPAIRS),
+            value="Remove specks",
+            label="Repair",
+            container=False,
+            elem_id="repair-kind",
+        )
+        mend = gr.Button("Repair all", size="sm", elem_id="repair-all")
         gr.HTML(
             views.notes(["You see first what would change. Undo takes it back in one step."]), padding=False
         )
-    return _Tools(repairs, radius, teach, again, lesson, accept, kind, mend)
+    return _Tools(repairs, radius, teach, again, lesson, accept, absent, kind, mend)
 
 
 def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None:
@@ -165,8 +170,7 @@ def _wire_list(tab: ReviewTab, sessions: Sessions, session_id: gr.State) -> None
     @guarded
     def search(key: str, *view: str) -> dict[Any, Any]:
         session = sessions.get(key)
-        if session.reviewed not in {row.digest for row in review.listed(session, View(*view))}:
-            session.reviewed = None
+        review.stay(session, View(*view))
         return tab.shown(session, key, View(*view))
 
     @guarded

@@ -15,7 +15,7 @@ from . import background, place, review, review_strip, strip, views
 from .bulk_panel import BulkPanel
 from .colours import colour_of
 from .drawing import draft_task
-from .layers import note
+from .layers import objects
 from .review import View
 from .session import Session
 from .words import word
@@ -103,11 +103,12 @@ class ReviewTab:
         here = place.Place("review", draft.label, view.state, view.order, draft.image_digest)
         place.keep(session, here)
         share = float(draft.mask.mean())
-        doubt = "" if draft.doubt is None else f" · {word('doubt')} {draft.doubt:.2f}"
-        line = (
-            f"{draft.image_name} · {review.STATUS_NAMES[draft.status]} · mask covers {share:.1%}"
-            f" · {note(draft, explained=True)}{doubt} · {draft.size[1]} × {draft.size[0]} pixels"
-        )
+        sure = "" if draft.presence is None else word("presence", f"{draft.presence:.0%} sure")
+        doubt = "" if draft.doubt is None else f"{word('doubt')} {draft.doubt:.2f}"
+        size = f"{draft.size[1]} × {draft.size[0]} pixels"
+        parts = [draft.image_name, review.STATUS_NAMES[draft.status], f"covers {share:.1%}", objects(draft)]
+        parts += [sure, doubt, size]
+        line = " · ".join(part for part in parts if part)
         apart = warning(share, draft.label) if draft.status == "proposed" else ""
         told = {self.facts: views.notes([line, apart], kind="facts")}
         return {self.canvas: draft_task(session, key, draft), **told} if canvas else told
@@ -132,6 +133,11 @@ class ReviewTab:
 
 def nothing(session: Session, view: View) -> tuple[str, list[str]]:
     """Why no draft is shown, and what to do next."""
+    if session.example:
+        own = (
+            "Put in your own label and pictures and press Run; drafts will be here, the most doubtful first."
+        )
+        return "The worked example makes no drafts", [own]
     drafts = session.workspace.stats().drafts.get(view.label or "", {})
     if not sum(drafts.values()):
         return "There are no drafts yet", ["Press Run; they will be here, the most doubtful first."]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,7 +17,7 @@ from . import example, query_strip, views, waiting
 from .handlers import LIGHT, MODEL, PRIVATE, guarded
 from .job import Job
 from .panels import fold_handle
-from .result_view import ResultView, build_result, shown_result, wire_result
+from .result_view import ResultView, build_result, shown_result, viewed_label, wire_result
 from .run import Update, run
 from .run_bar import RunBar, build_run_bar
 from .saved_class import load_class, save_class
@@ -29,6 +30,11 @@ from .zip_names import advice
 __all__ = ["SegmentTab", "build_segment", "first_look", "shown_result", "stream", "summary"]
 
 PAUSE = 0.3  # seconds between two updates of the page while a run goes on
+# On a phone the result lies below everything that is set up; elsewhere it is in sight.
+TO_RESULT = """() => {
+  const result = document.querySelector('#facts')?.closest('.lfss-main');
+  if (result?.offsetParent && innerWidth <= 760) result.scrollIntoView({block: 'start'});
+}"""
 TICKED = 500  # pictures whose ticks come as the run goes on; of more, at its end
 
 
@@ -79,9 +85,10 @@ class SegmentTab:
 
     def listed(self, session: Session, refused: Sequence[str] = ()) -> dict[Any, Any]:
         """The pictures to search in; ``refused`` are sentences on files that are not among them."""
+        made = query_strip.done(session)
         return {
-            self.queries: query_notes(session, list(refused)),
-            self.strip: query_strip.tiles(session),
+            self.queries: query_notes(session, made, list(refused)),
+            self.strip: query_strip.tiles(session, made),
             self.only_new: gr.update(value=session.only_new, visible=drafted(session)),
         }
 
@@ -93,13 +100,18 @@ def drafted(session: Session) -> bool:
     return not session.example and any(label_key(item.name) in known for item in session.classes if item.name)
 
 
-def query_notes(session: Session, refused: list[str]) -> str:
-    """How many queries there are and were searched, what was refused, and whether names may read wrong."""
+def query_notes(session: Session, made: Container[Path], refused: list[str]) -> str:
+    """How many queries there are and were searched, what was refused, and whether names may read wrong.
+
+    Args:
+        session: of the visitor.
+        made: files that every label was searched for in.
+        refused: a sentence for each file that is not among the queries.
+    """
     count = len(session.queries)
     if not count:
         return views.notes(refused, kind="warning")
     pictures = "1 picture" if count == 1 else f"{count} pictures"
-    made = query_strip.done(session)
     searched = sum(query.path in made for query in session.queries)
     if searched:
         pictures += ", all searched" if searched == count else f", {searched} of them searched"
@@ -136,14 +148,13 @@ def summary(session: Session, done: int, total: int, seconds: float) -> str:
     if done and over:
         lines.append(f"{over} had drafts already.")
     blind = [(item, sum(not there for there in item.found.values())) for item in session.classes if done]
+    unseen = []
     for item, absent in blind:
         name = f"'{item.name}'" if several else "it"
-        if absent:
-            lines.append(
-                f"In {absent} of {len(item.found)} the model does not see {name}; the mask is empty."
-            )
-    if any(absent for _, absent in blind):
-        lines.append("If you know that it is there, tick 'Every picture shows it' and run again.")
+        unseen += [f"{name} in {absent} of {len(item.found)}"] if absent else []
+    if unseen:
+        lines.append(f"The model does not see {', '.join(unseen)}; there the mask is empty.")
+        lines.append("If it is there, tick 'Every picture shows it' and run again.")
     failed = [reason for _, reason in session.failures[:5]]
     if len(session.failures) > 5:
         failed.append(f"{len(session.failures) - 5} more could not be read.")
@@ -205,7 +216,7 @@ def _wire_queries(
         left: dict[Any, Any] = {}
         if session.example:
             example.leave(session)
-            left = tab.supports.shown(service, session)
+            left = {tab.progress: "", **tab.supports.shown(service, session)}
         refused = session.add_queries(files)
         waiting.keep(session)
         return {drop: None, **left, **tab.listed(session, refused)}
@@ -231,7 +242,7 @@ def _wire_queries(
         digest = made.get(str(event.value))
         if digest not in session.found:
             return {tab.queries: gr.skip()}
-        session.current = digest
+        session.look_at(digest)
         return tab.view.shown(session, threshold, opacity)
 
     @guarded
@@ -259,7 +270,7 @@ def _wire_queries(
         if item is not None and session.example:
             item.label, item.not_words = label, not_words
         if not example.outgrown(session):
-            return {tab.queries: gr.skip()}
+            return {tab.view.label: viewed_label(session)}
         example.leave(session)
         return tab.shown(service, session)
 
@@ -277,7 +288,8 @@ def _wire_queries(
     for event in tab.supports.changed:
         event.then(follow, inputs, [*listed, tab.progress, *tab.view.outputs], **LIGHT)
     for source in (drop, folder):
-        added = source.upload(add, [session_id, source], [drop, *listed, *tab.supports.outputs], **PRIVATE)
+        shows = [drop, *listed, tab.progress, *tab.supports.outputs]
+        added = source.upload(add, [session_id, source], shows, **PRIVATE)
         added.then(look_again, inputs, tab.view.outputs, **LIGHT)
     tab.only_new.input(leave_drafts, [session_id, tab.only_new], None, **LIGHT)
     clear.click(remove_all, session_id, listed, **LIGHT)
@@ -314,6 +326,7 @@ def _wire_run(
         work, [session_id, *looks, assume], outputs,
         show_progress="minimal", show_progress_on=tab.progress, **MODEL,
     )  # fmt: skip
+    start.click(None, js=TO_RESULT, **LIGHT)
     # The flag ends the run at its next step; ``cancels`` also takes one that still waits out of the queue.
     stop.click(cancel, [session_id, *looks], outputs, cancels=running, queue=False, **LIGHT)
 
@@ -333,6 +346,7 @@ def stream(
         yield {tab.progress: views.progress(0, 0, text="The model is being loaded …")}
     if session.job is not None and session.job.running:  # with other pictures, or other settings
         session.job.stop()
+    session.follows = True
     own = not session.example
     updates = run(
         service, session, settings, items=session.classes, keep_drafts=own, only_new=own and session.only_new

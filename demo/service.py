@@ -145,15 +145,15 @@ class Service:
             if vlm.text_trust(phrase) == 0
         }
 
-    def is_weak(self, phrases: Sequence[str]) -> bool:
-        """Whether the preset knows one of these words, but has learnt too little of it to search with it.
+    def weak_word(self, phrases: Sequence[str]) -> str:
+        """The best known of these words if the preset has learnt too little of it to search with it.
 
-        False while the preset is loading.
+        Empty if it has learnt enough or nothing of it, and while the preset is loading.
         """
         if self._predictor is None:
-            return False
-        trust = max((self._predictor.encoders.vlm.text_trust(phrase) for phrase in phrases), default=0.0)
-        return 0 < trust < WEAK
+            return ""
+        trust, best = max((self._predictor.encoders.vlm.text_trust(p), p) for p in phrases)
+        return best if 0 < trust < WEAK else ""
 
     def known_words(self) -> tuple[str, ...]:
         """The things that the preset finds by name; empty where it has no such list, or is not loaded yet."""

@@ -48,6 +48,7 @@ class Session(SessionPictures):
         queries: in the order in which they were added.
         failures: name and reason of queries, and of classes, that could not be segmented.
         example: the worked example is still what is shown.
+        typed_over: somebody has typed into the label of the example, if only to write the same word.
         settings: of the last run.
         only_new: a run leaves pictures alone that have drafts of all its labels.
         passed_over: how many of them the latest run has left alone.
@@ -56,6 +57,7 @@ class Session(SessionPictures):
         progress: how many masks of how many the run has made.
         job: the latest run of the Segment tab.
         current: digest of the picture that is looked at.
+        follows: a run shows its results as it makes them; not once a person has chosen one meanwhile.
         reviewed, edited: digest of the draft that is under review, and of the one in the editor.
         place: where on the page the visitor is.
         resumed: the classes and settings that the drafts of a workspace were made with, and the digest of
@@ -77,6 +79,7 @@ class Session(SessionPictures):
     queries: list[Upload] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     example: bool = False
+    typed_over: bool = False
     settings: Settings = field(default_factory=Settings)
     only_new: bool = False
     passed_over: int = 0
@@ -85,6 +88,7 @@ class Session(SessionPictures):
     progress: tuple[int, int] = (0, 0)
     job: Job | None = None
     current: str | None = None
+    follows: bool = True
     reviewed: str | None = None
     edited: str | None = None
     place: Place = field(default_factory=Place)
@@ -196,10 +200,19 @@ class Session(SessionPictures):
             self.current = next(reversed(self.found))
 
     def view_found(self, item: ClassItem, digest: str) -> None:
-        """Look at a result that was just made; of the example, at its first picture."""
+        """Look at a result that a run has just made, if the visitor follows it.
+
+        An empty mask takes no mask out of sight, and the example is looked at on its first picture.
+        """
+        if not self.follows or (self.found.get(self.current or "") and not item.found.get(digest)):
+            return
         self.classes.view(item)
         if not (self.example and self.current):
             self.current = digest
+
+    def look_at(self, digest: str) -> None:
+        """Look at a result that a person has chosen; a run that goes on does not take it out of sight."""
+        self.current, self.follows = digest, False
 
     def result(self, digest: str | None) -> results.Result | None:
         """The result of a picture in the class that is looked at; None if there is none."""
@@ -244,7 +257,8 @@ class Session(SessionPictures):
     def clear(self) -> None:
         """Forget classes, queries and results; drafts stay."""
         self.classes.clear()
-        self.queries, self.failures, self.example = [], [], False
+        self.queries, self.failures = [], []
+        self.example = self.typed_over = False
         self.resumed = ("", {})
         self.forget_results()
         self.release()

@@ -25,8 +25,8 @@ from .session import Session
 from .sessions import Sessions
 
 WEAK_WORD = (
-    "The model has learnt little of '{label}', so it searches by what the supports look like. Three to five "
-    "of them, or a mark in one, help."
+    "The model knows little of '{word}', so it goes by what the supports look like. Give three to five, or "
+    "mark the object in one."
 )
 WEAK = 0.5  # of the median agreement: a support below it differs from the others
 
@@ -93,14 +93,18 @@ def word_notes(service: Service, label: str, not_words: str) -> str:
     for word, closest in service.unknown_words((*parsed.phrases, *parsed.distractors)).items():
         near = f" Known and close: {', '.join(closest)}." if closest else ""
         lines.append(f"The model does not know '{word}'.{near} It can still be found: mark it in a support.")
-    weak = [WEAK_WORD.format(label=parsed.text)] if service.is_weak(parsed.phrases) else []
-    return views.notes(lines, kind="warning") + views.notes(weak)
+    weak = service.weak_word(parsed.phrases)
+    told = views.notes([WEAK_WORD.format(word=weak)] if weak else [])
+    return views.notes(lines, kind="warning") + told
 
 
 def support_pictures(session: Session) -> list[tuple[str, str]]:
-    """A file and a caption for each support, with its marks and what the model takes from it."""
+    """A file and a caption for each support, with its marks and what the model takes from it.
+
+    Each thing that a caption says has a line of its own.
+    """
     pictures = [
-        (session.file_of(shown.image.pixels), f"{shown.image.name} · saved")
+        (session.file_of(shown.image.pixels), f"{shown.image.name}\nsaved")
         for shown in session.class_pictures.values()
     ]
     colour = colour_of(session, session.classes.chosen.name)
@@ -111,8 +115,8 @@ def support_pictures(session: Session) -> list[tuple[str, str]]:
             pixels = views.shown_marks(pixels, known)
         if i < len(session.readings):
             pixels = views.shown_mask(pixels, session.readings[i], opacity=0.3, colour=colour)
-        agrees = f"agrees {session.agreements[i]:.2f} · " if i < len(session.agreements) else ""
-        pictures.append((session.file_of(pixels), f"{agrees}{item.note} · {item.picture.name}"))
+        agrees = f"\nagrees {session.agreements[i]:.2f}" if i < len(session.agreements) else ""
+        pictures.append((session.file_of(pixels), f"{item.picture.name}\n{item.note}{agrees}"))
     return pictures
 
 
@@ -122,7 +126,8 @@ def support_notes(session: Session) -> list[str]:
         return [f"The saved class '{session.label}' is in use; adding a support begins a new one."]
     if not session.supports:
         return []
-    lines = ["Coloured is what the model takes from each support. Click one to mark the object in it."]
+    read = "Coloured is what the model takes from each support. " if session.readings else ""
+    lines = [f"{read}Click a support to mark the object in it."]
     if session.agreements:
         lines.append(f"'Agrees' tells its {words.word('agreement')} with the others.")
         middle = float(np.median(session.agreements))
@@ -215,6 +220,7 @@ def _wire_words(panel: SupportsPanel, service: Service, sessions: Sessions, sess
         if item is None:
             return {panel.words: gr.skip()}
         if (label, not_words) != (item.label, item.not_words):
+            session.typed_over = session.example
             item.class_file, item.readings, item.agreements = None, (), ()
         item.label, item.not_words = label, not_words
         return {panel.words: word_notes(service, label, not_words), **panel.classes.named(session)}

@@ -43,6 +43,7 @@ def test_three_edits_in_a_row_on_every_shape_with_undo_and_redo(review_page):
             line = drawn(canvas, *canvas.stroke(start, end))
             wait_until(page, lambda: not np.array_equal(mask(), states[-1]), f"{name}: edit {edit}")  # noqa: B023
             states.append(mask())
+            wait_text(page, "#review-canvas .lc-drawn", "edited · ")  # as it is now, not as it was sent
             changed = states[-1] ^ states[-2]
             expected = line & ~states[-2] if edit == 0 else line & states[-2]
             assert changed.shape == size

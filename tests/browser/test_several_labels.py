@@ -63,6 +63,7 @@ def test_two_labels_in_one_run_keep_their_words_photos_and_results(page, session
     page.click("#add-label")
     page.wait_for_selector("#labels", state="visible")
     wait_text(page, "#labels", "(no name yet)")
+    assert not page.locator("#viewed-label").is_visible()  # there is no result of any
     assert field.input_value() == ""
     field.fill("blue")
     wait_text(page, "#labels", "blue")

@@ -26,6 +26,14 @@ def test_a_restart_brings_back_everything_and_a_run_goes_on_without_its_page(
         page = first_page(browser, served.url)
         page.wait_for_selector("#progress .lfss-done")  # the worked example
         wait_text(page, "#support-gallery", "worked example")
+        field = page.locator("#label input")
+        field.fill("")
+        (session,) = {id(s): s for s in served.sessions._sessions.values()}.values()
+        wait_until(page, lambda: session.typed_over, "somebody types")
+        field.fill("cheetah")
+        field.press("Tab")
+        page.wait_for_selector("#support-gallery", state="hidden")
+        assert field.input_value() == "cheetah"  # the same word, but a person's own
         begin(page, photos)
         for number in range(3):
             tile = page.locator("#query-strip li", has_text=f"query{number}.png")

@@ -94,6 +94,29 @@ def test_a_repair_of_all_leaves_unchecked_drafts_unchecked_and_decided_ones_alon
     assert (states.count("proposed"), states.count("accepted")) == (11, 1)
 
 
+def test_empty_masks_that_nobody_has_checked_are_marked_absent_together(drafted):
+    rows = review.listed(drafted, ALL)
+    for number, row in enumerate(rows[:4]):
+        draft = drafted.workspace.draft(row.digest, "red")
+        drafted.workspace.put_draft(replace(draft, mask=np.zeros_like(draft.mask), presence=number / 10))
+    drafted.workspace.set_status(rows[0].digest, "red", "rejected")
+    found = bulk.absent(drafted, ALL)
+    shown = [found.html.index(row.name) for row in rows[1:4]]
+    assert shown == sorted(shown, reverse=True)  # the least sure one first
+    drafted.reviewed = rows[1].digest
+    assert carry_out(drafted, found) == 3
+    review.stay(drafted, ALL)
+    assert drafted.reviewed == rows[1].digest
+    review.stay(drafted, TODO)
+    assert drafted.reviewed is None
+    states = [row.status for row in review.listed(drafted, ALL)]
+    assert [states.count(s) for s in ("absent", "rejected", "proposed")] == [3, 1, 8]
+    assert review.undo(drafted, ALL, back=True)
+    assert all(row.status != "absent" for row in review.listed(drafted, ALL))
+    with pytest.raises(InputError, match="no empty mask"):
+        bulk.absent(drafted, View("red", "Rejected"))
+
+
 def test_a_run_that_is_left_may_be_run_again(service, drafted):
     drafted.proposal = again(service, drafted)
     forget(drafted)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.canvas import build_canvas, checked_points, decode_mask, encode_mask, merge, version_of
+from demo.canvas import Saved, build_canvas, checked_points, decode_mask, encode_mask, merge, version_of
 from demo.views import CANVAS_SIDE, resized
 from lfss.errors import InputError
 
@@ -89,15 +89,16 @@ def test_the_version_follows_the_mask_and_the_key():
 def test_what_the_page_sends_is_answered_with_a_version_or_a_sentence():
     kept = []
 
-    def save(session: str, key: str, drawn: np.ndarray) -> str:
+    def save(session: str, key: str, drawn: np.ndarray) -> Saved:
         if key == "gone":
             raise InputError("It is gone.")
         kept.append((session, key, drawn.shape))
-        return "v2"
+        return Saved("v2", "edited", "1 object")
 
     canvas = build_canvas(save=save, elem_id="test")
     mask = encode_mask(np.ones((3, 5), np.int8))
-    assert canvas.save_mask({"session": "s", "key": "k", "mask": mask}) == {"version": "v2"}
+    told = {"version": "v2", "state": "edited", "note": "1 object"}
+    assert canvas.save_mask({"session": "s", "key": "k", "mask": mask}) == told
     assert kept == [("s", "k", (3, 5))]
     assert canvas.save_mask({"session": "s", "key": "gone", "mask": mask}) == {"error": "It is gone."}
     for sent in (None, "text", [1], {"session": 3, "key": "k", "mask": mask}, {"session": "s", "mask": mask}):

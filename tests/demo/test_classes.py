@@ -112,6 +112,19 @@ def test_a_picture_without_a_result_gives_way_to_one_that_has_it(service, two):
     assert two.current == list(red.found)[-1]
 
 
+def test_a_run_takes_neither_a_mask_nor_a_persons_choice_out_of_sight(two):
+    red, blue = two.classes
+    red.found, blue.found = {"a": False, "b": True}, {"a": False, "b": False, "c": True}
+    seen = []
+    for item, digest in ((red, "a"), (blue, "a"), (red, "b"), (blue, "b"), (blue, "c")):
+        two.view_found(item, digest)
+        seen.append((two.classes.viewed.name, two.current))
+    assert seen == [("red", "a"), ("blue", "a"), ("red", "b"), ("red", "b"), ("blue", "c")]
+    two.look_at("a")
+    two.view_found(red, "b")
+    assert two.current == "a"
+
+
 def test_cancel_ends_the_whole_run_and_run_goes_on_with_the_rest(service, two):
     for update in run(service, two, Settings(), items=two.classes):
         if update.digest:

@@ -28,12 +28,13 @@ def test_a_stroke_on_a_draft_is_an_edit_by_a_person(session, drafted):
     task = draft_task(session, "s", drafted)
     drawn = decode_mask(task["mask"])
     drawn[40:50, 40:50] = 1
-    version = keep_drawing(OneSession(session), "s", task["key"], drawn)
+    saved = keep_drawing(OneSession(session), "s", task["key"], drawn)
+    assert (saved.state, saved.note) == ("edited", "2 objects")
     kept = session.workspace.draft(drafted.image_digest, "red")
     assert kept.status == "edited"
     assert kept.mask[40:50, 40:50].all()
     assert kept.mask.sum() == 500
-    assert draft_task(session, "s", kept)["version"] == version != task["version"]
+    assert draft_task(session, "s", kept)["version"] == saved.version != task["version"]
 
 
 def test_a_drawing_that_changes_nothing_leaves_the_draft_alone(session, drafted):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import zipfile
 
+import numpy as np
 import pytest
 
 from demo import last_export
@@ -56,13 +57,16 @@ def test_an_empty_choice_is_told_in_a_sentence(drafted, session):
 def test_the_count_says_what_stays_out(drafted):
     text = counted(drafted, ["red"], CHECKED)
     assert "2 drafts" in text
-    assert "1 drafts nobody has checked" in text
+    assert "Left out: 1 draft that nobody has checked." in text
 
 
 def test_what_an_export_will_hold_is_counted_for_each_label(drafted):
     text = counted(drafted, ["red"], CHECKED)
     assert "<th>red</th><td>2</td><td>1</td><td>1</td>" in text  # pictures, objects, without any
     assert "<th>red</th><td>0</td>" in counted(drafted, ["red"], ["Edited"])
+    (row,) = drafted.workspace.overview("red", "accepted")
+    drafted.workspace.edit_mask(row.digest, "red", np.zeros(drafted.picture(row.digest).size, bool))
+    assert "<th>red</th><td>2</td><td>0</td><td>2</td>" in counted(drafted, ["red"], CHECKED)
 
 
 def test_the_last_choice_comes_back_after_a_restart(tmp_path, drafted):

@@ -7,6 +7,8 @@ from demo import build, example
 from demo.about_tab import models
 from demo.handlers import as_gradio_error, guarded
 from demo.page import launch_options, status_line
+from demo.review import View
+from demo.review_view import nothing
 from demo.segment_tab import build_segment, first_look, shown_result
 from demo.service import Service
 from lfss.errors import InputError
@@ -99,3 +101,4 @@ def test_the_worked_example_runs_without_leaving_drafts(service, sessions):
     assert "worked example" in updates[-1][tab.progress]
     assert session.current
     assert session.workspace.stats().pictures == 0
+    assert nothing(session, View(None))[0] == "The worked example makes no drafts"

@@ -258,6 +258,15 @@ def test_another_label_over_the_examples_own_leaves_the_example(session):
     assert (session.label, session.supports, session.queries) == ("dog", [], [])
 
 
+def test_the_examples_own_word_stays_if_somebody_has_typed_it(session):
+    for typed in (False, True):
+        assert example.install(session)
+        session.typed_over = typed
+        assert example.outgrown(session) == typed
+        example.leave(session)
+        assert (session.label, session.typed_over) == (example.LABEL if typed else "", False)
+
+
 def test_pictures_that_were_dropped_and_not_run_come_back_with_their_places(service, shared, photo, tmp_path):
     sessions = shared()
     _, session = sessions.open(None)

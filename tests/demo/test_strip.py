@@ -25,7 +25,7 @@ def asked(tmp_path, photo):
 
 def test_tiles_get_small_pictures_or_a_reason_and_strangers_nothing(asked):
     answer, session, key = asked
-    whole, broken = (tile["key"] for tile in query_strip.tiles(session)["tiles"])
+    whole, broken = (tile["key"] for tile in query_strip.tiles(session, ())["tiles"])
     found = answer({"session": key, "keys": [whole, broken, "../../etc/passwd"]})
     assert set(found) == {whole, broken}
     data = base64.b64decode(found[whole]["picture"].removeprefix("data:image/jpeg;base64,"))

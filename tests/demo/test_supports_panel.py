@@ -21,7 +21,9 @@ def test_the_model_says_what_it_takes_from_each_support(service, session, photo)
     assert session.readings[0].any()
     assert min(session.agreements) > 0.5
     (file, caption), _ = support_pictures(session)
-    assert caption.startswith("agrees ")
+    name, marks, agrees = caption.splitlines()
+    assert (name, marks) == ("a.png", "label only")
+    assert agrees.startswith("agrees ")
     assert Path(file).is_relative_to(session.folder)
 
 
@@ -48,11 +50,13 @@ def test_supports_without_a_label_ask_for_one(service, session, photo):
     assert look(service, session) == ["Type a label to see what the model takes from each support."]
 
 
-def test_a_word_that_the_model_has_learnt_little_of_asks_for_more_supports(service, monkeypatch):
+def test_a_word_that_the_model_knows_little_of_asks_for_more_supports(service, monkeypatch):
     vlm = service.predictor().encoders.vlm
-    monkeypatch.setattr(vlm, "text_trust", {"red": 0.3, "crimson": 0.9}.get)
-    assert "learnt little of &#x27;red&#x27;" in word_notes(service, "red", "")
-    assert "learnt little" not in word_notes(service, "crimson, red", "")
+    monkeypatch.setattr(vlm, "text_trust", {"red": 0.3, "crimson": 0.9, "wombat": 0.0}.get)
+    assert "knows little of &#x27;red&#x27;" in word_notes(service, "red", "")
+    assert "knows little of &#x27;red&#x27;" in word_notes(service, "wombat, red", "")
+    assert "knows little" not in word_notes(service, "crimson, red", "")
+    assert "knows little" not in word_notes(service, "wombat", "")
 
 
 def test_an_unknown_word_is_told_as_it_is_typed(service):

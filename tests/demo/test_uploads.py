@@ -99,11 +99,11 @@ def test_a_name_that_cannot_be_told_is_said_with_what_to_do(photo, tmp_path, ses
     archive = zip_of(tmp_path / "set.zip", photo("a.png"), "狗.png".encode("gbk"))
     _, session = sessions.open(None)
     assert session.add_queries([archive]) == []  # the picture is taken
-    assert "--zip-encoding gbk" in query_notes(session, [])
+    assert "--zip-encoding gbk" in query_notes(session, (), [])
     chinese = Sessions(root=tmp_path, zip_encoding="gbk")
     _, session = chinese.open(None)
     session.add_queries([archive])
-    assert query_notes(session, []) == '<div class="lfss-note"><p>1 picture</p></div>'
+    assert query_notes(session, (), []) == '<div class="lfss-note"><p>1 picture</p></div>'
     with chinese.call() as session:
         session.add_queries([archive])
         assert [q.name for q in session.queries] == ["狗.png"]
