@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,10 @@ def test_memory_is_bounded_and_forgets_the_oldest() -> None:
     for seed in (0, 1, 0, 2, 0, 1):  # 2 drives out 1, not 0
         remembered(picture(seed))
     assert remembered.computed == 4
+
+
+def test_without_a_word_on_memory_it_fits_into_a_small_machine() -> None:
+    assert signature(remember).parameters["memory"].default <= 4 << 30
 
 
 def test_a_folder_of_another_encoder_is_refused(tmp_path: Path) -> None:
