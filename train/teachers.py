@@ -129,18 +129,22 @@ class ClassifierText(nn.Module):
 
 
 class TeacherBackbone(nn.Module):
-    """Chosen levels of a frozen teacher, as a Backbone."""
+    """Chosen levels of a teacher, as a Backbone; frozen unless ``levels_of`` is called with a gradient."""
 
     def __init__(self, network: Vit | MobileNet | ResNet, name: str):
         super().__init__()
-        self.net, self.name = network, name
+        self.network, self.name = network, name
         self.channels = tuple(channels for channels, _ in network.levels.values())
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) in [0, 1] -> one (B, C_i, h_i, w_i) for each level."""
-        features = self.net.features(pixels)
-        return tuple(features[level] for level in self.net.levels)
+        return self.levels_of(pixels)
+
+    def levels_of(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """As ``forward``, with a gradient where one is asked for, so that the network can be trained."""
+        features = self.network.features(pixels)
+        return tuple(features[level] for level in self.network.levels)
 
 
 def resize_longest(pixels: Tensor, longest: int) -> Tensor:

@@ -146,6 +146,7 @@ def _method(config: PaiaConfig, predictor: Predictor, threshold: Path | None = N
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command("ways", __doc__)
     cli.add_data(parser)
+    cli.add_never_trained(parser)
     cli.add_model(parser)
     cli.add_classes(parser)
     cli.add_auxiliary(parser)

@@ -131,6 +131,7 @@ def as_text(number: int, made: Mapping[str, Any], title: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = cli.command("reproduce paia", __doc__)
     cli.add_data(parser)
+    cli.add_never_trained(parser)
     parser.add_argument("--table", type=int, choices=sorted(TABLES), required=True)
     parser.add_argument("--columns", nargs="+", metavar="NAME", help="only these of the table's columns")
     cli.add_auxiliary(parser)
