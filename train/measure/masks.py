@@ -88,7 +88,8 @@ def episode_masks(
     last = made["prediction"]
     logits = {"final": last.query("logits")[:, 0]}  # (1, h, w)
     for name, method in (beside or {}).items():
-        logits[name] = decode(method, episode, last if _same_maps(method, predictor.method) else None)
+        read = last if _same_maps(method, predictor.method) else None
+        logits[name] = decode(method, episode, read, everywhere=name != DECODER)
     for name, cells_of in logits.items():
         values = cells_of[0].float().cpu().numpy()
         masks[name] = score_at_pixels(values, query.pixels, snap=False) >= 0.5
@@ -133,7 +134,7 @@ def _same_maps(method: Method, plain: Method) -> bool:
     return replace(method.config, decoder="none", keep_maps=True) == plain.config
 
 
-def decode(method: Method, episode: Episode, last: Step | None) -> Tensor:
+def decode(method: Method, episode: Episode, last: Step | None, *, everywhere: bool) -> Tensor:
     """Logits (1, h, w) of a trained decoder, or of another method, for an episode with one class.
 
     Args:
@@ -141,11 +142,15 @@ def decode(method: Method, episode: Episode, last: Step | None) -> Tensor:
         episode: what it reads.
         last: the last step of the method without a decoder, if it makes the very maps that a portable decoder
             reads. The paper's decoder takes the whole method again: it may replace support masks.
+        everywhere: a portable decoder that reads these maps decides for every word and kind of marks, so that
+            it is seen where the product would leave it out; otherwise where the product lets it.
     """
     (one,) = episode.classes
     if isinstance(method, Lfss) and method.portable is not None and last is not None:
         maps = {name: last.query(name)[:, 0] for name in ("maps", "training_free")}
-        return method.decode(last.query("logits")[:, 0], maps, method.decides(one), episode.query_thumbnail)
+        decides = method.decides(one)  # (1,) bool
+        decides = torch.ones_like(decides) if everywhere else decides
+        return method.decode(last.query("logits")[:, 0], maps, decides, episode.query_thumbnail)
     one = replace(one, prepared=None)
     if isinstance(method, Lfss):
         if method.config.circle:

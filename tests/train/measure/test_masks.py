@@ -156,6 +156,23 @@ def test_the_shipped_mask_is_that_of_the_decoder_that_ships(predictor: Predictor
     assert not masks[SHIPPED].any()
 
 
+def test_a_compared_decoder_decides_also_where_the_product_leaves_it_out(predictor: Predictor) -> None:
+    """With a mask in the support the product answers by the rule, and a comparison is about the decoder."""
+    config = replace(predictor.method.config, keep_maps=True)
+    channels = predictor.encoders.backbone.channels
+    plain = Lfss(channels, config).eval()
+    compared = Predictor(predictor.preset, predictor.encoders, plain, "cpu")
+    torch.manual_seed(0)
+    decoder = Lfss(channels, replace(config, decoder="portable", keep_maps=False)).eval()
+    torch.nn.init.normal_(decoder.portable.head.weight, std=100.0)
+    support = marked(0)
+    prepared = compared.prepare(parse_label("red"), [make_support(support, "mask", seed=0)])
+    given = PreparedEpisode(prepared, [support], marked(1))
+    masks = episode_masks(compared, given, {"new": decoder, DECODER: decoder}).masks
+    assert (masks["new"] != masks["final"]).mean() > 0.1
+    np.testing.assert_array_equal(masks[DECODER], masks["final"])
+
+
 def test_presence_is_lower_where_the_object_is_not(predictor: Predictor) -> None:
     support = marked(0)
     prepared = predictor.prepare(parse_label("red"), [make_support(support, "label", seed=0)])
