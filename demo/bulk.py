@@ -105,11 +105,11 @@ def absent(session: Session, view: View) -> Proposal:
     if not rows:
         raise InputError("This list has no empty mask that nobody has checked.")
     rows.sort(key=lambda row: -1.0 if row.presence is None else -row.presence)
-    told = f"{drafts_of(len(rows))} with an empty mask would be marked absent. The least sure of them:"
-    return _decided(session, rows, "absent", told)
+    heading = f"{drafts_of(len(rows))} with an empty mask would be marked absent. The least sure of them:"
+    return _decided(session, rows, "absent", heading)
 
 
-def _decided(session: Session, rows: Sequence[Row], status: Status, told: str) -> Proposal:
+def _decided(session: Session, rows: Sequence[Row], status: Status, heading: str) -> Proposal:
     """Give drafts of one label a state; the first of them are shown."""
     pictures = "".join(
         f'<figure class="lfss-card"><img src="{views.data_url(_seen(session, row))}" alt="">'
@@ -123,7 +123,7 @@ def _decided(session: Session, rows: Sequence[Row], status: Status, told: str) -
         same = [row.digest for row in now if before.get(row.digest) == row]
         session.workspace.set_status(same, label, status)
 
-    shown = f'{views.notes([told], kind="done")}<div class="lfss-cards">{pictures}</div>'
+    shown = f'{views.notes([heading], kind="done")}<div class="lfss-cards">{pictures}</div>'
     return Proposal(len(rows), shown, (label,), store)
 
 

@@ -43,15 +43,18 @@ def install(session: Session) -> bool:
 
 def outgrown(session: Session) -> bool:
     """Whether the example is shown and somebody has typed a label over its own; it may be the same word."""
-    own = session.typed_over or session.label.strip() != LABEL
-    return session.example and own and bool(session.label.strip())
+    return session.example and _is_own(session) and bool(session.label.strip())
 
 
 def leave(session: Session) -> None:
     """Put all of the example away: none of it is used for anything else. A label typed over it stays."""
-    label, not_words = session.label, session.not_words
-    own = session.typed_over or label != LABEL
+    label, not_words, own = session.label, session.not_words, _is_own(session)
     session.cancel.set()
     session.clear()
     if own:
         session.label, session.not_words = label, not_words
+
+
+def _is_own(session: Session) -> bool:
+    """Whether somebody has typed into the label."""
+    return session.typed_over or session.label != LABEL

@@ -94,8 +94,8 @@ def word_notes(service: Service, label: str, not_words: str) -> str:
         near = f" Known and close: {', '.join(closest)}." if closest else ""
         lines.append(f"The model does not know '{word}'.{near} It can still be found: mark it in a support.")
     weak = service.weak_word(parsed.phrases)
-    told = views.notes([WEAK_WORD.format(word=weak)] if weak else [])
-    return views.notes(lines, kind="warning") + told
+    advice = [WEAK_WORD.format(word=weak)] if weak else []
+    return views.notes(lines, kind="warning") + views.notes(advice)
 
 
 def support_pictures(session: Session) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Train the network that corrects scores at pixels, on masks of training pictures.
 
-    python -m train.edge_network --data ../shared/data --out runs/edges
-    python -m train.edge_network --data ../shared/data --out runs/edges --steps 3000
+    python -m train.edge_network --data ../data-full --out runs/edges
+    python -m train.edge_network --data ../data-full --out runs/edges --steps 3000
 
 First the method runs over episodes as it ships, label only and with marks, and what the network reads is
 stored in OUT/examples; then it is trained, and written to OUT/model. A run that is stopped goes on from its
