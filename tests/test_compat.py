@@ -109,7 +109,7 @@ def test_what_a_failed_import_leaves_behind_is_removed_before_the_next(tmp_path,
         del sys.modules[name]
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(compat, "_declared", [])
-    monkeypatch.setattr(torch.library, "Library", Mock())
+    monkeypatch.setattr(torch, "library", Mock())
     ensure_torchvision()
     assert sys.modules["torchvision"].half is sys.modules["torchvision.half"]
     assert "lfss.compat" in sys.modules, "nothing else is removed"
